@@ -1,0 +1,82 @@
+"""Who spoke when, as a DataFrame, in your notebook.
+
+>>> import diarnb
+>>> turns = diarnb.diarize(diarnb.example("meeting"), progress=False)
+>>> axes = diarnb.timeline(turns)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from diarnb import errors as errors  # `except diarnb.errors.AudioError` needs no second import
+
+if TYPE_CHECKING:
+    from diarnb.api import diarize, diarize_async, recluster
+    from diarnb.examples import example
+    from diarnb.formats import read, write
+    from diarnb.listening import clip
+    from diarnb.plot import timeline
+    from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, words
+    from diarnb.turns import overlap, rename, speakers
+
+# Loaded when first used: pandas and matplotlib take longer than most people want to wait for an import.
+_HOME = {
+    "diarize": "api",
+    "diarize_async": "api",
+    "recluster": "api",
+    "example": "examples",
+    "read": "formats",
+    "write": "formats",
+    "clip": "listening",
+    "timeline": "plot",
+    "confidences": "results",
+    "exclusive": "results",
+    "forget": "results",
+    "frames": "results",
+    "open_run": "results",
+    "raw": "results",
+    "runs": "results",
+    "words": "results",
+    "overlap": "turns",
+    "rename": "turns",
+    "speakers": "turns",
+}
+
+__all__ = [
+    "clip",
+    "confidences",
+    "diarize",
+    "diarize_async",
+    "example",
+    "exclusive",
+    "forget",
+    "frames",
+    "open_run",
+    "overlap",
+    "raw",
+    "read",
+    "recluster",
+    "rename",
+    "runs",
+    "speakers",
+    "timeline",
+    "words",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("diarnb")
+    if name in _HOME:
+        import_module("diarnb.accessor")  # from here on every table has `.diar`
+        return getattr(import_module(f"diarnb.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'diarnb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__", "errors"])

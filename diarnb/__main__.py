@@ -1,0 +1,264 @@
+"""The command line: `python -m diarnb meeting.wav` prints who spoke when."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+# What it takes to answer is imported late, so that --help and a mistake in the command are answered at once.
+
+_PICTURES = (".pdf", ".png", ".svg")
+_EPILOG = """\
+examples:
+  python -m diarnb --example meeting -o timeline.png
+                                     try it: a synthetic conversation of four voices, drawn as a timeline
+  python -m diarnb talk.wav          who speaks when in a recording of your own
+  python -m diarnb talk.wav --num-speakers 2 -o talk.rttm -o talk.csv
+                                     you know that two people speak; keep the turns in two files
+  python -m diarnb call.wav --channels split
+                                     each side of the call has a channel of its own
+  python -m diarnb talk.wav > talk.txt
+                                     only the table goes to stdout; all the rest goes to stderr
+
+exit codes:
+  0  done                            1  the recording, the work or an output failed; stderr says why
+  2  the command is wrong            130  interrupted
+
+Times are in seconds from the start of the recording. The local engine sends nothing anywhere. The answer is kept: the
+same command is answered at once the next time. In Python the same is `diarnb.diarize("talk.wav")`.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the name of the program; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code, as ``--help`` explains it.
+    """
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    try:
+        _check_outputs(parser, asked.output)
+        with _warnings_in_one_line():
+            return _answer(asked)
+    except KeyboardInterrupt:
+        return _complain("interrupted; earlier answers and files are as they were", 130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from diarnb.params import Params
+
+    told = {name: text.replace("%", "%%") for name, text in Params.help().items()}
+    parser = argparse.ArgumentParser(
+        prog="python -m diarnb",
+        description="Who spoke when: prints the speaker turns of a recording as a table.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("source", nargs="?", metavar="FILE", help="A recording: a path or an http(s) URL.")
+    source.add_argument("--example", metavar="NAME", help="Or one of ours: meeting, interview, call (synthetic).")
+    parser.add_argument("--engine", default="local", help="What listens; by default local, on this machine.")
+    for name in ("num_speakers", "min_speakers", "max_speakers"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=told[name])
+    parser.add_argument("--exclusive", action="store_true", help="Turns cut so that no two overlap.")
+    parser.add_argument(
+        "--confidence", action="store_true", help="A column that says how sure each turn's speaker is, 0-100."
+    )
+    parser.add_argument("--channels", type=_channels, default="mix", metavar="mix|split|N", help=told["channels"])
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="Also write the turns (.rttm, .csv) or draw the timeline (.png, .svg, .pdf); may be repeated.",
+    )
+    parser.add_argument("--no-progress", action="store_true", help="Show no progress on the terminal.")
+    parser.add_argument("-h", "--help", action="help", help="Show this and leave.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version and leave.")
+    return parser
+
+
+class _Version(argparse.Action):
+    """As argparse's own, but the version is looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        import diarnb
+
+        print("diarnb", diarnb.__version__)
+        parser.exit()
+
+
+def _channels(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path]) -> None:
+    """Refuse an output that could not be written, before minutes of work."""
+    from diarnb.formats import FORMATS
+
+    for path in outputs:
+        known = sorted({*FORMATS, *_PICTURES})
+        if path.suffix.lower() not in known:
+            parser.error(f"cannot write {str(path)!r}: an output ends in one of {', '.join(known)}")
+        try:
+            if not path.parent.is_dir():
+                parser.error(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+            if path.is_dir():
+                parser.error(f"cannot write {str(path)!r}: it is a folder")
+        except OSError as error:  # a name that no file can have
+            parser.error(f"cannot write {str(path)!r:.80}: {error.strerror}")
+
+
+def _answer(asked: argparse.Namespace) -> int:
+    import diarnb
+    from diarnb.errors import DiarnbError, InvalidParameterError
+
+    try:
+        turns = diarnb.diarize(
+            asked.source if asked.example is None else diarnb.example(asked.example),
+            engine=asked.engine,
+            num_speakers=asked.num_speakers,
+            min_speakers=asked.min_speakers,
+            max_speakers=asked.max_speakers,
+            exclusive=asked.exclusive,
+            turn_level_confidence=asked.confidence,
+            channels=asked.channels,
+            progress=not asked.no_progress,
+        )
+        if asked.exclusive:
+            turns = diarnb.exclusive(turns)
+    except InvalidParameterError as error:
+        return _complain(f"error: {error}", 2)
+    except DiarnbError as error:
+        return _complain(f"error: {error}", 1)
+    # Files first: whoever reads stdout may stop reading, but what went wrong with a file must not cost the table.
+    written = [_write(turns, path) for path in asked.output]
+    try:
+        sys.stdout.write(_table(turns))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would try again at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _say(_summary(turns))
+    return 0 if all(written) else 1
+
+
+def _write(turns: pd.DataFrame, path: Path) -> bool:
+    import diarnb
+    from diarnb.errors import DiarnbError
+
+    try:
+        if path.suffix.lower() in _PICTURES:
+            path.write_bytes(_picture(turns, path.suffix[1:].lower()))
+        else:
+            diarnb.write(turns, path)
+    except (DiarnbError, OSError) as error:
+        _complain(f"error: cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}", 1)
+        return False
+    _say(f"wrote {path}")
+    return True
+
+
+def _picture(turns: pd.DataFrame, kind: str) -> bytes:
+    """Draw the timeline, whole or not at all."""
+    import matplotlib.pyplot as plt
+
+    import diarnb
+
+    figure = diarnb.timeline(turns).get_figure(root=True)
+    assert figure is not None  # noqa: S101 - an Axes that was just made has one
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=kind, dpi=150)
+    plt.close(figure)
+    return drawn.getvalue()
+
+
+def _table(turns: pd.DataFrame) -> str:
+    """Write the turns for people, and for awk: the speaker, whose name may hold spaces, comes last."""
+    from diarnb._labels import visible
+
+    digits = {"start": 2, "end": 2, "duration": 2, "confidence": 0, "channel": 0}
+    columns = [[name, *(f"{n:.{places}f}" for n in turns[name])] for name, places in digits.items() if name in turns]
+    columns = [[cell.rjust(max(map(len, cells))) for cell in cells] for cells in columns]
+    columns.append(["speaker", *(visible(name, limit=80) for name in turns["speaker"])])
+    return "".join("  ".join(row) + "\n" for row in zip(*columns, strict=True))
+
+
+def _summary(turns: pd.DataFrame) -> str:
+    """Tell in a few lines how much each speaker talks."""
+    import diarnb
+    from diarnb._labels import visible
+
+    if turns.empty:
+        return "No speech found."
+    told = diarnb.speakers(turns)
+    names = [visible(name, limit=40) for name in told["speaker"]]
+    width = max(map(len, names))
+    return "\n".join(
+        f"{name:{width}}  {time:8.1f} s  {share:4.0%} of the talk  {count:4} turn{'s' if count != 1 else ''}"
+        for name, time, share, count in zip(
+            names, told["talk_time"], told["share_of_speech"], told["turns"], strict=True
+        )
+    )
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print our own warnings as a person wants to read them, and leave those of others alone."""
+    from diarnb.errors import DiarnbWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DiarnbWarning)
+        as_usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, DiarnbWarning):
+                _complain(f"warning: {message}", 0)
+            else:
+                as_usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+def _complain(text: str, code: int) -> int:
+    """Say one line on stderr, whatever is in it, and give back the exit code that goes with it."""
+    from diarnb._labels import visible
+
+    _say(f"diarnb: {visible(' '.join(text.split()), limit=2000)}")
+    return code
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    # This process is ours: no window, though pyplot would find a screen, and no traceback for a letter that it lacks.
+    os.environ.setdefault("MPLBACKEND", "agg")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.exit(main())

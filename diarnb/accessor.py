@@ -1,0 +1,44 @@
+"""`turns.diar`: the verbs, for tab completion. The functions are the API; this is their index."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MethodType
+from typing import Any
+
+import pandas as pd
+
+
+class _Verb:
+    """A public function, bound to the table like a method, with its own signature and documentation."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, accessor: Any, owner: type) -> Any:
+        verb = getattr(import_module(self.module), self.name)
+        return verb if accessor is None else MethodType(verb, accessor.turns)
+
+
+@pd.api.extensions.register_dataframe_accessor("diar")
+class Diar:
+    """Draw, ask, name, decide again and export, from the table."""
+
+    timeline = _Verb("diarnb.plot")
+    speakers = _Verb("diarnb.turns")
+    overlap = _Verb("diarnb.turns")
+    rename = _Verb("diarnb.turns")
+    exclusive = _Verb("diarnb.results")
+    confidences = _Verb("diarnb.results")
+    frames = _Verb("diarnb.results")
+    words = _Verb("diarnb.results")
+    raw = _Verb("diarnb.results")
+    recluster = _Verb("diarnb.api")
+    clip = _Verb("diarnb.listening")
+    write = _Verb("diarnb.formats")
+
+    def __init__(self, turns: pd.DataFrame) -> None:
+        self.turns = turns

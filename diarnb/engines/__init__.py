@@ -1,0 +1,30 @@
+"""The engines, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diarnb.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from diarnb.engines.base import Engine
+
+NAMES = ("local",)
+
+
+def get(engine: str | Engine) -> Engine:
+    """Give an engine by its name; an object that follows the protocol is taken as it is.
+
+    Raises
+    ------
+    InvalidParameterError
+        If there is no engine of this name.
+    """
+    if engine == "local":
+        from diarnb.engines.local import LocalEngine
+
+        return LocalEngine()
+    if isinstance(engine, str) or not hasattr(engine, "diarize"):
+        known = ", ".join(repr(name) for name in NAMES)
+        raise InvalidParameterError(f"engine={engine!r:.60} is not known here; this version of diarnb has {known}")
+    return engine

@@ -1,0 +1,156 @@
+"""The local engine: who spoke when, on this machine, from two small networks.
+
+A recording is heard (`listening`), which takes nearly all the time and leaves some 3 MB an hour of evidence behind;
+then it is decided how many voices there are and who speaks in every frame (`deciding`), in a moment and as often as
+one likes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb.engines.base import Answer, Offer, Option
+from diarnb.engines.local import networks
+from diarnb.engines.local.deciding import decide
+from diarnb.engines.local.listening import Heard, listen
+from diarnb.engines.local.pieces import runs_of
+from diarnb.engines.local.segmentation import RESOLUTION, seconds
+from diarnb.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diarnb.audio import Recording
+    from diarnb.engines.base import Evidence, Progress
+    from diarnb.engines.local.decoding import Decision
+    from diarnb.params import Params
+
+MODEL = "segmentation-3.0+campplus"
+REVISION = 1  # raised whenever the same networks would answer differently
+
+
+def _providers(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise InvalidParameterError(f"providers is a list such as ['CPUExecutionProvider'], not {value!r:.60}")
+    return names
+
+
+def _threads(value: Any) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidParameterError(f"threads is a whole number from 1, not {value!r:.60}")
+    return int(value)
+
+
+def _threshold(value: Any) -> float:
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 2:
+        raise InvalidParameterError(f"threshold is a cosine distance from 0 to 2, not {value!r:.60}")
+    return float(value)
+
+
+class LocalEngine:
+    """Segmentation-3.0 and CAM++ under ONNX Runtime, with Bayesian clustering and overlap."""
+
+    name = "local"
+    offer = Offer(
+        models=(MODEL,),
+        options={
+            "providers": Option("ONNX Runtime's execution providers, best first", _providers, changes_result=False),
+            "threads": Option("threads to use; by default all cores", _threads, changes_result=False),
+            "threshold": Option("cosine distance (0-2) below which voices are one; higher merges more", _threshold),
+        },
+    )
+
+    def version(self, model: str) -> str:  # noqa: ARG002 (there is one)
+        """Give the networks' hashes and the revision of what is made of their answers."""
+        hashes = "-".join(facts["sha256"][:8] for _, facts in sorted(networks.provenance().items()))
+        return f"{REVISION}-{hashes}"
+
+    def diarize(self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
+        """Listen to every channel that is wanted, then decide."""
+        how = {name: options[name] for name in ("providers", "threads") if name in options}
+        channels = range(recording.channels) if params.channels == "split" else [params.channels]
+        evidence: Evidence = {}
+        duration = 0.0
+        for number, channel in enumerate(channels):
+
+            def part(stage: str, fraction: float, done: int = number) -> None:
+                progress(stage, 0.98 * (done + fraction) / len(channels))
+
+            heard, duration = listen(recording, channel, part, **how)  # type: ignore[arg-type]  # "mix" or a number
+            evidence |= heard.packed(number)
+        evidence["duration"] = np.array(duration)
+        evidence["problems"] = np.frombuffer(json.dumps(recording.problems).encode(), np.uint8)
+        progress("deciding", 0.98)
+        return Answer(self.decide(evidence, params, options), evidence)
+
+    def decide(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Decide from the evidence."""
+        duration = float(evidence["duration"])
+        remarks: list[str] = json.loads(evidence["problems"].tobytes())
+        spoken, exclusive = [], []
+        known = 0
+        for channel, decision in enumerate(_decisions(evidence, params, options)):
+            names = [f"SPEAKER_{known + k:02d}" for k in range(decision.speakers)]
+            known += len(names)
+            where = {"channel": channel} if params.channels == "split" else {}
+            spoken += [{**turn, **where} for turn in _turns(decision, names, duration, exclusive=False)]
+            exclusive += [{**turn, **where} for turn in _turns(decision, names, duration, exclusive=True)]
+            remarks += _shortfall(params.bounds[0], len(names), where)
+        return {
+            "duration": duration,
+            "diarization": sorted(spoken, key=_place),
+            "exclusiveDiarization": sorted(exclusive, key=_place),
+            "warning": " ".join(remarks) or None,
+        }
+
+    def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
+        """Score every frame; of several channels the least certain one counts."""
+        decisions = _decisions(evidence, params, options)
+        certainty = 100 * np.min([decision.certainty for decision in decisions], axis=0).astype(np.float64)
+        edges = seconds(np.arange(len(certainty) + 1))
+        edges[-1] = float(evidence["duration"])
+        activation = 100 * np.hstack([decision.activation for decision in decisions]).astype(np.float64)
+        scores = {f"SPEAKER_{k:02d}": column for k, column in enumerate(activation.T)}
+        table = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "confidence": certainty, **scores})
+        table.attrs["resolution"] = RESOLUTION
+        return table
+
+
+def _decisions(evidence: Evidence, params: Params, options: Mapping[str, Any]) -> list[Decision]:
+    """Decide every channel."""
+    return [decide(heard, *params.bounds, options.get("threshold")) for heard in Heard.unpacked(evidence)]
+
+
+def _turns(decision: Decision, names: list[str], duration: float, *, exclusive: bool) -> list[dict[str, Any]]:
+    """Give turns as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
+    turns = []
+    for speaker, name in enumerate(names):
+        for start, end in runs_of(decision.first == speaker if exclusive else decision.active(speaker)):
+            scores = 100 * decision.activation[start:end].mean(0, dtype=np.float64)
+            turn: dict[str, Any] = {
+                "start": round(float(seconds(start)), 6),
+                "end": round(min(float(seconds(end)), duration), 6),
+                "speaker": name,
+                "confidence": {other: round(float(score), 1) for other, score in zip(names, scores, strict=True)},
+            }
+            if turn["start"] < turn["end"]:  # the grid may reach a hair beyond the last sample
+                turns.append(turn)
+    return turns
+
+
+def _place(turn: dict[str, Any]) -> tuple[float, float, str]:
+    return turn["start"], turn["end"], turn["speaker"]
+
+
+def _shortfall(low: int, found: int, where: dict[str, int]) -> list[str]:
+    """Say so where as many speakers as were asked for could not be found."""
+    if found >= low or (low == 1 and not found):
+        return []
+    channel = f" on channel {where['channel']}" if where else ""
+    return [f"At least {low} speakers{channel} were asked for, but there is speech enough for {found} only."]

@@ -1,0 +1,232 @@
+"""From pieces and voices to who speaks in every frame, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from diarnb.engines.local.pieces import runs_of
+from diarnb.engines.local.segmentation import RESOLUTION
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SHARPNESS = 20.0  # log-likelihood of a cosine of one, for one second of clean speech
+_SWITCH = 2.0  # log-probability lost when the floor goes to somebody else without a pause
+_PAUSE = 1.0  # seconds of silence after which most of that is forgiven
+_SHORT = 0.5  # seconds; the embedding of a shorter piece says less
+_OVERLAP = 0.55  # probability of two speaking above which a second one is named
+_SHORTEST_OVERLAP = 3  # frames
+_LIKENESS = 4.0  # seconds away that a speaker may be for a cosine higher by one, when the second one is named
+_NEIGHBOURHOOD = 30.0  # seconds within which a second speaker is looked for
+_BLOCK = 100_000  # frames
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who speaks when, on the frame grid.
+
+    Attributes
+    ----------
+    first, second : numpy.ndarray [shape=(frames,)], int16
+        The speaker, and the one who speaks over him; -1 for nobody.
+    activation : numpy.ndarray [shape=(frames, speakers)], float32
+        Probability that a speaker speaks.
+    certainty : numpy.ndarray [shape=(frames,)], float32
+        Probability that the frame is decided rightly.
+    """
+
+    first: NDArray[np.int16]
+    second: NDArray[np.int16]
+    activation: NDArray[np.float32]
+    certainty: NDArray[np.float32]
+
+    @property
+    def speakers(self) -> int:
+        """How many there are."""
+        return int(self.activation.shape[1])
+
+    def active(self, speaker: int) -> NDArray[np.bool_]:
+        """Give the frames in which a speaker speaks."""
+        found: NDArray[np.bool_] = (self.first == speaker) | (self.second == speaker)
+        return found
+
+
+def decode(
+    pieces: NDArray[np.int32],
+    change: NDArray[np.float32],
+    voices: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    speech: NDArray[np.float32],
+    overlap: NDArray[np.float32],
+    *,
+    keep_all: bool,
+) -> Decision:
+    """Decide every frame.
+
+    Parameters
+    ----------
+    pieces, change : numpy.ndarray [shape=(pieces, 2)] and [shape=(pieces,)]
+        From `pieces.cut`.
+    voices, weights : numpy.ndarray [shape=(pieces, 192)] and [shape=(pieces,)]
+        From `embedding.embed`.
+    labels : numpy.ndarray [shape=(pieces,)]
+        Whose a piece is, -1 where its embedding was not trusted.
+    speech, overlap : numpy.ndarray [shape=(frames,)]
+        Probability of anybody and of two speaking.
+    keep_all : bool
+        Whether every voice must be heard in the end, as when the number of speakers was given.
+    """
+    cosine = voices @ _centres(voices, weights, labels).T
+    likelihood = _likelihoods(pieces, weights, cosine)
+    switch = _switching(pieces, change)
+    path = _best_path(likelihood, switch)
+    if keep_all:
+        path = _with_everybody(path, labels)
+    first = np.full(len(speech), -1, np.int16)
+    owner = np.full(len(speech), -1, np.int64)
+    for number, (start, end) in enumerate(pieces):
+        first[start:end], owner[start:end] = path[number], number
+    second = _second_speakers(pieces, path, first, overlap, cosine)
+    posterior = _posterior(likelihood, switch)
+    posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
+    return Decision(first, second, *_probabilities(first, second, owner, posterior, speech, overlap))
+
+
+def _centres(
+    voices: NDArray[np.float32], weights: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    members = (labels == np.arange(labels.max() + 1)[:, None]) * np.minimum(weights, 1.5)
+    sums = members @ voices
+    unit: NDArray[np.float32] = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)).astype(
+        np.float32
+    )
+    return unit
+
+
+def _likelihoods(
+    pieces: NDArray[np.int32], weights: NDArray[np.float32], cosine: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Log-likelihood of each voice, for as much as a piece can be trusted."""
+    length = (pieces[:, 1] - pieces[:, 0]) * RESOLUTION
+    trust = np.minimum(weights, 1.5) * np.minimum(length / _SHORT, 1)
+    result: NDArray[np.float64] = _SHARPNESS * trust[:, None] * cosine
+    return result
+
+
+def _switching(pieces: NDArray[np.int32], change: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Price of another speaker at the beginning of each piece: less after a pause or a change of voice."""
+    pause = np.maximum(pieces[1:, 0] - pieces[:-1, 1], 0) * RESOLUTION
+    price = _SWITCH * np.exp(-pause / _PAUSE)
+    price = np.where(pause == 0, price * (1 - change[1:]), price)
+    return np.concatenate([[0.0], np.maximum(price, 0.5)])
+
+
+def _best_path(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Viterbi, with one price for going to any other speaker."""
+    pieces, speakers = likelihood.shape
+    back = np.zeros((pieces, speakers), np.int64)
+    stay = np.arange(speakers)
+    score = likelihood[0]
+    for i in range(1, pieces):
+        best = int(score.argmax())
+        moved = score[best] - switch[i]
+        back[i] = np.where(score >= moved, stay, best)
+        score = np.maximum(score, moved) + likelihood[i]
+    path = np.empty(pieces, np.int64)
+    path[-1] = score.argmax()
+    for i in range(pieces - 1, 0, -1):
+        path[i - 1] = back[i, path[i]]
+    return path
+
+
+def _posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Forward-backward over the same chain."""
+    pieces, speakers = likelihood.shape
+    emission = np.exp(likelihood - likelihood.max(1, keepdims=True))
+    leave = np.exp(-switch)
+    # staying has weight 1 and every other speaker has weight `leave`
+    forward, backward = np.empty((pieces, speakers)), np.empty((pieces, speakers))
+    forward[0] = emission[0] / emission[0].sum()
+    for i in range(1, pieces):
+        row = ((1 - leave[i]) * forward[i - 1] + leave[i] * forward[i - 1].sum()) * emission[i]
+        forward[i] = row / row.sum()
+    backward[-1] = 1
+    for i in range(pieces - 2, -1, -1):
+        ahead = backward[i + 1] * emission[i + 1]
+        row = (1 - leave[i + 1]) * ahead + leave[i + 1] * ahead.sum()
+        backward[i] = row / row.sum()
+    both = forward * backward
+    posterior: NDArray[np.float64] = both / both.sum(1, keepdims=True)
+    return posterior
+
+
+def _with_everybody(path: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give back the floor to speakers whom smoothing has silenced, without silencing another."""
+    path = path.copy()
+    for lost in np.setdiff1d(np.arange(labels.max() + 1), path):
+        own = np.flatnonzero(labels == lost)
+        for i in own:
+            if np.count_nonzero(path == path[i]) > 1:
+                path[i] = lost
+    return path
+
+
+def _second_speakers(
+    pieces: NDArray[np.int32],
+    path: NDArray[np.int64],
+    first: NDArray[np.int16],
+    overlap: NDArray[np.float32],
+    cosine: NDArray[np.float32],
+) -> NDArray[np.int16]:
+    """Name who else speaks where two do: somebody heard close by in time, and who sounds like it."""
+    second = np.full(len(first), -1, np.int16)
+    speakers = cosine.shape[1]
+    if speakers < 2:
+        return second
+    for start, end in runs_of((overlap >= _OVERLAP) & (first >= 0)):
+        if end - start < _SHORTEST_OVERLAP:
+            continue
+        reach = round(_NEIGHBOURHOOD / RESOLUTION)
+        near = slice(*np.searchsorted(pieces[:, 0], [start - reach, end + reach]))
+        away = np.maximum(np.maximum(pieces[near, 0] - end, start - pieces[near, 1]), 0) * RESOLUTION
+        here = away == 0
+        score = _LIKENESS * cosine[near][here].mean(0)
+        for speaker in range(speakers):
+            heard = away[path[near] == speaker]
+            score[speaker] -= heard.min() if len(heard) else _NEIGHBOURHOOD
+        order = np.argsort(-score, kind="stable")
+        # the best that is not the first speaker himself
+        second[start:end] = np.where(first[start:end] == order[0], order[1], order[0])
+    return second
+
+
+def _probabilities(
+    first: NDArray[np.int16],
+    second: NDArray[np.int16],
+    owner: NDArray[np.int64],
+    posterior: NDArray[np.float64],
+    speech: NDArray[np.float32],
+    overlap: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Activation of every speaker and certainty of every frame.
+
+    Two speakers are taken as two draws from the posterior of the piece, without putting the first one back.
+    """
+    speakers = posterior.shape[1]
+    odds = posterior / np.maximum(1 - posterior, 1e-6)
+    also = posterior * (odds.sum(1, keepdims=True) - odds)  # probability of being drawn second
+    both = np.minimum(overlap, speech) if speakers > 1 else np.zeros_like(speech)
+    activation = np.zeros((len(first), speakers), np.float32)
+    certainty = 1 - speech
+    for start in range(0, len(first), _BLOCK):  # in blocks: hours of frames times dozens of speakers add up
+        frames = start + np.flatnonzero(owner[start : start + _BLOCK] >= 0)
+        piece, one, other = owner[frames], first[frames], second[frames]
+        activation[frames] = speech[frames, None] * posterior[piece] + both[frames, None] * also[piece]
+        alone = (speech[frames] - both[frames]) * posterior[piece, one]
+        pair = posterior[piece, one] * odds[piece, other] + posterior[piece, other] * odds[piece, one]
+        certainty[frames] = np.where(other < 0, alone, both[frames] * pair)
+    return np.minimum(activation, 1, out=activation), np.clip(certainty, 0, 1, out=certainty)

@@ -1,0 +1,88 @@
+"""The two neural networks: checked against their published hash, then loaded for ONNX Runtime."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diarnb.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+MODELS = Path(__file__).with_name("models")
+_REINSTALL = 'Put it back with: pip install --force-reinstall --no-deps "diarnb"'
+
+
+@functools.cache
+def provenance() -> dict[str, dict[str, Any]]:
+    """Where each model comes from, its licence and its sha256."""
+    try:
+        facts: dict[str, dict[str, Any]] = json.loads((MODELS / "provenance.json").read_text(encoding="utf-8"))
+        for name in ("segmentation", "embedding"):
+            bytes.fromhex(facts[name]["sha256"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        message = f"The list of models that diarnb ships, provenance.json, cannot be read. {_REINSTALL}"
+        raise ConfigurationError(message) from error
+    return facts
+
+
+def load(name: str, *, providers: tuple[str, ...], threads: int | None) -> ort.InferenceSession:
+    """Load a shipped network.
+
+    Parameters
+    ----------
+    name : {"segmentation", "embedding"}
+    providers : tuple of str
+        ONNX Runtime's execution providers, in order of preference.
+    threads : int or None
+        Threads within one operation; None lets ONNX Runtime take the cores.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing or is not the one that was published, or a provider is not available here.
+    """
+    # the process is part of the key: a forked child must not use the threads of its parent
+    return _load(MODELS / f"{name}.onnx", provenance()[name]["sha256"], providers, threads, os.getpid())
+
+
+@functools.lru_cache(maxsize=4)
+def _load(
+    path: Path,
+    sha256: str,
+    providers: tuple[str, ...],
+    threads: int | None,
+    _process: int,
+) -> ort.InferenceSession:
+    import onnxruntime as ort  # 0.1 s that `import diarnb` need not pay
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"The model {path.name} is missing from this installation. {_REINSTALL}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        message = (
+            f"The model {path.name} is damaged: sha256 {found[:12]}… where {sha256[:12]}… was published. {_REINSTALL}"
+        )
+        raise ConfigurationError(message)
+    missing = [provider for provider in providers if provider not in ort.get_available_providers()]
+    if missing:
+        have = ", ".join(ort.get_available_providers())
+        raise ConfigurationError(
+            f"ONNX Runtime has no {', '.join(missing)} here; it has {have}. Choose with providers=[…]."
+        )
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # its warnings are about graph optimisation, of no use to a listener
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return ort.InferenceSession(content, options, providers=list(providers))
+    except Exception as error:  # of the runtime's own kinds, which share no base
+        message = f"ONNX Runtime {ort.__version__} cannot load {path.name}. {_REINSTALL} --upgrade onnxruntime"
+        raise ConfigurationError(message) from error

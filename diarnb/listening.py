@@ -1,0 +1,98 @@
+"""Hear a stretch of a recording: the audio is found again through the run, or given."""
+
+from __future__ import annotations
+
+import io
+import math
+import numbers
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb.audio import SAMPLE_RATE, open_recording
+from diarnb.errors import AudioChangedError, AudioNotFoundError, InvalidParameterError
+from diarnb.results import run_of
+
+if TYPE_CHECKING:
+    from IPython.display import Audio
+
+
+def clip(source: Any, start: float, end: float, *, audio: Any = None) -> Audio:
+    """Hear a stretch.
+
+    Parameters
+    ----------
+    source : pandas.DataFrame or anything that `diarize` takes
+        A table that `diarize` made, or a recording.
+    start, end : float
+        Seconds; the end is cut to the recording's.
+    audio : anything that `diarize` takes, optional
+        The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+
+    Returns
+    -------
+    IPython.display.Audio
+        A player, with the sound in it as MP3, about 8 kB a second as a saved notebook counts.
+
+    Raises
+    ------
+    AudioNotFoundError
+        The table's recording is no longer where it was.
+    AudioChangedError
+        There is another recording in its place.
+    InvalidParameterError
+        There is nothing between start and end.
+
+    Examples
+    --------
+    >>> turns = diarize(example("interview"), progress=False)
+    >>> player = clip(turns, turns["start"][1], turns["end"][1])
+    """
+    import soundfile
+    from IPython.display import Audio
+
+    seconds = all(isinstance(time, numbers.Real) and not isinstance(time, bool) for time in (start, end))
+    if not seconds or not 0 <= start < end < math.inf:
+        raise InvalidParameterError(f"start and end must be seconds with 0 <= start < end, not {start!r} and {end!r}")
+    if isinstance(source, pd.DataFrame):
+        source = find_audio(source) if audio is None else audio
+    with open_recording(source) as recording:
+        blocks = list(recording.blocks(start=start, end=end))
+    if not blocks:
+        raise InvalidParameterError(
+            f"{recording.name} ends at {recording.duration:.1f} s; there is nothing at {start:g} s"
+        )
+    encoded = io.BytesIO()
+    soundfile.write(encoded, np.concatenate(blocks), SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III")
+    player = Audio(data=encoded.getvalue())  # type: ignore[no-untyped-call]
+    player.mimetype = "audio/mpeg"
+    return player
+
+
+def find_audio(turns: pd.DataFrame) -> Path:
+    """Find the file that a table was made from, and make sure that it is still the same.
+
+    Raises
+    ------
+    AudioNotFoundError
+        It was no file, or is no longer there.
+    AudioChangedError
+        Its content is another.
+    """
+    run = run_of(turns)
+    if run.path is None:
+        raise AudioNotFoundError(
+            f"Run {run.id} was not made from a file on this machine: name its recording with audio=…"
+        )
+    path = Path(run.path)
+    if not path.is_file():
+        raise AudioNotFoundError(f"{run.source} is no longer where run {run.id} found it: name it with audio=…")
+    stat = path.stat()
+    if (stat.st_size, stat.st_mtime_ns) != (run.size, run.mtime_ns):
+        with open_recording(path) as recording:
+            if recording.content_hash != run.content_hash:
+                message = f"{run.source} is not the recording that run {run.id} heard: name the right one with audio=…"
+                raise AudioChangedError(message)
+    return path

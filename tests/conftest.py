@@ -1,0 +1,80 @@
+"""What every test stands on: a run store of its own, no network but loopback, no window."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import pytest
+
+import diarnb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ("meeting", "interview", "call")
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+mpl.use("Agg")  # here and not by MPLBACKEND, which the kernels of the notebooks would inherit
+
+
+def _stay_home(event: str, arguments: tuple[Any, ...]) -> None:
+    # An audit hook sees every socket of this process, whoever opens it; that of a subprocess it cannot see.
+    if event not in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
+        return
+    address = arguments[1]
+    if isinstance(address, tuple) and address[0] not in _LOOPBACK:
+        pytest.fail(f"a test wanted to reach {address!r}")  # no Exception, so that nobody catches it
+
+
+sys.addaudithook(_stay_home)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    home = tempfile.TemporaryDirectory(prefix="diarnb-tests-")
+    config.add_cleanup(home.cleanup)
+    # For what no fixture reaches: fixtures of a session, kernels of notebooks.
+    os.environ["DIARNB_HOME"] = home.name
+    # For subprocesses in other folders: this checkout, installed or not.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a run store that is empty and this test's own."""
+    folder = tmp_path / "diarnb-home"
+    monkeypatch.setenv("DIARNB_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_left() -> Iterator[None]:
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
+@pytest.fixture(scope="session")
+def examples_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run store that knows the examples; tests take a copy of it (`known`)."""
+    folder = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIARNB_HOME", str(folder))
+        for name in EXAMPLES:
+            diarnb.diarize(diarnb.example(name), progress=False)
+    return folder
+
+
+@pytest.fixture
+def known(examples_home: Path, home: Path) -> dict[str, pd.DataFrame]:
+    """The turns of each example, whose runs this test's store holds."""
+    shutil.copytree(examples_home, home)
+    return {name: diarnb.diarize(diarnb.example(name), progress=False) for name in EXAMPLES}

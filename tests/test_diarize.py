@@ -1,0 +1,566 @@
+"""`diarize` from end to end: what it answers, what it refuses, and what it never does."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+import textwrap
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from corpus import encoded
+from loopback import answering, serving
+from scipy.optimize import linear_sum_assignment
+
+import diarnb
+from diarnb.engines.base import Answer, Offer, Option
+from diarnb.errors import AudioError, AudioNotFoundError, DiarnbWarning, InvalidParameterError
+from diarnb.testing import assert_turns_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from diarnb.audio import Recording
+    from diarnb.engines.base import Progress
+    from diarnb.params import Params
+
+RATE = 16_000
+FRAME = 0.016875
+LABEL = r"SPEAKER_\d\d"
+
+
+def excerpt(seconds: float, samples: int = 0) -> np.ndarray:
+    """The beginning of the interview, and so many samples more."""
+    sound, rate = soundfile.read(diarnb.example("interview"), dtype="float32")
+    assert rate == RATE
+    return sound[: round(seconds * RATE) + samples]
+
+
+def quietly(source: Any, **arguments: Any) -> pd.DataFrame:
+    return diarnb.diarize(source, **{"progress": False, **arguments})
+
+
+def error_rate(truth: pd.DataFrame, turns: pd.DataFrame) -> float:
+    """DER on a grid of 10 ms: collar 0, overlap scored."""
+    times = np.arange(0, max(truth["end"].max(), turns["end"].max()), 0.01)
+
+    def grid(table: pd.DataFrame) -> np.ndarray:
+        return np.array(
+            [
+                ((own["start"].to_numpy()[:, None] <= times) & (times < own["end"].to_numpy()[:, None])).any(axis=0)
+                for _, own in table.groupby("speaker")
+            ]
+        )
+
+    ours, theirs = grid(turns).astype(int), grid(truth).astype(int)
+    shared = theirs @ ours.T
+    correct = shared[linear_sum_assignment(shared, maximize=True)].sum()
+    return float((np.maximum(ours.sum(axis=0), theirs.sum(axis=0)).sum() - correct) / theirs.sum())
+
+
+def check_table(turns: pd.DataFrame, *more: str) -> None:
+    """DESIGN's table of turns, whatever is in it."""
+    assert type(turns) is pd.DataFrame
+    assert list(turns.columns) == ["start", "end", "duration", "speaker", *more]
+    types = {"start": "float64", "end": "float64", "duration": "float64", "confidence": "float64", "channel": "int64"}
+    assert {name: str(turns[name].dtype) for name in turns if name != "speaker"} == {
+        name: types[name] for name in turns if name != "speaker"
+    }
+    assert turns["speaker"].dtype == pd.Series(dtype=str).dtype
+    assert isinstance(turns.index, pd.RangeIndex)
+    assert (turns["start"] >= 0).all()
+    assert (turns["start"] < turns["end"]).all()
+    assert (turns["end"] <= turns.attrs["diarnb"]["duration"]).all()
+    assert (turns["duration"] == turns["end"] - turns["start"]).all()
+    assert turns["speaker"].str.fullmatch(LABEL).all()
+    pd.testing.assert_frame_equal(turns, turns.sort_values(["start", "end", "speaker"]))
+    if "confidence" in more:
+        assert turns["confidence"].between(0, 100).all()
+
+
+@pytest.mark.parametrize(("name", "speakers", "bound"), [("meeting", 4, 0.15), ("interview", 2, 0.1), ("call", 2, 0.1)])
+def test_the_examples_are_told_apart(known: dict[str, pd.DataFrame], name: str, speakers: int, bound: float) -> None:
+    turns, truth = known[name], diarnb.read(diarnb.example(name).with_suffix(".rttm"))
+    check_table(turns)
+    assert turns["speaker"].nunique() == speakers
+    assert list(dict.fromkeys(turns["speaker"])) == [f"SPEAKER_{k:02d}" for k in range(speakers)]
+    assert error_rate(truth, truth) == 0
+    assert error_rate(truth, turns) < bound
+
+
+def test_overlap_is_kept(known: dict[str, pd.DataFrame]) -> None:
+    assert diarnb.overlap(known["meeting"])["duration"].sum() > 1
+
+
+def test_what_a_table_says_of_itself_is_small_plain_and_private(known: dict[str, pd.DataFrame]) -> None:
+    facts = known["meeting"].attrs["diarnb"]
+    assert set(facts) == {"run", "engine", "model", "source", "duration", "warning", "schema"}
+    text = json.dumps(known["meeting"].attrs)
+    assert json.loads(text) == known["meeting"].attrs
+    assert len(text) < 1000
+    assert (facts["engine"], facts["source"], facts["warning"], facts["schema"]) == ("local", "meeting.flac", None, 1)
+    assert facts["duration"] == pytest.approx(soundfile.info(diarnb.example()).duration, abs=1e-3)
+    assert str(diarnb.example().parent) not in text
+
+
+def test_a_url_is_named_without_its_secrets() -> None:
+    routes = {"/talk.flac": answering(encoded(excerpt(3), kind="FLAC"))}
+    with serving(routes) as origin:
+        turns = quietly(origin.replace("http://", "http://me:hunter2@") + "/talk.flac?signature=hunter2")
+    assert turns.attrs["diarnb"]["source"].endswith("/talk.flac")
+    assert "hunter2" not in json.dumps(turns.attrs) + diarnb.runs().to_csv() + json.dumps(diarnb.raw(turns))
+
+
+def test_confidence_is_a_column_only_where_it_is_asked_for(known: dict[str, pd.DataFrame]) -> None:
+    turns = quietly(diarnb.example("meeting"), turn_level_confidence=True)
+    check_table(turns, "confidence")
+    assert_turns_equal(turns.drop(columns="confidence"), known["meeting"])
+    assert turns["confidence"].median() > 50
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_make_no_difference(known: dict[str, pd.DataFrame], threads: int) -> None:
+    stages: list[str] = []
+    turns = quietly(
+        diarnb.example("call"), threads=threads, refresh=True, progress=lambda stage, _: stages.append(stage)
+    )
+    assert stages
+    assert_turns_equal(turns, known["call"], tolerance=FRAME)
+
+
+def test_listening_again_gives_the_same_turns(known: dict[str, pd.DataFrame]) -> None:
+    again = quietly(diarnb.example("interview"), refresh=True)
+    assert again.attrs["diarnb"]["run"] != known["interview"].attrs["diarnb"]["run"]
+    assert_turns_equal(again, known["interview"])
+
+
+def test_a_question_asked_before_is_answered_without_listening() -> None:
+    stages: list[str] = []
+
+    def progress(stage: str, fraction: float) -> None:
+        assert 0 <= fraction <= 1
+        stages.append(stage)
+
+    first = quietly((excerpt(3), RATE), progress=progress)
+    assert stages
+    stages.clear()
+    again = quietly((excerpt(3), RATE), progress=progress, threads=1)
+    assert stages == []
+    pd.testing.assert_frame_equal(again, first)
+    assert again.attrs == first.attrs
+    quietly((excerpt(3), RATE), progress=progress, num_speakers=1)
+    assert stages == []  # another question, but the same sound
+    quietly((excerpt(3), RATE), progress=progress, refresh=True)
+    assert stages
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_a_number_of_speakers_is_kept_to(known: dict[str, pd.DataFrame], count: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        turns = quietly(diarnb.example("meeting"), num_speakers=count)
+    check_table(turns)
+    assert turns["speaker"].nunique() == count
+
+
+def test_bounds_are_kept_to(known: dict[str, pd.DataFrame]) -> None:
+    def count(**bounds: int) -> int:
+        return int(quietly(diarnb.example("meeting"), **bounds)["speaker"].nunique())
+
+    assert count(max_speakers=2) <= 2
+    assert count(max_speakers=3) <= 3
+    assert count(min_speakers=6) >= 6
+    assert 5 <= count(min_speakers=5, max_speakers=6) <= 6
+    assert count(min_speakers=1, max_speakers=20) == count(min_speakers=4, max_speakers=4) == 4
+
+
+@pytest.mark.parametrize("asked", [{"num_speakers": 50}, {"min_speakers": 50}, {"num_speakers": 10**9}])
+def test_more_speakers_than_the_audio_holds_are_a_warning_and_the_best_answer(asked: dict[str, int]) -> None:
+    with pytest.warns(DiarnbWarning, match="speakers") as caught:
+        turns = quietly((excerpt(3), RATE), **asked)
+    assert caught[0].filename == __file__.replace(".pyc", ".py")  # the line to look at is the caller's
+    check_table(turns)
+    assert 1 <= turns["speaker"].nunique() < 50
+    assert turns.attrs["diarnb"]["warning"] in str(caught[0].message)
+    with pytest.warns(DiarnbWarning, match="speakers"):  # from the store as well
+        quietly((excerpt(3), RATE), **asked)
+
+
+def test_channels_can_be_kept_apart(known: dict[str, pd.DataFrame]) -> None:
+    turns = quietly(diarnb.example("call"), channels="split")
+    check_table(turns, "channel")
+    assert set(turns["channel"]) == {0, 1}
+    assert turns.groupby("speaker")["channel"].nunique().eq(1).all()  # a label belongs to one channel
+    busiest = turns.groupby(["channel", "speaker"])["duration"].sum().groupby("channel").idxmax()
+    truth = diarnb.read(diarnb.example("call").with_suffix(".rttm"))
+    own = turns.set_index(["channel", "speaker"]).loc[list(busiest)].reset_index()
+    assert error_rate(truth, own) < 0.15
+
+
+def beginning_of_call(seconds: float) -> tuple[np.ndarray, int]:
+    sound, rate = soundfile.read(diarnb.example("call"), dtype="float32")
+    return sound[: round(seconds * rate)], rate
+
+
+def test_one_channel_can_be_listened_to() -> None:
+    sound, rate = beginning_of_call(12)
+    for channel in (0, 1):
+        turns = quietly((sound, rate), channels=channel)
+        check_table(turns)
+        assert len(turns)
+        assert_turns_equal(turns, quietly((sound[:, channel], rate)))
+
+
+def test_a_channel_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InvalidParameterError, match=r"call\.flac has 2 channels"):
+        quietly(diarnb.example("call"), channels=2)
+
+
+@pytest.fixture
+def clip_file(tmp_path: Path) -> Path:
+    path = tmp_path / "short talk.wav"
+    soundfile.write(path, excerpt(6), RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["str", "Path", "bytes", "open file", "samples", "samples of float64", "url"])
+def test_every_kind_of_source_gives_the_same_turns(kind: str, clip_file: Path) -> None:
+    content = clip_file.read_bytes()
+    sources: dict[str, Any] = {
+        "str": str(clip_file),
+        "Path": clip_file,
+        "bytes": content,
+        "open file": io.BytesIO(content),
+        "samples": (excerpt(6), RATE),
+        "samples of float64": (excerpt(6).astype(np.float64), RATE),
+    }
+    expected = quietly(clip_file)
+    assert len(expected)
+    stages: list[str] = []
+    with serving({"/talk.wav": answering(content)}) as origin:
+        source = sources.get(kind, f"{origin}/talk.wav")
+        turns = quietly(source, refresh=True, progress=lambda stage, _: stages.append(stage))
+    assert stages
+    assert_turns_equal(turns, expected)
+
+
+def harmonics(seconds: float) -> np.ndarray:
+    """Chords that change: loud, tonal, and nobody's voice."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    chords = [(220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (174.6, 220.0, 261.6)]
+    root = np.choose((t // 1.5).astype(int) % 3, np.array([chord[0] for chord in chords]))
+    return sum(np.sin(2 * np.pi * root * step * k * t) / k for step in (1, 1.26, 1.5) for k in range(1, 7)) * 0.05
+
+
+def noise(seconds: float, decibel: float) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(round(seconds * RATE)) * 10 ** (decibel / 20)
+
+
+QUIET = {
+    "one sample": lambda: np.array([0.5]),
+    "digital silence": lambda: np.zeros(5 * RATE),
+    "noise of -90 dB": lambda: noise(5, -90),
+    "music": lambda: harmonics(12),
+}
+SHORT = {
+    "0.1 s": lambda: excerpt(1.7)[-1600:],
+    "0.5 s": lambda: excerpt(2.1)[-8000:],
+    "loud noise": lambda: noise(5, -20),
+    "10 s less a sample": lambda: excerpt(10, -1),
+    "10 s": lambda: excerpt(10),
+    "10 s and a sample": lambda: excerpt(10, 1),
+    "3 s, one voice": lambda: excerpt(3),
+}
+
+
+@pytest.mark.parametrize("case", [*QUIET, *SHORT])
+@pytest.mark.parametrize("channels", ["mix", "split"])
+def test_any_sound_gives_a_table_and_every_verb_takes_it(case: str, channels: str) -> None:
+    sound = {**QUIET, **SHORT}[case]()
+    more = {"turn_level_confidence": True, "confidence": True, "exclusive": True, "channels": channels}
+    turns = quietly((sound, RATE), **more)
+    check_table(turns, "confidence", *(["channel"] if channels == "split" else []))
+    assert turns.attrs["diarnb"]["duration"] == pytest.approx(len(sound) / RATE)
+    if case in QUIET:
+        assert len(turns) == 0
+    scores = diarnb.frames(turns)
+    assert list(scores)[:3] == ["start", "end", "confidence"]
+    assert set(list(scores)[3:]) == set(turns["speaker"])
+    assert list(diarnb.confidences(turns).index) == list(turns.index)
+    assert diarnb.confidences(turns).notna().all(axis=None)
+    assert set(diarnb.speakers(turns)["speaker"]) == set(turns["speaker"])
+    assert set(diarnb.exclusive(turns)["speaker"]) <= set(turns["speaker"])
+    assert diarnb.overlap(diarnb.exclusive(turns)).empty
+    assert diarnb.words(turns).empty
+    diarnb.timeline(turns)
+    one = diarnb.recluster(turns, num_speakers=1)
+    assert one["speaker"].nunique() == min(len(turns), 1)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"num_speakers": 1},
+        {"num_speakers": 6},
+        {"min_speakers": 3},
+        {"threshold": 0.7, "max_speakers": 3},
+    ],
+    ids=str,
+)
+def test_deciding_again_is_what_a_cold_run_gives(known: dict[str, pd.DataFrame], asked: dict[str, Any]) -> None:
+    again = diarnb.recluster(known["interview"], **asked)
+    stages: list[str] = []
+    cold = quietly(diarnb.example("interview"), **asked, refresh=True, progress=lambda stage, _: stages.append(stage))
+    assert stages
+    assert again.attrs["diarnb"]["run"] not in {
+        cold.attrs["diarnb"]["run"],
+        known["interview"].attrs["diarnb"]["run"],
+    }
+    pd.testing.assert_frame_equal(again, cold)
+    assert diarnb.raw(again) == diarnb.raw(cold)
+
+
+def test_deciding_again_keeps_what_else_was_asked() -> None:
+    asked = {"channels": "split", "turn_level_confidence": True}
+    turns = quietly(beginning_of_call(15), **asked)
+    again = diarnb.recluster(diarnb.recluster(turns, num_speakers=3), num_speakers=2)
+    pd.testing.assert_frame_equal(again, quietly(beginning_of_call(15), **asked, num_speakers=2, refresh=True))
+
+
+def test_a_higher_threshold_merges_more(known: dict[str, pd.DataFrame]) -> None:
+    counts = [diarnb.recluster(known["meeting"], threshold=value)["speaker"].nunique() for value in (0.05, 0.3, 0.6, 2)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 4
+    assert counts[-1] == 1
+
+
+class Unreadable:
+    """A source that tells when somebody reads it."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("read before the parameters were checked")
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"num_speakers": 2, "max_speakers": 3}, "not both"),
+        ({"min_speakers": 3, "max_speakers": 2}, "swap them"),
+        ({"num_speakers": 0}, "less than 1"),
+        ({"num_speakers": 2.0}, "write num_speakers=2"),
+        ({"num_speakers": True}, "whole number"),
+        ({"num_speakers": "two"}, "whole number"),
+        ({"max_speakers": float("nan")}, "whole number"),
+        ({"exclusive": 1}, "exclusive=True"),
+        ({"channels": "left"}, "'split'"),
+        ({"channels": -1}, "'split'"),
+        ({"num_speaker": 2}, "did you mean num_speakers?"),
+        ({"treshold": 0.5}, "did you mean threshold?"),
+        ({"threshold": 3}, "0 to 2"),
+        ({"threshold": "high"}, "0 to 2"),
+        ({"threads": 0}, "threads"),
+        ({"threads": True}, "threads"),
+        ({"providers": [1]}, "providers"),
+        ({"model": "precision-2"}, "no model 'precision-2'"),
+        ({"engine": "lokal"}, "'local'"),
+        ({"engine": None}, "'local'"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("source", ["no such file.wav", Unreadable()], ids=["missing", "unreadable"])
+def test_parameters_are_refused_before_anything_is_read(source: Any, asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidParameterError) as caught:
+        quietly(source, **asked)
+    assert says in str(caught.value)
+    assert len(str(caught.value)) <= 400
+    assert diarnb.runs().empty
+
+
+def test_a_failed_run_leaves_everything_as_it_was(known: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    before = diarnb.runs()
+    page = tmp_path / "talk.wav"
+    page.write_bytes(b"<html><title>404 Not Found</title></html>")
+    with pytest.raises(AudioError, match=r"talk\.wav"):
+        quietly(page)
+    with pytest.raises(AudioNotFoundError, match=r"tlak\.wav"):
+        quietly(tmp_path / "tlak.wav")
+    with pytest.raises(KeyboardInterrupt):
+        quietly((excerpt(12), RATE), progress=_interrupting)
+    pd.testing.assert_frame_equal(diarnb.runs(), before)
+    pd.testing.assert_frame_equal(
+        diarnb.open_run(known["meeting"].attrs["diarnb"]["run"]), known["meeting"], check_index_type=False
+    )
+    assert len(quietly((excerpt(12), RATE)))  # and what was interrupted can be done
+
+
+def _interrupting(stage: str, fraction: float) -> None:
+    if fraction > 0.3:
+        raise KeyboardInterrupt
+
+
+def test_losses_of_the_audio_are_told_now_and_later(tmp_path: Path) -> None:
+    half = tmp_path / "half.wav"
+    soundfile.write(half, excerpt(8), RATE)
+    half.write_bytes(half.read_bytes()[: 4 * 2 * RATE])
+    for asked in ({}, {"num_speakers": 1}, {}):  # cold, from the evidence, from the store
+        with pytest.warns(DiarnbWarning, match="header announces 8.0 s, the file holds 4.0 s"):
+            turns = quietly(half, **asked)
+        assert "4.0 s" in turns.attrs["diarnb"]["warning"]
+        assert turns.attrs["diarnb"]["duration"] == pytest.approx(4.0, abs=0.01)
+
+
+def test_another_name_for_the_same_content_is_the_name_in_the_answer(clip_file: Path, tmp_path: Path) -> None:
+    first = quietly(clip_file)
+    moved = clip_file.rename(tmp_path / "renamed.wav")
+    again = quietly(moved)
+    assert again.attrs["diarnb"] == {**first.attrs["diarnb"], "source": "renamed.wav"}
+    assert len(diarnb.clip(again, 0, 1).data)
+
+
+class Halves:
+    """An engine in a few lines: somebody speaks in the first half, somebody else in the second."""
+
+    name = "halves"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.offer = Offer(
+            models=("scissors", "knife"), count=False, options={"at": Option("where to cut, 0-1", float)}
+        )
+
+    def version(self, model: str) -> str:
+        return "1"
+
+    def diarize(self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
+        self.asked += 1
+        seconds = sum(len(block) for block in recording.blocks()) / RATE
+        progress("cutting", 1.0)
+        cut = seconds * options.get("at", 0.5)
+        turns = [
+            {"start": 0.0, "end": cut, "speaker": "SPEAKER_00", "confidence": {"SPEAKER_00": 50.0}},
+            {"start": cut, "end": seconds, "speaker": "SPEAKER_01", "confidence": {"SPEAKER_01": 50.0}},
+        ]
+        return Answer({"duration": seconds, "diarization": turns, "warning": None})
+
+
+def test_an_engine_is_an_object_of_a_few_lines() -> None:
+    engine, source = Halves(), (excerpt(4), RATE)
+    turns = quietly(source, engine=engine)
+    check_table(turns)
+    assert turns["end"].tolist() == [2.0, 4.0]
+    assert (turns.attrs["diarnb"]["engine"], turns.attrs["diarnb"]["model"]) == ("halves", "scissors")
+    pd.testing.assert_frame_equal(quietly(source, engine=engine), turns)
+    assert engine.asked == 1
+    assert quietly(source, engine=engine, at="0.25")["end"].tolist() == [1.0, 4.0]
+    assert quietly(source, engine=engine, turn_level_confidence=True)["confidence"].tolist() == [50.0, 50.0]
+    assert quietly(source, engine=engine, model="knife").attrs["diarnb"]["model"] == "knife"
+    assert quietly(source, engine=engine, refresh=True).attrs != turns.attrs
+    assert engine.asked == 5
+
+
+def test_what_an_engine_does_not_offer_is_refused_by_name() -> None:
+    engine = Halves()
+    for asked, says in [
+        ({"num_speakers": 2}, "'halves' does not offer num_speakers"),
+        ({"att": 0.5}, "did you mean at?"),
+        ({"model": "knive"}, "did you mean knife?"),
+    ]:
+        with pytest.raises(InvalidParameterError) as caught:
+            quietly(Unreadable(), engine=engine, **asked)
+        assert says in str(caught.value)
+    assert engine.asked == 0
+
+
+def test_what_an_engine_raises_arrives_and_nothing_is_kept() -> None:
+    class Broken(Halves):
+        def diarize(self, *arguments: Any) -> Answer:
+            raise RuntimeError("out of paper")
+
+    with pytest.raises(RuntimeError, match="out of paper"):
+        quietly((excerpt(2), RATE), engine=Broken())
+    assert diarnb.runs().empty
+
+
+def test_the_event_loop_goes_on_while_a_recording_is_diarized(known: dict[str, pd.DataFrame]) -> None:
+    beats: list[str] = []
+
+    async def beat() -> None:
+        while True:
+            beats.append("beat")
+            await asyncio.sleep(0.01)
+
+    async def both() -> pd.DataFrame:
+        beating = asyncio.create_task(beat())
+        turns = await diarnb.diarize_async(
+            diarnb.example("interview"), refresh=True, progress=lambda stage, _: beats.append(stage)
+        )
+        beating.cancel()
+        return turns
+
+    assert_turns_equal(asyncio.run(both()), known["interview"])
+    heard = [place for place, beat in enumerate(beats) if beat != "beat"]
+    assert "beat" in beats[heard[0] : heard[-1]]
+
+
+def test_cancelling_stops_the_work(home: Path) -> None:
+    told: list[float] = []
+    sound = np.tile(excerpt(60), 4)
+
+    async def cancelled() -> None:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def progress(stage: str, fraction: float) -> None:
+            told.append(fraction)
+            loop.call_soon_threadsafe(begun.set)
+
+        task = asyncio.create_task(diarnb.diarize_async((sound, RATE), progress=progress))
+        await begun.wait()
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())  # which waits for the thread
+    assert told[-1] < 0.5
+    assert diarnb.runs().empty
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc: getrusage counts the parent's too")
+def test_a_long_recording_needs_little_memory_and_is_decided_again_alike(home: Path, tmp_path: Path) -> None:
+    sound, rate = soundfile.read(diarnb.example("meeting"), dtype="int16")
+    pause = np.zeros(7 * rate, np.int16)
+    peaks = []
+    for minutes in (10, 30):
+        with soundfile.SoundFile(tmp_path / f"{minutes}.flac", "w", rate, 1, "PCM_16") as file:
+            while file.frames < minutes * 60 * rate:
+                file.write(np.concatenate([sound, pause]))
+        code = f"""
+            import pandas as pd
+            import diarnb
+            turns = diarnb.diarize("{minutes}.flac", progress=False)
+            peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+            print(peak(), turns["end"].max() > {minutes} * 60 - 15)
+            again = diarnb.recluster(turns, num_speakers=3)
+            assert again["speaker"].nunique() == 3
+            if {minutes} == 10:
+                cold = diarnb.diarize("{minutes}.flac", progress=False, num_speakers=3, refresh=True)
+                pd.testing.assert_frame_equal(again, cold)
+            """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        peak, heard_to_the_end = done.stdout.split()
+        peaks.append(int(peak) / 1024)  # MiB
+        assert heard_to_the_end == "True"
+    assert peaks[1] < 700
+    assert 3 * (peaks[1] - peaks[0]) < 90  # MiB an hour

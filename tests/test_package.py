@@ -1,0 +1,201 @@
+"""What is installed is what was meant, and works where nothing else is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import textwrap
+import venv
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+MODELS = Path("engines", "local", "models")
+SHIPPED = {".py", ".onnx", ".json", ".flac", ".rttm", ".csv", ".typed"}
+
+
+def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(list(map(str, command)), cwd=cwd, env=alone, capture_output=True, text=True, check=False)
+
+
+def succeed(*command: object, cwd: Path) -> str:
+    done = run(*command, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the source archive, and the wheel built from it."""
+    folder = tmp_path_factory.mktemp("built")
+    succeed(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fresh(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that holds the wheel and what it requires, not even pip."""
+    folder = tmp_path_factory.mktemp("fresh")
+    venv.create(folder, with_pip=False)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    (wheel,) = built.glob("*.whl")
+    succeed(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", wheel, cwd=folder)
+    return python
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_whole_and_nothing_else(built: Path) -> None:
+    (path,) = built.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        listed = json.loads(wheel.read(f"diarnb/{(MODELS / 'provenance.json').as_posix()}"))
+        for name, facts in listed.items():
+            content = wheel.read(f"diarnb/{MODELS.as_posix()}/{name}.onnx")
+            assert hashlib.sha256(content).hexdigest() == facts["sha256"]
+    package = [name for name in names if name.startswith("diarnb/")]
+    sources = [path for path in (ROOT / "diarnb").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sorted(package) == sorted(path.relative_to(ROOT).as_posix() for path in sources)
+    assert {Path(name).suffix for name in package} == SHIPPED
+    for name in ("meeting", "interview", "call"):
+        assert {f"diarnb/examples/{name}{end}" for end in (".flac", ".rttm", ".words.csv")} <= set(package)
+    beside = {Path(name).name for name in set(names) - set(package)}
+    assert beside == {"METADATA", "WHEEL", "RECORD", "LICENSE", "THIRD_PARTY_LICENSES"}
+    assert path.name.endswith("-py3-none-any.whl")
+    assert path.stat().st_size < 25e6
+
+
+@pytest.mark.slow
+def test_the_source_archive_can_be_worked_on_and_holds_no_rubbish(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "THIRD_PARTY_LICENSES", "tests/conftest.py"}
+    assert needed <= names
+    assert {name.partition("/")[0] for name in names} >= {"diarnb", "tests", "benchmarks", "tools", "notebooks"}
+    rubbish = (".venv", "__pycache__", ".hypothesis", "_cache", ".ipynb_checkpoints", ".pyc")
+    assert not [name for name in names if any(part in name for part in rubbish)]
+
+
+@pytest.mark.slow
+def test_the_command_line_works_in_a_fresh_environment(fresh: Path, tmp_path: Path) -> None:
+    out = succeed(
+        fresh, "-m", "diarnb", "--example", "interview", "-o", "t.png", "-o", "t.rttm", "--no-progress", cwd=tmp_path
+    )
+    assert "SPEAKER_01" in out
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "t.rttm").read_text().count("SPEAKER_0") > 10
+
+
+@pytest.mark.slow
+def test_diarize_works_in_a_fresh_environment_from_another_folder(fresh: Path, tmp_path: Path) -> None:
+    code = """
+        import sys
+        import diarnb
+        light = set(sys.modules)
+        turns = diarnb.diarize(diarnb.example("call"), progress=False)
+        diarnb.timeline(turns)
+        diarnb.clip(turns, 0, 1)
+        print(turns["speaker"].nunique(), diarnb.__version__, diarnb.__file__)
+        print(*({"numpy", "pandas", "matplotlib", "onnxruntime"} & light))
+        """
+    first, second = succeed(fresh, "-c", textwrap.dedent(code), cwd=tmp_path).splitlines()
+    speakers, version, file = first.split(maxsplit=2)
+    assert (speakers, second) == ("2", "")
+    assert version in "".join(path.name for path in Path(file).parents[1].glob("diarnb-*.dist-info"))
+    assert fresh.parents[1] in Path(file).parents
+
+
+@pytest.mark.slow
+def test_an_installation_is_light(fresh: Path, tmp_path: Path) -> None:
+    (packages,) = fresh.parents[1].rglob("site-packages")
+    there = {path.name for path in packages.iterdir()}
+    assert {"diarnb", "numpy", "onnxruntime"} <= there
+    assert there.isdisjoint({"torch", "av", "pyannote", "pip", "pytest", "tests", "benchmarks"})
+    assert list(packages.joinpath("pandas").rglob("*.pyc"))  # bytecode is counted
+    environment = fresh.parents[1]
+    size = sum(path.lstat().st_size for path in environment.rglob("*") if path.is_file() and not path.is_symlink())
+    assert size < 620e6
+
+
+@pytest.fixture(scope="session")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "diarnb", folder / "diarnb", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture
+def installation(copied: Path) -> Iterator[Path]:
+    """Folder of a copy of the package whose models may be harmed; they heal afterwards."""
+    yield copied
+    shutil.rmtree(copied / "diarnb" / MODELS)
+    shutil.copytree(ROOT / "diarnb" / MODELS, copied / "diarnb" / MODELS)
+
+
+def _flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _garbage_with_its_own_hash(path: Path) -> None:
+    path.write_bytes(b"not a network")
+    listed = json.loads((path.parent / "provenance.json").read_text())
+    listed[path.stem]["sha256"] = hashlib.sha256(b"not a network").hexdigest()
+    (path.parent / "provenance.json").write_text(json.dumps(listed))
+
+
+@pytest.mark.parametrize("name", ["segmentation.onnx", "embedding.onnx"])
+@pytest.mark.parametrize(
+    "harm",
+    [Path.unlink, lambda path: path.write_bytes(b""), lambda path: os.truncate(path, 100_000), _flipped],
+    ids=["missing", "empty", "truncated", "flipped bit"],
+)
+def test_a_harmed_model_is_named_with_the_way_to_heal_it(installation: Path, name: str, harm: object) -> None:
+    harm(installation / "diarnb" / MODELS / name)  # type: ignore[operator]
+    check_sentence(installation, name)
+
+
+def test_a_model_that_the_runtime_cannot_read_is_named(installation: Path) -> None:
+    _garbage_with_its_own_hash(installation / "diarnb" / MODELS / "embedding.onnx")
+    check_sentence(installation, "embedding.onnx")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe{", b"[]", b'{"segmentation": {}}'], ids=repr)
+def test_a_harmed_list_of_models_is_named_with_the_way_to_heal_it(installation: Path, content: bytes | None) -> None:
+    path = installation / "diarnb" / MODELS / "provenance.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    check_sentence(installation, "provenance.json")
+
+
+def check_sentence(installation: Path, name: str) -> None:
+    code = """
+        import soundfile
+        import diarnb
+        from diarnb.errors import ConfigurationError
+        try:
+            sound, rate = soundfile.read(diarnb.example("interview"), frames=40_000)
+            diarnb.diarize((sound, rate), progress=False)
+        except ConfigurationError as error:
+            print(error)
+        assert diarnb.runs().empty
+        """
+    sentence = succeed(sys.executable, "-c", textwrap.dedent(code), cwd=installation)
+    assert name in sentence
+    assert "pip install --force-reinstall" in sentence
+    assert len(sentence) <= 400
+    assert str(installation) not in sentence

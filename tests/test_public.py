@@ -1,0 +1,108 @@
+"""The face of the package: its names, what they cost to import, and the examples in their documentation."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import diarnb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+MODULES = ["diarnb", *(found.name for found in pkgutil.walk_packages(diarnb.__path__, "diarnb."))]
+MODULES.remove("diarnb.__main__")  # it is a program
+
+
+def test_every_public_name_is_there_once_and_typed() -> None:
+    assert diarnb.__all__ == sorted(set(diarnb.__all__)) == sorted(diarnb._HOME)
+    tree = ast.parse(Path(diarnb.__file__).read_text(encoding="utf-8"))
+    (typed,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {name.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    assert seen == {name: f"diarnb.{home}" for name, home in diarnb._HOME.items()}
+    for name in diarnb.__all__:
+        assert getattr(diarnb, name).__name__ == name
+    assert set(diarnb.__all__) < set(dir(diarnb))
+    assert re.fullmatch(r"\d+\.\d+\.\d+", diarnb.__version__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'diarize_now'"):
+        diarnb.diarize_now  # noqa: B018
+    assert not hasattr(diarnb, "__wrapped__")
+
+
+@pytest.mark.parametrize("name", diarnb.__all__)
+def test_a_public_function_is_documented(name: str) -> None:
+    function = getattr(diarnb, name)
+    text = inspect.getdoc(function) or ""
+    summary = text.splitlines()[0]
+    assert summary.endswith(".")
+    assert len(summary) < 100
+    signature = inspect.signature(function)
+    plain = [each.name for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    if name not in {"raw", "words", "diarize_async"}:  # one obvious parameter, or those of `diarize`
+        section = text.partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+        named = re.findall(r"^([\w*, ]+?)(?: :.*)?$", section, re.MULTILINE)
+        assert [each.strip() for line in named for each in line.split(",") if "*" not in each] == plain
+    assert signature.return_annotation is not inspect.Signature.empty
+
+
+def test_the_readme_speaks_of_public_names_only_and_all_are_told_of() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bdiarnb\.(\w+)\(", readme))
+    assert named <= set(diarnb.__all__)
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(\w+)\(\)`", changes)) == set(diarnb.__all__)
+
+
+def test_importing_diarnb_imports_nothing_heavy() -> None:
+    code = "import sys, diarnb; dir(diarnb); diarnb.__version__; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "diarnb" in loaded
+    heavy = {"numpy", "pandas", "matplotlib", "scipy", "onnxruntime", "soundfile", "IPython", "ipywidgets", "httpx"}
+    assert heavy.isdisjoint(loaded)
+
+
+def test_deciding_without_a_picture_imports_no_matplotlib() -> None:
+    code = "import sys, diarnb.api, diarnb.engines.local; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "pandas" in loaded
+    assert {"matplotlib", "IPython", "ipywidgets", "torch", "av"}.isdisjoint(loaded)
+
+
+def _examples() -> Iterator[doctest.DocTest]:
+    names = {name: getattr(diarnb, name) for name in diarnb.__all__}
+    for module in map(importlib.import_module, MODULES):
+        for test in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names):
+            if test.examples:
+                yield test
+
+
+@pytest.mark.parametrize("example", list(_examples()), ids=lambda test: test.name)
+def test_the_example_in_a_docstring_runs(
+    example: doctest.DocTest, known: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.FAIL_FAST)
+    told: list[str] = []
+    runner.run(example, out=told.append)
+    assert not runner.failures, "".join(told)
+    assert runner.tries
+
+
+def test_the_errors_can_be_named_after_a_plain_import() -> None:
+    code = "import diarnb; print(diarnb.errors.AudioError.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "AudioError"
