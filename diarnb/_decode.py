@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import soundfile
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Block: TypeAlias = NDArray[np.float32]
 """Frames by channels."""
 
+_T = TypeVar("_T")
 _UNKNOWN = 2**60  # libsndfile gives 2**63 - 1 frames where a stream does not announce its length
 _SMALLEST = 64  # frames; damage is closed in on down to this
 
@@ -120,7 +122,7 @@ class SoundFileDecoder:
         if self._patch is not None:
             file = _Patched(file, *self._patch)  # type: ignore[assignment]
         try:
-            return _Owning(file)
+            return _apart(_Owning, file)
         except soundfile.SoundFileError as error:
             file.close()
             raise CorruptAudioError(
@@ -144,8 +146,8 @@ class SoundFileDecoder:
                     if sound is None:
                         sound = self._opened()
                         if at:
-                            sound.seek(at)
-                    block = sound.read(min(ask, total - at), dtype="float32", always_2d=True)
+                            _apart(sound.seek, at)
+                    block = _apart(sound.read, min(ask, total - at), dtype="float32", always_2d=True)
                 if block is not None:
                     if not len(block):
                         return  # the end came early, without an error: there is nothing to go around
@@ -170,6 +172,16 @@ class SoundFileDecoder:
         finally:
             if sound is not None:
                 sound.close()
+
+
+def _apart(call: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
+    """Call libsndfile from a thread of its own.
+
+    It calls back into Python for every piece of the file, and what is raised in there is printed and lost: the end of
+    the file would seem to come early. An interrupt is raised in the main thread, which does nothing here but wait.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call, *arguments, **options).result()
 
 
 class _Owning(soundfile.SoundFile):  # type: ignore[misc]

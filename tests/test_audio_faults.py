@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from corpus import MENDED, RATE, REFUSED, Case, contained, encoded, speechlike, 
 from loopback import answering, serving
 
 from diarnb import errors
+from diarnb._decode import SoundFileDecoder, Tally
+from diarnb._sniff import look
 from diarnb.audio import Recording, open_recording
 
 
@@ -44,6 +48,30 @@ def test_bad_content_is_refused_in_one_sentence(case: Case, tmp_path: Path) -> N
     assert type(caught.value) is case.error
     assert case.says in str(caught.value)
     check_sentence(caught.value, case.name)
+
+
+class Interrupting(io.BytesIO):
+    """A file during whose reading the user interrupts, in the middle of a call from libsndfile."""
+
+    def readinto(self, buffer: object) -> int:
+        if self.tell() > 1000:
+            signal.raise_signal(signal.SIGINT)
+        return super().readinto(buffer)
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 1000:
+            signal.raise_signal(signal.SIGINT)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_an_interrupt_inside_the_decoder_is_not_lost(kind: str) -> None:
+    content = encoded(speechlike(), kind=kind)
+    decoder = SoundFileDecoder(
+        lambda: Interrupting(content), look(content, "talk", len(content)), "talk", len(content), lambda rate: rate
+    )
+    with pytest.raises(KeyboardInterrupt):
+        list(decoder.read(0, RATE, Tally()))
 
 
 @pytest.mark.parametrize("case", MENDED, ids=str)
