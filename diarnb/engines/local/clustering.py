@@ -1,8 +1,9 @@
 """How many voices there are, and which piece of speech is whose.
 
-Voices are modelled as a Bayesian mixture of Gaussians with one known, spherical spread within a voice. It begins with
-more voices than any table has seats and lets the evidence take away those that explain nothing: adding a voice has to
-pay for itself. That is the mixture part of VBx without its hidden Markov chain; time comes in later (`decoding`).
+Voices are modelled as a Bayesian mixture of Gaussians with one spherical spread within a voice, which the recording
+itself tells: how unlike two pieces of one breath are. It begins with more voices than any table has seats and lets the
+evidence take away those that explain nothing: adding a voice has to pay for itself. That is the mixture part of VBx
+without its hidden Markov chain; time comes in later (`decoding`). At the end, voices that are hardly apart become one.
 
 References
 ----------
@@ -15,25 +16,56 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.cluster.hierarchy import cut_tree, linkage
+from scipy.cluster.hierarchy import fcluster, linkage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-_WITHIN = 0.003  # variance of an embedding's entry around its voice
-_BETWEEN = 0.002  # variance of a voice's entry around the recording's mean
+_SPREAD = 1.15  # variance within a voice, in that within a breath: voices change over time
+_BETWEEN = 0.67  # variance of the voices around the recording's mean, in that within a voice
 _TRUST = 0.5  # how far a piece counts as evidence of its own: neighbours share sound, so less than one
 _COST = 5.0  # what a voice has to pay for, in the same money
 _VOICES = 30  # to begin with
 _ENOUGH = 400.0  # seconds; beyond, voices get dearer: more of the same must not split one by mood or microphone
-_SAME = 0.75  # two voices whose corrected cosine is above this are one
+_APART = 0.2  # two voices are one that are no further apart than this, in the spread within a voice,
+_USUAL = 0.45  # or than this, in what is usual between the recording's voices,
+_FAR = 0.45  # but never if further apart than this
 _SAMPLE = 1000  # pieces to learn the voices from: about as much speech as is enough
-_PRIOR_PAIRS = 10  # pairs of pieces that the expected similarity within a voice counts for
+_ALIKE, _ALIKE_PAIRS = 0.5, 20  # expected cosine of two pieces of one breath, and how many pairs that counts for
+_NEAR = 0.02  # by which pieces of one breath seem less alike than they are: it may hide a change of voice
+_LAGS = range(2, 8)  # pieces apart; direct neighbours share sound
+_PRIOR_PAIRS = 10  # pairs of pieces that the recording's likeness counts for in every voice
+
+
+def likeness(voices: NDArray[np.float32], breaths: NDArray[np.int64]) -> float:
+    """Tell how alike two pieces of one voice are in this recording.
+
+    Parameters
+    ----------
+    voices : numpy.ndarray [shape=(pieces, 192)]
+        Unit vectors, in order of time.
+    breaths : numpy.ndarray [shape=(pieces,)]
+        A number for each stretch of speech in which the voice does not change.
+
+    Returns
+    -------
+    float
+        Their mean cosine.
+    """
+    total, count = _ALIKE * _ALIKE_PAIRS, _ALIKE_PAIRS
+    for lag in _LAGS:
+        same = breaths[lag:] == breaths[:-lag]
+        total += float((voices[lag:][same] * voices[:-lag][same]).sum())
+        count += int(same.sum())
+    return min(total / count + _NEAR, 0.95)
 
 
 def cluster(
     voices: NDArray[np.float32],
     weights: NDArray[np.float32],
+    alike: float,
     low: int,
     high: int | None,
     threshold: float | None = None,
@@ -46,10 +78,13 @@ def cluster(
         Unit vectors.
     weights : numpy.ndarray [shape=(pieces,)]
         Seconds that each was made from.
+    alike : float
+        Mean cosine of two pieces of one voice, from `likeness`.
     low, high : int, int or None
         Least and greatest number of voices; both are met, except that there are never more voices than pieces.
     threshold : float, optional
-        Merge voices until no two are closer than this cosine distance (0-2); without one the evidence decides.
+        Merge voices until no two are closer than this cosine distance (0-2), the distance within them taken off;
+        without one the evidence decides.
 
     Returns
     -------
@@ -60,28 +95,26 @@ def cluster(
     high = len(voices) if high is None else min(high, len(voices))
     if len(voices) > max(_SAMPLE, low):  # learn from an even sample; the others go to the nearest voice
         sample = np.linspace(0, len(voices) - 1, max(_SAMPLE, low)).round().astype(int)
-        learnt = cluster(voices[sample], weights[sample], low, high, threshold)
+        learnt = cluster(voices[sample], weights[sample], alike, low, high, threshold)
         centres = np.stack([voices[sample][learnt == k].mean(0) for k in range(learnt.max() + 1)])
         labels: NDArray[np.int64] = (voices @ centres.T / np.linalg.norm(centres, axis=1)).argmax(1)
         labels[sample] = learnt
         return labels
-    if low == high:
-        return _exactly(voices, weights, low)
-    if threshold is None:
-        labels = _mixture(voices, weights, _initial(voices, max(_VOICES, low)), prune=True)
-        labels = merge(voices, labels, least=low, most=high, same=_SAME)
-    else:
-        labels = merge(voices, _initial(voices, max(_VOICES, low)), least=low, most=high, same=1 - threshold)
-    return labels if labels.max() + 1 >= low else _exactly(voices, weights, low)
+    many = _initial(voices, max(_VOICES, low))
+    labels = many if threshold is not None else _mixture(voices, weights, alike, many, prune=True)
+    if low < high:
+        labels = _merged(voices, labels, alike, low, high, threshold)
+    if low == high or labels.max() + 1 < low:
+        return _exactly(voices, weights, alike, low, labels if labels.max() + 1 >= low else many)
+    return labels
 
 
-def _exactly(voices: NDArray[np.float32], weights: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Split into a given number, none of them empty."""
-    many = _initial(voices, max(_VOICES, count))
-    found = _mixture(voices, weights, many, prune=True)
-    start = found if found.max() + 1 >= count else many  # the evidence wants fewer: begin before it was asked
-    start = merge(voices, start, least=count, most=count, same=np.inf)
-    labels = _mixture(voices, weights, start, prune=False)
+def _exactly(
+    voices: NDArray[np.float32], weights: NDArray[np.float32], alike: float, count: int, first: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Merge a first guess down to a given number, none of them empty."""
+    start = _merged(voices, first, alike, count, count)
+    labels = _mixture(voices, weights, alike, start, prune=False)
     return labels if labels.max() + 1 == count else start
 
 
@@ -89,27 +122,33 @@ def _initial(voices: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Cluster by Ward's method, into as many as asked for or as there are pieces."""
     if len(voices) < 2:
         return np.zeros(len(voices), np.int64)
-    return _renumbered(cut_tree(linkage(voices, "ward"), [min(count, len(voices))])[:, 0])
+    return _renumbered(fcluster(linkage(voices, "ward"), min(count, len(voices)), "maxclust"))
 
 
 def _mixture(
-    voices: NDArray[np.float32], weights: NDArray[np.float32], first: NDArray[np.int64], *, prune: bool
+    voices: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    alike: float,
+    first: NDArray[np.int64],
+    *,
+    prune: bool,
 ) -> NDArray[np.int64]:
     """Variational inference of the mixture from a first guess; with `prune` the evidence may empty a voice."""
-    size, ratio = voices.shape[1], _BETWEEN / _WITHIN
+    size = voices.shape[1]
+    within = _SPREAD * (1 - alike) / size
     cost = _COST * max(1.0, float(weights.sum()) / _ENOUGH)
     mean = weights @ voices / max(float(weights.sum()), 1e-9)
-    points = (voices - mean) * np.float32(np.sqrt(ratio / _WITHIN))
+    points = (voices - mean) * np.float32(np.sqrt(_BETWEEN / within))
     share = np.exp(5 * (first[:, None] == np.arange(first.max() + 1)).astype(np.float32))
     share /= share.sum(1, keepdims=True)
     prior = np.full(share.shape[1], 1 / share.shape[1], np.float32)
     last = -np.inf
     for _ in range(60):
         weighted = share * weights[:, None]
-        spread = 1 / (1 + _TRUST / cost * ratio * weighted.sum(0))
+        spread = 1 / (1 + _TRUST / cost * _BETWEEN * weighted.sum(0))
         centre = _TRUST / cost * spread[:, None] * (weighted.T @ points)
         energy = size * spread + (centre**2).sum(1)
-        likelihood = _TRUST * weights[:, None] * (points @ centre.T - ratio / 2 * energy) + np.log(prior + 1e-30)
+        likelihood = _TRUST * weights[:, None] * (points @ centre.T - _BETWEEN / 2 * energy) + np.log(prior + 1e-30)
         top = likelihood.max(1, keepdims=True)
         share = np.exp(likelihood - top)
         total = share.sum(1, keepdims=True)
@@ -125,46 +164,72 @@ def _mixture(
     return _renumbered(share.argmax(1))
 
 
-def merge(
-    voices: NDArray[np.float32], labels: NDArray[np.int64], *, least: int, most: int, same: float
+def _merged(
+    voices: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    alike: float,
+    low: int,
+    high: int,
+    threshold: float | None = None,
 ) -> NDArray[np.int64]:
-    """Merge the two closest voices until all are apart and few enough.
-
-    Closeness is the cosine between two voices' pieces divided by that within each, so that it is about one for one
-    voice cut in two whatever the recording's noise and channel make of the cosines themselves.
-    """
-    count = int(labels.max()) + 1
-    sums = np.stack([voices[labels == k].sum(0, dtype=np.float64) for k in range(count)])
-    sizes = np.bincount(labels, minlength=count).astype(np.float64)
-    expected = _expected_within(voices)
-    names: NDArray[np.int64] = np.arange(count)
-    while len(sizes) > least:
-        products = sums @ sums.T
-        pairs = sizes * (sizes - 1)
-        within = (products.diagonal() - sizes + _PRIOR_PAIRS * expected) / (pairs + _PRIOR_PAIRS)
-        within = np.maximum(within, 0.1)
-        closeness = products / np.outer(sizes, sizes) / np.sqrt(np.outer(within, within))
-        np.fill_diagonal(closeness, -np.inf)
-        one, other = sorted(np.unravel_index(int(closeness.argmax()), closeness.shape))
-        if closeness[one, other] < same and len(sizes) <= most:
+    """Merge the two closest voices until all are apart and few enough."""
+    names: NDArray[np.int64] = np.arange(labels.max() + 1)
+    for apart, noise, one, other in merges(voices, labels, alike):
+        enough = limit(apart) if threshold is None else threshold / noise
+        if len(apart) <= low or (len(apart) <= high and apart[one, other] >= enough):
             break
-        sums[one] += sums[other]
-        sizes[one] += sizes[other]
-        sums, sizes = np.delete(sums, other, axis=0), np.delete(sizes, other)
         names[names == other] = one
         names[names > other] -= 1
     merged: NDArray[np.int64] = names[labels]
     return merged
 
 
-def _expected_within(voices: NDArray[np.float32]) -> float:
-    """Typical cosine of a piece with the few most like it, which will be of the same voice."""
-    if len(voices) < 2:
-        return 0.5
-    cosines = voices @ voices.T
-    np.fill_diagonal(cosines, -1)
-    nearest = min(6, len(voices) - 1)
-    return max(float(np.median(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(1))), 0.3)
+def merges(
+    voices: NDArray[np.float32], labels: NDArray[np.int64], alike: float
+) -> Iterator[tuple[NDArray[np.float64], float, int, int]]:
+    """Go on merging the two closest voices down to one.
+
+    Two voices are as far apart as their pieces are less alike than pieces of the same one. That is about nothing for
+    a voice cut in two, whatever the recording's noise and channel make of the cosines themselves.
+
+    Parameters
+    ----------
+    voices, labels, alike
+        As `cluster` takes and gives them.
+
+    Yields
+    ------
+    apart : numpy.ndarray [shape=(voices, voices)]
+        How far apart any two are before the merge, in the spread within a voice.
+    noise : float
+        That spread for the closest two: cosine distance of two pieces of the same voice.
+    one, other : int
+        The closest two, ``one < other``; `other` becomes `one`, and those behind it move up.
+    """
+    count = int(labels.max()) + 1
+    members = (labels == np.arange(count)[:, None]).astype(np.float32)
+    products = (members @ voices).astype(np.float64)
+    products = products @ products.T
+    sizes = members.sum(1, dtype=np.float64)
+    while len(sizes) > 1:
+        pairs = sizes * (sizes - 1)
+        within = (products.diagonal() - sizes + _PRIOR_PAIRS * alike) / (pairs + _PRIOR_PAIRS)
+        both = (within[:, None] + within) / 2
+        spread = np.maximum(1 - both, 0.05)
+        apart = (both - products / np.outer(sizes, sizes)) / spread
+        np.fill_diagonal(apart, np.inf)
+        one, other = sorted(int(k) for k in np.unravel_index(int(apart.argmin()), apart.shape))
+        yield apart, float(spread[one, other]), one, other
+        products[one] += products[other]
+        products[:, one] += products[:, other]
+        products = np.delete(np.delete(products, other, 0), other, 1)
+        sizes[one] += sizes[other]
+        sizes = np.delete(sizes, other)
+
+
+def limit(apart: NDArray[np.float64]) -> float:
+    """Tell how far apart two voices must be to be two, given how far apart all are, as `merges` says."""
+    return min(max(_APART, _USUAL * float(np.median(apart[np.triu_indices(len(apart), 1)]))), _FAR)
 
 
 def _renumbered(labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -13,7 +13,8 @@ from diarnb.engines.local.segmentation import RESOLUTION
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SHARPNESS = 20.0  # log-likelihood of a cosine of one, for one second of clean speech
+_SHARPNESS = 50.0  # log-likelihood of a cosine of one, for one second of clean speech, to choose the speaker by
+_CAUTION = 15.0  # the same, to say how sure that is: a voice errs for many seconds at a time
 _SWITCH = 2.0  # log-probability lost when the floor goes to somebody else without a pause
 _PAUSE = 1.0  # seconds of silence after which most of that is forgiven
 _SHORT = 0.5  # seconds; the embedding of a shorter piece says less
@@ -32,26 +33,82 @@ class Decision:
     ----------
     first, second : numpy.ndarray [shape=(frames,)], int16
         The speaker, and the one who speaks over him; -1 for nobody.
-    activation : numpy.ndarray [shape=(frames, speakers)], float32
-        Probability that a speaker speaks.
-    certainty : numpy.ndarray [shape=(frames,)], float32
-        Probability that the frame is decided rightly.
+    piece : numpy.ndarray [shape=(frames,)], int32
+        The piece of speech that a frame lies in; -1 for none.
+    posterior : numpy.ndarray [shape=(pieces, speakers)], float64
+        Probability that a piece is a speaker's.
+    speech, overlap : numpy.ndarray [shape=(frames,)], float32
+        Probability of anybody and of two speaking.
     """
 
     first: NDArray[np.int16]
     second: NDArray[np.int16]
-    activation: NDArray[np.float32]
-    certainty: NDArray[np.float32]
+    piece: NDArray[np.int32]
+    posterior: NDArray[np.float64]
+    speech: NDArray[np.float32]
+    overlap: NDArray[np.float32]
 
     @property
     def speakers(self) -> int:
         """How many there are."""
-        return int(self.activation.shape[1])
+        return int(self.posterior.shape[1])
 
     def active(self, speaker: int) -> NDArray[np.bool_]:
         """Give the frames in which a speaker speaks."""
         found: NDArray[np.bool_] = (self.first == speaker) | (self.second == speaker)
         return found
+
+    def activation(self) -> NDArray[np.float32]:
+        """Give the probability that a speaker speaks [shape=(frames, speakers)]; it takes room, unlike the rest."""
+        found = np.zeros((len(self.first), self.speakers), np.float32)
+        posterior, also = self.posterior.astype(np.float32), self._also().astype(np.float32)
+        for start in range(0, len(found), _BLOCK):  # in blocks: hours of frames times dozens of speakers add up
+            frames = start + np.flatnonzero(self.piece[start : start + _BLOCK] >= 0)
+            alone, both = self.speech[frames, None], self._both(frames)[:, None]
+            found[frames] = alone * posterior[self.piece[frames]] + both * also[self.piece[frames]]
+        return np.minimum(found, 1, out=found)
+
+    def mean_activation(self, spans: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give the mean of `activation` within each span of frames [shape=(spans, speakers)]."""
+        # Within a stretch between two edges of pieces or spans nothing but `speech` and `overlap` changes.
+        edges = np.unique(np.concatenate([[0], np.flatnonzero(np.diff(self.piece)) + 1, spans.ravel()]))
+        edges = edges[edges < len(self.piece)]
+        piece = self.piece[edges]
+        sums = np.zeros((len(edges) + 1, self.speakers))
+        if len(edges):
+            alone, both = (
+                np.add.reduceat(np.where(self.piece >= 0, each, 0), edges, dtype=np.float64)[:, None]
+                for each in (self.speech, self._both(slice(None)))
+            )
+            np.cumsum(alone * self.posterior[piece] + both * self._also()[piece], axis=0, out=sums[1:])
+        start, end = np.searchsorted(edges, spans).T
+        mean: NDArray[np.float64] = (sums[end] - sums[start]) / (spans[:, 1] - spans[:, 0])[:, None]
+        return np.minimum(mean, 1)
+
+    def certainty(self) -> NDArray[np.float32]:
+        """Give the probability that a frame is decided rightly [shape=(frames,)]."""
+        found = 1 - self.speech
+        frames = np.flatnonzero(self.piece >= 0)
+        piece, one, other = self.piece[frames], self.first[frames], self.second[frames]
+        both, odds = self._both(frames), self._odds()
+        alone = (self.speech[frames] - both) * self.posterior[piece, one]
+        pair = self.posterior[piece, one] * odds[piece, other] + self.posterior[piece, other] * odds[piece, one]
+        found[frames] = np.where(other < 0, alone, both * pair)
+        return np.clip(found, 0, 1, out=found)
+
+    def _both(self, frames: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+        """Probability that two of the speakers speak; there may be just one."""
+        return np.minimum(self.overlap[frames], self.speech[frames]) * np.float32(self.speakers > 1)
+
+    def _odds(self) -> NDArray[np.float64]:
+        odds: NDArray[np.float64] = self.posterior / np.maximum(1 - self.posterior, 1e-6)
+        return odds
+
+    def _also(self) -> NDArray[np.float64]:
+        """Probability of being the second: drawn from the posterior too, without putting the first one back."""
+        odds = self._odds()
+        also: NDArray[np.float64] = self.posterior * (odds.sum(1, keepdims=True) - odds)
+        return also
 
 
 def decode(
@@ -83,17 +140,17 @@ def decode(
     cosine = voices @ _centres(voices, weights, labels).T
     likelihood = _likelihoods(pieces, weights, cosine)
     switch = _switching(pieces, change)
-    path = _best_path(likelihood, switch)
+    path = _best_path(_SHARPNESS * likelihood, switch)
     if keep_all:
         path = _with_everybody(path, labels)
     first = np.full(len(speech), -1, np.int16)
-    owner = np.full(len(speech), -1, np.int64)
+    owner = np.full(len(speech), -1, np.int32)
     for number, (start, end) in enumerate(pieces):
         first[start:end], owner[start:end] = path[number], number
     second = _second_speakers(pieces, path, first, overlap, cosine)
-    posterior = _posterior(likelihood, switch)
+    posterior = _posterior(_CAUTION * likelihood, switch)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
-    return Decision(first, second, *_probabilities(first, second, owner, posterior, speech, overlap))
+    return Decision(first, second, owner, posterior, speech, overlap)
 
 
 def _centres(
@@ -110,10 +167,10 @@ def _centres(
 def _likelihoods(
     pieces: NDArray[np.int32], weights: NDArray[np.float32], cosine: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Log-likelihood of each voice, for as much as a piece can be trusted."""
+    """Log-likelihood of each voice but for a factor: its cosine, for as much as a piece can be trusted."""
     length = (pieces[:, 1] - pieces[:, 0]) * RESOLUTION
     trust = np.minimum(weights, 1.5) * np.minimum(length / _SHORT, 1)
-    result: NDArray[np.float64] = _SHARPNESS * trust[:, None] * cosine
+    result: NDArray[np.float64] = trust[:, None] * cosine
     return result
 
 
@@ -149,16 +206,14 @@ def _posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> 
     emission = np.exp(likelihood - likelihood.max(1, keepdims=True))
     leave = np.exp(-switch)
     # staying has weight 1 and every other speaker has weight `leave`
-    forward, backward = np.empty((pieces, speakers)), np.empty((pieces, speakers))
+    forward, backward = np.empty((pieces, speakers)), np.ones((pieces, speakers))
     forward[0] = emission[0] / emission[0].sum()
     for i in range(1, pieces):
-        row = ((1 - leave[i]) * forward[i - 1] + leave[i] * forward[i - 1].sum()) * emission[i]
+        row = ((1 - leave[i]) * forward[i - 1] + leave[i]) * emission[i]
         forward[i] = row / row.sum()
-    backward[-1] = 1
-    for i in range(pieces - 2, -1, -1):
-        ahead = backward[i + 1] * emission[i + 1]
-        row = (1 - leave[i + 1]) * ahead + leave[i + 1] * ahead.sum()
-        backward[i] = row / row.sum()
+    for i in range(pieces - 1, 0, -1):
+        ahead = backward[i] * emission[i]
+        backward[i - 1] = (1 - leave[i]) / ahead.sum() * ahead + leave[i]
     both = forward * backward
     posterior: NDArray[np.float64] = both / both.sum(1, keepdims=True)
     return posterior
@@ -202,31 +257,3 @@ def _second_speakers(
         # the best that is not the first speaker himself
         second[start:end] = np.where(first[start:end] == order[0], order[1], order[0])
     return second
-
-
-def _probabilities(
-    first: NDArray[np.int16],
-    second: NDArray[np.int16],
-    owner: NDArray[np.int64],
-    posterior: NDArray[np.float64],
-    speech: NDArray[np.float32],
-    overlap: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Activation of every speaker and certainty of every frame.
-
-    Two speakers are taken as two draws from the posterior of the piece, without putting the first one back.
-    """
-    speakers = posterior.shape[1]
-    odds = posterior / np.maximum(1 - posterior, 1e-6)
-    also = posterior * (odds.sum(1, keepdims=True) - odds)  # probability of being drawn second
-    both = np.minimum(overlap, speech) if speakers > 1 else np.zeros_like(speech)
-    activation = np.zeros((len(first), speakers), np.float32)
-    certainty = 1 - speech
-    for start in range(0, len(first), _BLOCK):  # in blocks: hours of frames times dozens of speakers add up
-        frames = start + np.flatnonzero(owner[start : start + _BLOCK] >= 0)
-        piece, one, other = owner[frames], first[frames], second[frames]
-        activation[frames] = speech[frames, None] * posterior[piece] + both[frames, None] * also[piece]
-        alone = (speech[frames] - both[frames]) * posterior[piece, one]
-        pair = posterior[piece, one] * odds[piece, other] + posterior[piece, other] * odds[piece, one]
-        certainty[frames] = np.where(other < 0, alone, both[frames] * pair)
-    return np.minimum(activation, 1, out=activation), np.clip(certainty, 0, 1, out=certainty)

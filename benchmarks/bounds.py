@@ -1,0 +1,141 @@
+"""Shows where the local engine loses: ``python -m benchmarks.bounds FOLDER`` gives it parts of the truth.
+
+FOLDER is what ``python -m benchmarks.accuracy`` takes. What is left when a part is given cannot be won back by doing
+that part better; the difference to the row before is what it costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks._machine import heading, table, versions
+from benchmarks.accuracy import CONVENTIONS, NOTES, Recording, Score, pool, read_folder, score
+from diarnb.audio import open_recording
+from diarnb.engines.local import LocalEngine, _turns
+from diarnb.engines.local.deciding import by_first_appearance, decide, trusted
+from diarnb.engines.local.decoding import Decision, decode
+from diarnb.engines.local.listening import Heard
+from diarnb.engines.local.segmentation import seconds
+from diarnb.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from benchmarks._systems import Turn
+
+EXPLAINED = """\
+- as it is: nothing is given.
+- true count: the number of speakers in the scored region is given.
+- true voices: how many voices there are and how each sounds is learnt from the true speaker of every piece of speech;
+  who speaks when is then decoded as always. This is what a perfect clustering would give.
+- true speakers: every piece of speech is given to whoever speaks most in it, and its overlap to the second. What is
+  left is detection of speech and overlap, and the grid of pieces."""
+
+
+def truth(recording: Recording, frames: int) -> NDArray[np.bool_]:
+    """Return who really speaks in every frame [shape=(frames, speakers)]."""
+    names = sorted({name for _, _, name in recording.reference})
+    middles = (seconds(np.arange(frames)) + seconds(np.arange(1, frames + 1))) / 2
+    speaking = np.zeros((frames, len(names)), bool)
+    for start, end, name in recording.reference:
+        speaking[slice(*np.searchsorted(middles, [start, end])), names.index(name)] = True
+    return speaking
+
+
+def as_it_is(heard: Heard, _: Recording) -> Decision:
+    return decide(heard, 1, None, None)
+
+
+def true_count(heard: Heard, recording: Recording) -> Decision:
+    spoken = {who for a, b, who in recording.reference for s, e in recording.scored if a < e and b > s}
+    return decide(heard, len(spoken), len(spoken), None)
+
+
+def true_voices(heard: Heard, recording: Recording) -> Decision:
+    speaking = truth(recording, heard.frames.shape[1])
+    share = np.array([speaking[start:end].sum(0) for start, end in heard.pieces])
+    labels = np.full(len(share), -1)
+    known = np.intersect1d(np.flatnonzero(share.sum(1)), trusted(heard.weights, 1))
+    if not len(known):
+        return as_it_is(heard, recording)
+    labels[known] = np.unique(share[known].argmax(1), return_inverse=True)[1]
+    speech, overlap = heard.frames.astype(np.float32) / 255
+    voices, change = heard.voices.astype(np.float32), heard.change.astype(np.float32)
+    decision = decode(heard.pieces, change, voices, heard.weights, labels, speech, overlap, keep_all=False)
+    return by_first_appearance(decision)
+
+
+def true_speakers(heard: Heard, recording: Recording) -> Decision:
+    decision = as_it_is(heard, recording)
+    speaking = truth(recording, len(decision.first))
+    first, second = np.full((2, len(decision.first)), -1, np.int16)
+    for start, end in heard.pieces:
+        most = np.argsort(-speaking[start:end].sum(0), kind="stable")
+        first[start:end] = most[0]
+        if len(most) > 1 and speaking[start:end, most[1]].any():
+            second[start:end] = np.where(decision.second[start:end] >= 0, most[1], -1)
+    posterior = np.zeros((len(heard.pieces), speaking.shape[1]))
+    return replace(decision, first=first, second=second, posterior=posterior)
+
+
+BOUNDS: dict[str, Callable[[Heard, Recording], Decision]] = {
+    "as it is": as_it_is,
+    "true count": true_count,
+    "true voices": true_voices,
+    "true speakers": true_speakers,
+}
+
+
+def run(recordings: Sequence[Recording]) -> dict[str, list[Score]]:
+    """Listen to each recording once, and score what is decided under each of `BOUNDS`."""
+    scores: dict[str, list[Score]] = {name: [] for name in BOUNDS}
+    for recording in recordings:
+        with open_recording(recording.audio) as audio:
+            answer = LocalEngine().diarize(audio, Params(), {}, lambda stage, fraction: None)  # noqa: ARG005
+        assert answer.evidence is not None
+        (heard,) = Heard.unpacked(answer.evidence)
+        for name, bound in BOUNDS.items():
+            decision = bound(heard, recording)
+            labels = [str(k) for k in range(decision.speakers)]
+            found = _turns(decision, labels, answer.raw["duration"], exclusive=False)
+            scores[name].append(score(recording, [_turn(each) for each in found]))
+    return scores
+
+
+def _turn(found: dict[str, Any]) -> Turn:
+    return found["start"], found["end"], found["speaker"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bounds", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--only", type=Path, metavar="NAMES.txt", help="score these recordings, one name a line")
+    choice.add_argument("--except", type=Path, metavar="NAMES.txt", dest="leave_out", help="score all but these")
+    arguments = parser.parse_args(argv)
+    only = set(arguments.only.read_text(encoding="utf-8").split()) if arguments.only else None
+    left_out = arguments.leave_out.read_text(encoding="utf-8").split() if arguments.leave_out else ()
+    scores = run(read_folder(arguments.folder, only, left_out))
+    print(heading({"diarnb": versions("diarnb", "numpy", "onnxruntime", "pyannote.metrics")}), NOTES, sep="\n")
+    print(EXPLAINED, end="\n\n")
+    print(table(["given", "miss", "FA", "conf", *CONVENTIONS, "JER", "count exact"], map(_row, scores.items())))
+
+
+def _row(bound: tuple[str, list[Score]]) -> list[str]:
+    name, scores = bound
+    pooled = pool(scores)
+    strict = pooled.errors["collar 0"]
+    parts = [100 * part / strict.reference for part in (strict.missed, strict.false_alarm, strict.confusion)]
+    rates = [*parts, *(errors.der for errors in pooled.errors.values()), pooled.jer]
+    return [name, *(f"{rate:.1f}" for rate in rates), f"{pooled.count_exact} of {pooled.recordings}"]
+
+
+if __name__ == "__main__":
+    main()
