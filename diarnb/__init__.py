@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diarnb.plot import timeline
     from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, words
     from diarnb.turns import overlap, rename, speakers
+    from diarnb.voiceprints import identify, matches, voiceprint
 
 # Loaded when first used: pandas and matplotlib take longer than most people want to wait for an import.
 _HOME = {
@@ -42,6 +43,9 @@ _HOME = {
     "overlap": "turns",
     "rename": "turns",
     "speakers": "turns",
+    "identify": "voiceprints",
+    "matches": "voiceprints",
+    "voiceprint": "voiceprints",
 }
 
 __all__ = [
@@ -53,6 +57,8 @@ __all__ = [
     "exclusive",
     "forget",
     "frames",
+    "identify",
+    "matches",
     "open_run",
     "overlap",
     "raw",
@@ -62,6 +68,7 @@ __all__ = [
     "runs",
     "speakers",
     "timeline",
+    "voiceprint",
     "words",
     "write",
 ]

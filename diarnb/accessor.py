@@ -37,6 +37,9 @@ class Diar:
     words = _Verb("diarnb.results")
     raw = _Verb("diarnb.results")
     recluster = _Verb("diarnb.api")
+    voiceprint = _Verb("diarnb.voiceprints")
+    identify = _Verb("diarnb.voiceprints")
+    matches = _Verb("diarnb.voiceprints")
     clip = _Verb("diarnb.listening")
     write = _Verb("diarnb.formats")
 

@@ -3,6 +3,7 @@
 DiarnbError
 ├─ ConfigurationError           the installation: a model file, a missing extra, an unknown engine
 ├─ InvalidParameterError        what was asked for (also a ValueError)
+│  └─ VoiceprintError           a voiceprint that is damaged, of another version or maker, or none at all
 ├─ AudioError                   the recording
 │  ├─ AudioNotFoundError        (also a FileNotFoundError)
 │  ├─ AudioPermissionError      (also a PermissionError)
@@ -13,7 +14,8 @@ DiarnbError
 │  ├─ CorruptAudioError
 │  ├─ EmptyAudioError
 │  ├─ AudioLimitError           too long, too large, an absurd sample rate
-│  └─ AudioChangedError         the file changed while it was read
+│  ├─ AudioChangedError         the file changed while it was read
+│  └─ VoiceprintAudioError      not the speech of one person, or too little of it
 ├─ TurnTableError               a table that is no table of turns (also a ValueError)
 ├─ RunNotFoundError             a run that the store does not hold (also a KeyError)
 └─ StoreError                   an explicit command to the run store failed
@@ -37,6 +39,10 @@ class ConfigurationError(DiarnbError):
 
 class InvalidParameterError(DiarnbError, ValueError):
     """A parameter is wrong; raised before anything is read or sent."""
+
+
+class VoiceprintError(InvalidParameterError):
+    """A voiceprint cannot be used: it is damaged, of another version or maker, or none at all."""
 
 
 class AudioError(DiarnbError):
@@ -81,6 +87,10 @@ class AudioLimitError(AudioError):
 
 class AudioChangedError(AudioError):
     """The file changed while it was being read."""
+
+
+class VoiceprintAudioError(AudioError):
+    """Not the speech of one person, or too little of it, to know the voice again."""
 
 
 class TurnTableError(DiarnbError, ValueError):

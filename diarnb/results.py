@@ -172,7 +172,7 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     if run is not None and run.raw.get("exclusiveDiarization") is not None:
         table, origin = table_of(run, "exclusiveDiarization"), "engine"
         table["speaker"] = table["speaker"].map(_shown(turns, table["speaker"].unique()))
-        table.attrs["diarnb"] |= {name: facts[name] for name in ("names",) if name in facts}
+        table.attrs["diarnb"] |= {name: facts[name] for name in ("names", "matches") if name in facts}
     else:
         table, origin = cut_overlap(turns), "computed"
     table.attrs["diarnb"] = {**(table.attrs.get("diarnb") or {}), "exclusive": origin}

@@ -20,13 +20,22 @@ MODULES = {name.replace("/", ".").removesuffix(".__init__"): path for name, path
 LAYERS = [
     {"diarnb.errors", "diarnb._labels", "diarnb._run", "diarnb.accessor"},
     {"diarnb._sniff", "diarnb._checks", "diarnb.params", "diarnb._progress", "diarnb.examples", "diarnb._lanes"},
-    {"diarnb._download", "diarnb._decode", "diarnb._av", "diarnb.turns", "diarnb.store", "diarnb.testing"},
+    {
+        "diarnb._download",
+        "diarnb._decode",
+        "diarnb._av",
+        "diarnb.turns",
+        "diarnb.store",
+        "diarnb.testing",
+        "diarnb._excerpts",
+    },
     {"diarnb.plot"},
     {"diarnb._content", "diarnb.formats"},
     {"diarnb.audio"},
     {"diarnb.engines"},
     {"diarnb.results"},
     {"diarnb.listening", "diarnb.api"},
+    {"diarnb.voiceprints"},
     {"diarnb"},
     {"diarnb.__main__"},
 ]

@@ -114,6 +114,28 @@ class Decider(Protocol):
         ...
 
 
+@runtime_checkable
+class Recognizer(Protocol):
+    """What an engine has beyond that if it knows voices again."""
+
+    def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:
+        """Raise `VoiceprintError` for one that it cannot read or compare, before anything is read or sent."""
+        ...
+
+    def voiceprint(self, recording: Recording) -> tuple[str, str | None]:
+        """Make a voiceprint of the one person who speaks: a text that is opaque to others, and a remark or None."""
+        ...
+
+    def identify(
+        self, recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str]
+    ) -> dict[str, dict[str, float]]:
+        """Score every speaker of `turns` against every voiceprint, 0-100; no score for who cannot be heard.
+
+        Where `turns` has a ``channel``, each of them is to be heard there, else on the mix of all.
+        """
+        ...
+
+
 def check_options(given: Mapping[str, Any], offer: Offer, engine_name: str) -> dict[str, Any]:
     """Check an engine's own arguments against what it declares.
 

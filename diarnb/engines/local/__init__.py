@@ -19,7 +19,9 @@ from diarnb.engines.local.deciding import decide
 from diarnb.engines.local.listening import Heard, listen
 from diarnb.engines.local.pieces import runs_of
 from diarnb.engines.local.segmentation import RESOLUTION, seconds
+from diarnb.engines.local.voiceprints import check_length, make, match, unpack
 from diarnb.errors import InvalidParameterError
+from diarnb.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +29,9 @@ if TYPE_CHECKING:
     from diarnb.audio import Recording
     from diarnb.engines.base import Evidence, Progress
     from diarnb.engines.local.decoding import Decision
-    from diarnb.params import Params
 
 MODEL = "segmentation-3.0+campplus"
-REVISION = 1  # raised whenever the same networks would answer differently
+REVISION = 2  # raised whenever the same networks would answer differently
 
 
 def _providers(value: Any) -> tuple[str, ...]:
@@ -112,14 +113,31 @@ class LocalEngine:
     def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
         """Score every frame; of several channels the least certain one counts."""
         decisions = _decisions(evidence, params, options)
-        certainty = 100 * np.min([decision.certainty for decision in decisions], axis=0).astype(np.float64)
+        certainty = 100 * np.min([decision.certainty() for decision in decisions], axis=0).astype(np.float64)
         edges = seconds(np.arange(len(certainty) + 1))
         edges[-1] = float(evidence["duration"])
-        activation = 100 * np.hstack([decision.activation for decision in decisions]).astype(np.float64)
+        activation = 100 * np.hstack([decision.activation() for decision in decisions]).astype(np.float64)
         scores = {f"SPEAKER_{k:02d}": column for k, column in enumerate(activation.T)}
         table = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "confidence": certainty, **scores})
         table.attrs["resolution"] = RESOLUTION
         return table
+
+    def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:
+        """Read them all."""
+        for label, text in voiceprints.items():
+            unpack(text, label)
+
+    def voiceprint(self, recording: Recording) -> tuple[str, str | None]:
+        """Find out who speaks where, then hear the one who does."""
+        check_length(recording.name, recording.duration)
+        answer = self.diarize(recording, Params(), {}, lambda stage, fraction: None)  # noqa: ARG005
+        return make(recording, answer.raw)
+
+    def identify(
+        self, recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str]
+    ) -> dict[str, dict[str, float]]:
+        """Hear every speaker where nobody else speaks."""
+        return match(recording, turns, voiceprints)
 
 
 def _decisions(evidence: Evidence, params: Params, options: Mapping[str, Any]) -> list[Decision]:
@@ -129,19 +147,19 @@ def _decisions(evidence: Evidence, params: Params, options: Mapping[str, Any]) -
 
 def _turns(decision: Decision, names: list[str], duration: float, *, exclusive: bool) -> list[dict[str, Any]]:
     """Give turns as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
-    turns = []
-    for speaker, name in enumerate(names):
-        for start, end in runs_of(decision.first == speaker if exclusive else decision.active(speaker)):
-            scores = 100 * decision.activation[start:end].mean(0, dtype=np.float64)
-            turn: dict[str, Any] = {
-                "start": round(float(seconds(start)), 6),
-                "end": round(min(float(seconds(end)), duration), 6),
-                "speaker": name,
-                "confidence": {other: round(float(score), 1) for other, score in zip(names, scores, strict=True)},
-            }
-            if turn["start"] < turn["end"]:  # the grid may reach a hair beyond the last sample
-                turns.append(turn)
-    return turns
+    found = [runs_of(decision.first == k if exclusive else decision.active(k)) for k in range(len(names))]
+    spans = np.concatenate([np.zeros((0, 2), np.int64), *found])
+    speakers = np.repeat(np.arange(len(names)), [len(each) for each in found])
+    starts, ends = seconds(spans.T).round(6)
+    ends = np.minimum(ends, duration).round(6)
+    scores = (100 * decision.mean_activation(spans)).round(1)
+    return [
+        {"start": start, "end": end, "speaker": names[speaker], "confidence": dict(zip(names, row, strict=True))}
+        for start, end, speaker, row in zip(
+            starts.tolist(), ends.tolist(), speakers.tolist(), scores.tolist(), strict=True
+        )
+        if start < end  # the grid may reach a hair beyond the last sample
+    ]
 
 
 def _place(turn: dict[str, Any]) -> tuple[float, float, str]:

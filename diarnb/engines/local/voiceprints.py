@@ -1,0 +1,202 @@
+"""Knowing a voice again: one embedding of all that somebody says, and how alike two of them are.
+
+CAM++ hears a speaker's stretches of speech as one, normalised by their own mean, which takes much of the room and the
+microphone away: what `embedding` cannot do for pieces of 1 s that stand among others. How much a cosine says was
+measured on real voices through other rooms and telephones; `benchmarks/voiceprints.py` prints the two constants.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from typing import TYPE_CHECKING
+
+import kaldi_native_fbank as knf
+import numpy as np
+import pandas as pd
+
+from diarnb._excerpts import RATE, excerpts
+from diarnb.engines.local import networks
+from diarnb.errors import AudioLimitError, VoiceprintAudioError, VoiceprintError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from diarnb.audio import Recording
+
+LONGEST = 30.0  # seconds that a voiceprint is made from
+HEARD = 15.0  # seconds of each speaker that are compared with it; 30 s tell no more than 5 s do
+SHORTEST = 2.0  # seconds of speech below which voices are taken for each other too often
+SIZE = 192
+MIDDLE, SLOPE = 0.37, 12.7
+"""Cosine at which one voice and two are as likely, and how fast that turns: fitted by ``benchmarks/voiceprints.py``."""
+
+_MAGIC = b"diarnb"
+_MAKER = b"local/campplus-zh-en/1"  # raised whenever prints can no longer be compared with those of before
+_QUIET = 40.0  # dB below the loudest speech: a pause within a turn, which says nothing of the voice
+_FEWEST = 30  # feature frames of 10 ms: with less the network hears noise
+_ONE = 0.6  # cosine from which two voices of one recording are one; they share its sound, so more than `MIDDLE`
+_BYSTANDER = 1.5  # seconds of another voice, and share of the speech, that may go unheard
+_BYSTANDER_SHARE = 0.2
+_AGAIN = "make one with diarnb.voiceprint(recording)"
+
+
+def make(recording: Recording, raw: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Make a voiceprint of the one person who speaks in a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    raw : mapping
+        Who speaks when in it: `engines.base.Answer.raw`.
+
+    Returns
+    -------
+    text : str
+    remark : str or None
+        What was left out, or is wrong with the audio.
+
+    Raises
+    ------
+    AudioLimitError
+        It lasts longer than 30 s.
+    VoiceprintAudioError
+        There is no speech, too little, or more than one voice.
+    """
+    check_length(recording.name, raw["duration"])
+    if not raw["diarization"]:
+        raise VoiceprintAudioError(f"No speech was found in {recording.name}; give a recording of one person's voice.")
+    sounds = excerpts(recording, pd.DataFrame(raw["diarization"]), LONGEST)
+    seconds = {speaker: _length(sound) for speaker, sound in sounds.items()}
+    main, *others = sorted(sounds, key=lambda speaker: -seconds[speaker])
+    voice = embed(sounds[main])
+    others = [other for other in others if not _alike(voice, embed(sounds[other]))]  # one voice taken for two is one
+    beside = sum(seconds[other] for other in others)
+    own = sum(seconds.values()) - beside
+    if beside > min(_BYSTANDER, _BYSTANDER_SHARE * own):
+        told = ", ".join(f"{speaker} {seconds[speaker]:.1f} s" for speaker in [main, *others])
+        raise VoiceprintAudioError(
+            f"{len(others) + 1} people speak in {recording.name} ({told}), and a voiceprint is of one: "
+            "turns = diarnb.diarize(recording); diarnb.voiceprint(turns[turns['speaker'] == 'SPEAKER_00'])"
+        )
+    voice = embed([piece for speaker in sounds if speaker not in others for piece in sounds[speaker]])
+    if voice is None or own < SHORTEST:
+        raise VoiceprintAudioError(
+            f"There are only {own:.1f} s of speech in {recording.name}; a voiceprint needs {SHORTEST:g} s, and is the "
+            "better for 10 s: record more of this person."
+        )
+    remarks = [*recording.problems, *([f"Somebody else speaks for {beside:.1f} s; left out."] if beside else [])]
+    return pack(voice), " ".join(remarks) or None
+
+
+def match(recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Score every speaker of `turns` against every voiceprint, 0-100; without a score who cannot be heard."""
+    known = {label: unpack(text, label) for label, text in voiceprints.items()}
+    voices = {speaker: embed(sound) for speaker, sound in excerpts(recording, turns, HEARD).items()}
+    return {
+        speaker: {label: score(voice, other) for label, other in known.items()} if voice is not None else {}
+        for speaker, voice in voices.items()
+    }
+
+
+def check_length(name: str, duration: float) -> None:
+    """Refuse a recording that is too long for a voiceprint."""
+    if duration > LONGEST + 0.05:  # an encoder's padding is nobody's fault
+        raise AudioLimitError(
+            f"{name} lasts {duration:.1f} s, and a voiceprint is made from at most {LONGEST:g} s of one person: "
+            "turns = diarnb.diarize(recording); diarnb.voiceprint(turns[turns['speaker'] == 'SPEAKER_00'])"
+        )
+
+
+def embed(sounds: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """Embed one speaker's stretches of 16 kHz samples as one; None where there is too little sound."""
+    features = np.concatenate([_features(sound) for sound in sounds] or [_features(np.zeros(0, np.float32))])
+    if not len(features):
+        return None
+    power = 10 * np.log10(np.exp(features).mean(1))
+    features = features[power > np.percentile(power, 95) - _QUIET]
+    if len(features) < _FEWEST:
+        return None
+    network = networks.load("embedding", providers=("CPUExecutionProvider",), threads=None)
+    pooled = np.ones((1, 1, -(-len(features) // 2)), np.float32)
+    found: NDArray[np.float32] = network.run(
+        None, {"features": (features - features.mean(0))[None], "weights": pooled}
+    )[0][0, 0]
+    return found / max(float(np.linalg.norm(found)), 1e-6)
+
+
+def score(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Say how likely two voices are one, 0-100, where that is as likely as not beforehand."""
+    return float(100 / (1 + np.exp(-SLOPE * (one @ other - MIDDLE))))
+
+
+def pack(voice: NDArray[np.float32]) -> str:
+    """Write a voice as text: base64 of what it is, whose it is, float16 numbers, and a checksum."""
+    content = _MAGIC + bytes([len(_MAKER)]) + _MAKER + voice.astype("<f2").tobytes()
+    return base64.b64encode(content + zlib.crc32(content).to_bytes(4, "little")).decode("ascii")
+
+
+def unpack(text: str, label: str) -> NDArray[np.float32]:
+    """Read a voice.
+
+    Raises
+    ------
+    VoiceprintError
+        If the text is none of ours, of another version, cut off or damaged; `label` says whose in the message.
+    """
+    whose = f"the voiceprint of {label!r:.60}"
+    text = "".join(text.split())  # mail and configuration files break lines
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    ours = text.startswith(base64.b64encode(_MAGIC).decode("ascii"))  # 6 bytes are 8 characters
+    if not ours and _like_floats(content):
+        raise VoiceprintError(
+            f"{whose} was not made by diarnb's local engine, it looks like one of pyannoteAI; voiceprints of different "
+            f"makers cannot be compared: {_AGAIN}"
+        )
+    if not ours:
+        raise VoiceprintError(f"{whose} is no voiceprint: {text!r:.40}; {_AGAIN}")
+    body, checksum = content[:-4], content[-4:]
+    if len(body) < len(_MAGIC) + 1 or zlib.crc32(body).to_bytes(4, "little") != checksum:
+        raise VoiceprintError(f"{whose} is cut off or damaged ({len(text)} characters); load it again, or {_AGAIN}")
+    begin = len(_MAGIC) + 1
+    maker, numbers = body[begin : begin + body[begin - 1]], body[begin + body[begin - 1] :]
+    if maker != _MAKER or len(numbers) != 2 * SIZE:
+        made = f"{maker.decode(errors='replace')!r:.60}, and this diarnb knows {_MAKER.decode()!r}"
+        raise VoiceprintError(f"{whose} is of another version ({made}); {_AGAIN}")
+    return np.frombuffer(numbers, "<f2").astype(np.float32)
+
+
+def _like_floats(content: bytes) -> bool:
+    """Whether bytes could be pyannoteAI's, which are opaque but look like 32-bit numbers of moderate size."""
+    if len(content) < 256 or len(content) % 4:
+        return False
+    size = np.abs(np.frombuffer(content, "<f4"))
+    return bool(np.isfinite(size).all() and size.max() < 1e4 and np.median(size) > 1e-6)
+
+
+def _features(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Kaldi log-mel features, 80 bands, 25 ms every 10 ms."""
+    options = knf.FbankOptions()
+    options.frame_opts.dither = 0
+    options.frame_opts.samp_freq = RATE
+    options.mel_opts.num_bins = 80
+    options.use_energy = False
+    bank = knf.OnlineFbank(options)
+    bank.accept_waveform(RATE, sound)
+    frames = [bank.get_frame(i) for i in range(bank.num_frames_ready)]
+    return np.array(frames, np.float32).reshape(-1, 80)
+
+
+def _alike(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> bool:
+    return one is not None and other is not None and float(one @ other) >= _ONE
+
+
+def _length(sounds: Sequence[NDArray[np.float32]]) -> float:
+    return sum(map(len, sounds)) / RATE

@@ -1,0 +1,351 @@
+"""Know people again: a voiceprint of each, and their names on the turns of any recording."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from diarnb import engines
+from diarnb._checks import check_turns
+from diarnb._excerpts import RATE, excerpts
+from diarnb.api import diarize
+from diarnb.audio import open_recording
+from diarnb.engines.base import Recognizer
+from diarnb.errors import (
+    DiarnbWarning,
+    InvalidParameterError,
+    RunNotFoundError,
+    TurnTableError,
+    VoiceprintAudioError,
+    VoiceprintError,
+)
+from diarnb.listening import find_audio
+from diarnb.results import run_of, table_of
+from diarnb.turns import rename
+
+if TYPE_CHECKING:
+    from diarnb._run import Run
+    from diarnb.engines.base import Engine
+
+_MOST = 50  # voiceprints at a time, as pyannoteAI has it
+_LONGEST_LABEL = 100  # characters, likewise
+_LONGEST = 30.0  # seconds
+_BEYOND = 1.0  # seconds by which turns may end after their recording
+_COLUMNS: dict[str, type] = {"speaker": str, "voiceprint": str, "score": float, "matched": bool}
+
+
+def voiceprint(source: Any, *, engine: str | Engine = "local", audio: Any = None) -> str:
+    """Make what a voice is recognised by.
+
+    Parameters
+    ----------
+    source : pandas.DataFrame or anything that `diarize` takes
+        A recording of one person, at most 30 s; or that person's rows of a table that `diarize` made, of which the
+        clearest 30 s are heard.
+    engine : str or Engine, default "local"
+        Who makes it; only the same engine can use it in `identify`.
+    audio : anything that `diarize` takes, optional
+        The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+
+    Returns
+    -------
+    str
+        Base64 text of some 550 characters (local), to keep in a file or a database. It holds numbers and no sound, yet
+        a person can be recognised by it: keep it as you would keep a photograph.
+
+    Raises
+    ------
+    VoiceprintAudioError
+        Nobody speaks, for less than 2 s, or more than one person does. 10 s and more are good.
+    AudioLimitError
+        The recording lasts longer than 30 s.
+    AudioNotFoundError, AudioChangedError
+        The table's recording is no longer where it was, or is another: name it with ``audio=``.
+    InvalidParameterError
+        The table's rows are not of one speaker, or the engine knows no voices again.
+
+    Warns
+    -----
+    DiarnbWarning
+        Somebody else says a word, which was left out; or the audio has losses.
+
+    Examples
+    --------
+    >>> turns = diarize(example("meeting"), progress=False)
+    >>> maya = voiceprint(turns[turns["speaker"] == "SPEAKER_00"])
+    >>> list(identify(diarize(example("interview"), progress=False), {"Maya": maya})["speaker"].unique())
+    ['Maya', 'SPEAKER_01']
+    """
+    recognizer = _recognizer(engine)
+    if not isinstance(source, pd.DataFrame):
+        with open_recording(source) as recording:
+            text, remark = recognizer.voiceprint(recording)
+            name = recording.name
+    else:
+        speaker, turns = _of_one(source, _run(source, audio))
+        name = f"the speech of {speaker}"
+        with open_recording(_audio(source, audio)) as recording:
+            _check_ends(source, recording.duration, recording.name)
+            heard = excerpts(recording, turns, _LONGEST)[speaker]
+        if not heard:
+            raise VoiceprintAudioError(f"There is no sound in the turns of {speaker} in {recording.name}.")
+        with open_recording((np.concatenate(heard), RATE)) as recording:
+            recording.name = name
+            text, remark = recognizer.voiceprint(recording)
+    if remark:
+        warnings.warn(f"{name}: {remark}", DiarnbWarning, stacklevel=2)
+    return text
+
+
+def identify(
+    source_or_turns: Any,
+    voiceprints: Mapping[str, str],
+    *,
+    threshold: float = 0,
+    exclusive: bool = True,
+    engine: str | Engine = "local",
+    audio: Any = None,
+) -> pd.DataFrame:
+    """Find known people among the speakers.
+
+    Parameters
+    ----------
+    source_or_turns : pandas.DataFrame or anything that `diarize` takes
+        A table of turns from any engine, or a recording, which is diarized first.
+    voiceprints : mapping of str to str
+        A name for each voiceprint, 1 to 50 of them. A name has at most 100 characters and does not begin with
+        ``SPEAKER_``.
+    threshold : float, default 0
+        Match score, 0-100, below which a speaker stays unknown. With 0 every voiceprint finds its best speaker, however
+        little they are alike; 50 asks for one who is rather the same person than another.
+    exclusive : bool, default True
+        Each voiceprint names at most one speaker: those pairs are chosen that are the most alike taken together. False
+        gives every speaker his best match, so that several may become one.
+    engine : str or Engine, default "local"
+        Who compares: the one that made the voiceprints, whichever engine made the turns.
+    audio : anything that `diarize` takes, optional
+        The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same turns. Recognised speakers have their names, the others keep their labels (``SPEAKER_01``). `matches`
+        gives all the scores; every other table of the run follows the names. Identifying this table again begins with
+        the labels that it had before.
+
+    Raises
+    ------
+    VoiceprintError
+        One is damaged, of another version or maker, or none at all; nothing has been read or sent yet.
+    InvalidParameterError
+        Another parameter is wrong.
+    TurnTableError
+        The table does not know its recording, or holds several.
+    AudioNotFoundError, AudioChangedError
+        The table's recording is no longer where it was, or is another: name it with ``audio=``.
+
+    Notes
+    -----
+    A score of the local engine is the probability, in percent, that two voices are one if that was as likely as not
+    before. Short speech and another microphone lower it.
+
+    Examples
+    --------
+    >>> monday = diarize(example("interview"), progress=False)
+    >>> prints = {"Maya": monday[monday["speaker"] == "SPEAKER_00"].diar.voiceprint()}
+    >>> tuesday = identify(diarize(example("meeting"), progress=False), prints, threshold=50)
+    >>> sorted(tuesday["speaker"].unique())
+    ['Maya', 'SPEAKER_01', 'SPEAKER_02', 'SPEAKER_03']
+    """
+    recognizer = _recognizer(engine)
+    _check(voiceprints, threshold, exclusive)
+    recognizer.check_voiceprints(voiceprints)
+    if isinstance(source_or_turns, pd.DataFrame):
+        check_turns(source_or_turns)
+        if _recordings(source_or_turns) > 1:
+            raise TurnTableError('this table holds several recordings; identify each: turns[turns["uri"] == "..."]')
+        turns = _undone(source_or_turns)
+        source, run = _audio(turns, audio), _run(turns, audio)
+    else:
+        turns, source = diarize(source_or_turns, engine=engine), source_or_turns
+        run = run_of(turns)
+    with open_recording(source) as recording:
+        _check_ends(turns, recording.duration, recording.name)
+        scores = recognizer.identify(recording, _with_channel(turns, run), voiceprints)
+    names = _choose(scores, list(voiceprints), float(threshold), exclusive=exclusive)
+    for stays in sorted(scores.keys() - names.keys()):
+        if stays in names.values():
+            raise InvalidParameterError(
+                f"the table calls somebody {stays!r:.40} whom that voiceprint does not match, and it matches another; "
+                f'rename him first: turns.diar.rename({{{stays!r:.40}: "..."}})'
+            )
+    named = rename(turns, names)
+    rounded = {who: {label: round(value, 1) for label, value in found.items()} for who, found in scores.items()}
+    named.attrs["diarnb"]["matches"] = {
+        who: {"match": names.get(who), "scores": found} for who, found in sorted(rounded.items())
+    }
+    return named
+
+
+def matches(turns: pd.DataFrame) -> pd.DataFrame:
+    """Say how well each speaker matched each voiceprint.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        A table that `identify` gave, whole or in part.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each speaker and voiceprint, the best match first: ``speaker`` as he was called before,
+        ``voiceprint`` (its name), ``score`` (0-100) and ``matched``, whether he was given that name.
+
+    Raises
+    ------
+    TurnTableError
+        The table was not identified.
+
+    Examples
+    --------
+    >>> turns = diarize(example("meeting"), progress=False)
+    >>> prints = {"Maya": voiceprint(turns[turns["speaker"] == "SPEAKER_00"])}
+    >>> matches(identify(turns, prints))[["speaker", "voiceprint", "matched"]].head(2)
+          speaker voiceprint  matched
+    0  SPEAKER_00       Maya     True
+    1  SPEAKER_01       Maya    False
+    """
+    found = (getattr(turns, "attrs", {}).get("diarnb") or {}).get("matches")
+    if found is None:
+        raise TurnTableError("this table was not identified: turns = diarnb.identify(turns, voiceprints)")
+    rows = [
+        (speaker, label, score, label == entry["match"])
+        for speaker, entry in found.items()
+        for label, score in sorted(entry["scores"].items(), key=lambda item: -item[1])
+    ]
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def _recognizer(engine: str | Engine) -> Recognizer:
+    chosen = engines.get(engine)
+    if not isinstance(chosen, Recognizer):
+        raise InvalidParameterError(
+            f"the engine {chosen.name!r} knows no voices again; leave engine= out: the local one takes turns from any"
+        )
+    return chosen
+
+
+def _check(voiceprints: Any, threshold: Any, exclusive: Any) -> None:
+    if not isinstance(voiceprints, Mapping):
+        raise InvalidParameterError(
+            f'voiceprints is a mapping such as {{"Beth": voiceprint}}, not {type(voiceprints).__name__}'
+        )
+    if not 1 <= len(voiceprints) <= _MOST:
+        raise InvalidParameterError(f"identify takes 1 to {_MOST} voiceprints at a time, not {len(voiceprints)}")
+    for label, text in voiceprints.items():
+        if not isinstance(label, str) or not label.strip() or len(label) > _LONGEST_LABEL:
+            raise InvalidParameterError(
+                f"a voiceprint's name is text of 1 to {_LONGEST_LABEL} characters, not {label!r:.60}"
+            )
+        if label.casefold().startswith("speaker_"):
+            raise InvalidParameterError(
+                f"a voiceprint cannot be named {label!r:.60}: SPEAKER_ is how unknown speakers begin; name it otherwise"
+            )
+        if not isinstance(text, str):
+            raise VoiceprintError(
+                f"the voiceprint of {label!r:.60} is text, not {type(text).__name__}; "
+                "make one with diarnb.voiceprint(recording)"
+            )
+    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool | np.bool_)
+    if not number or not 0 <= threshold <= 100:
+        raise InvalidParameterError(f"threshold is a match score from 0 to 100, not {threshold!r:.60}")
+    if not isinstance(exclusive, bool):
+        raise InvalidParameterError(f"exclusive is True or False, not {exclusive!r:.60}")
+
+
+def _choose(
+    scores: Mapping[str, Mapping[str, float]], labels: list[str], threshold: float, *, exclusive: bool
+) -> dict[str, str]:
+    """Give a label to each speaker who has one: the assignment with the highest sum of scores, or everybody's best."""
+    heard = [speaker for speaker, found in scores.items() if found]
+    table = np.array([[scores[speaker][label] for label in labels] for speaker in heard]).reshape(-1, len(labels))
+    allowed = table.round(1) >= threshold  # as it is shown
+    worth = np.where(allowed, table, -1.0)  # rather a bad match than one that is not to be
+    if exclusive:
+        rows, columns = linear_sum_assignment(worth, maximize=True)
+    else:
+        rows, columns = np.arange(len(heard)), worth.argmax(1)
+    return {heard[row]: labels[column] for row, column in zip(rows, columns, strict=True) if allowed[row, column]}
+
+
+def _undone(turns: pd.DataFrame) -> pd.DataFrame:
+    """Take back the names of an earlier identification, so that a cell can be run again with another threshold."""
+    found = (turns.attrs.get("diarnb") or {}).get("matches") or {}
+    given = [entry["match"] for entry in found.values()]
+    shown = set(turns["speaker"].astype(str))
+    back = {
+        entry["match"]: speaker
+        for speaker, entry in found.items()
+        if entry["match"] in shown and given.count(entry["match"]) == 1 and speaker not in shown
+    }
+    return rename(turns, back)
+
+
+def _run(turns: pd.DataFrame, audio: Any) -> Run | None:
+    """Find the table's run; where the audio is given, it may be gone."""
+    if "run" in (turns.attrs.get("diarnb") or {}):
+        if audio is None:
+            return run_of(turns)
+        with suppress(RunNotFoundError):
+            return run_of(turns)
+    return None
+
+
+def _audio(turns: pd.DataFrame, audio: Any) -> Any:
+    if audio is not None:
+        return audio
+    if "run" not in (turns.attrs.get("diarnb") or {}):
+        raise TurnTableError("this table does not know its recording: name it with audio=…")
+    return find_audio(turns)
+
+
+def _with_channel(turns: pd.DataFrame, run: Run | None) -> pd.DataFrame:
+    """Say which channel was heard, where it was one of several."""
+    only = run.params.get("channels") if run is not None else None
+    return turns.assign(channel=only) if isinstance(only, int) and "channel" not in turns else turns
+
+
+def _recordings(turns: pd.DataFrame) -> int:
+    return len(turns["uri"].unique()) if "uri" in turns else 1
+
+
+def _check_ends(turns: pd.DataFrame, duration: float, name: str) -> None:
+    last = float(turns["end"].max()) if len(turns) else 0.0
+    if last > duration + _BEYOND:
+        raise InvalidParameterError(
+            f"the turns go on to {last:.1f} s, but {name} ends at {duration:.1f} s: name their recording with audio=…"
+        )
+
+
+def _of_one(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFrame]:
+    """Give the one speaker of some rows, and these with all that others say in the same recording."""
+    rows = check_turns(rows)
+    found = list(rows["speaker"].unique())
+    if len(found) != 1 or _recordings(rows) > 1:
+        which = f"choose one: turns[turns['speaker'] == {found[0]!r:.40}]" if found else "there is no turn"
+        raise InvalidParameterError(f"a voiceprint is of one speaker in one recording, not of {len(found)}; {which}")
+    speaker = found[0]
+    if run is None:
+        return speaker, rows
+    everybody = table_of(run)
+    names = (rows.attrs.get("diarnb") or {}).get("names", {})
+    everybody["speaker"] = [names.get(name, name) for name in everybody["speaker"]]
+    others = everybody[everybody["speaker"] != speaker]
+    return speaker, _with_channel(pd.concat([rows, others], ignore_index=True), run)
