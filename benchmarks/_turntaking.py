@@ -57,6 +57,7 @@ DOMINANCE = 2.0  # Dirichlet concentration of the speakers' shares; lower is les
 RESERVE = (10.0, 3.0)  # kept for those who have hardly spoken: seconds, and times what they have yet to say
 MISFITS = 20  # turns that would last beyond the end, after which the conversation is over
 LEAD = 0.5  # silence around the conversation
+AGAIN = 0.1  # how much slower, at most, things are said again, as a share
 EAGERNESS = (0.01, 12.0)  # 1: overlap as above; what is searched for a share of overlap
 SILENCE = -80.0  # dB of full scale; what is softer is no speech
 FRAME, STEP = 400, 160  # samples over which, and at which, energy is taken
@@ -70,6 +71,12 @@ class Recording:
     phrases: list[tuple[float, float]]
     starts: npt.NDArray[np.float64]
     ends: npt.NDArray[np.float64]
+
+    def slower(self, times: float) -> Recording:
+        """Return the same played slower, and so lower."""
+        phrases = [(times * a, times * b) for a, b in self.phrases]
+        samples = soxr.resample(self.samples, SAMPLE_RATE, times * SAMPLE_RATE)
+        return Recording(samples, phrases, times * self.starts, times * self.ends)
 
 
 @dataclass(frozen=True)
@@ -202,18 +209,24 @@ def read_people(folder: Path, least: float) -> list[Person]:
 
 
 class _Voice:
-    """Hands out a person's speech piece by piece: all of it is said before anything is said again."""
+    """Hands out a person's speech piece by piece: all of it is said before anything is said again.
+
+    Nobody says anything twice in just the same way, and a copy would be a voice of its own for whoever compares: what
+    is said again is a little slower, and lower with it.
+    """
 
     def __init__(self, person: Person, rng: np.random.Generator) -> None:
         self._person, self._rng = person, rng
         self._left: list[Recording] = []
+        self._times = 1.0
         self._recording = self._another()
         self._at = int(rng.integers(len(self._recording.starts)))
 
     def _another(self) -> Recording:
         if not self._left:
             order = self._rng.permutation(len(self._person.recordings))
-            self._left = [self._person.recordings[n] for n in order]
+            self._left = [self._person.recordings[n].slower(self._times) for n in order]
+            self._times = 1 + AGAIN * float(self._rng.random())
         return self._left.pop()
 
     def say(self, wanted: float) -> tuple[list[tuple[float, Piece]], float]:
