@@ -20,13 +20,17 @@ def main() -> None:
     parser.add_argument("--engine", default="local")
     parser.add_argument("--cold", action="store_true", help="nothing to leave out: diarnb loads its models when asked")
     parser.add_argument("--recluster", action="store_true")
+    parser.add_argument("--threads", type=int, help="of the local engine; by default all cores")
     arguments = parser.parse_args()
 
+    options = {} if arguments.threads is None else {"threads": arguments.threads}
     seconds, answers, recluster = [], [], None
     with contextlib.redirect_stdout(sys.stderr):
         for path in arguments.recordings:
             started = time.perf_counter()
-            turns = diarnb.diarize(path, engine=arguments.engine, refresh=arguments.engine == "local", progress=False)
+            turns = diarnb.diarize(
+                path, engine=arguments.engine, refresh=arguments.engine == "local", progress=False, **options
+            )
             seconds.append(time.perf_counter() - started)
             print(f"diarnb: {path.name}, {seconds[-1]:.1f} s", file=sys.stderr)
             answers.append(list(turns[["start", "end", "speaker"]].itertuples(index=False, name=None)))

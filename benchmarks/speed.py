@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,17 +36,25 @@ NOTES = """\
 - import: wall time of `python -c "import ..."` less that of `python -c pass`, the smallest of several each; senko's
   brings torch.
 - peak memory: largest resident size of the process that did the long recording (for diarnb, `recluster` included).
+- two at once: what two processes with `threads=1` get done in the time that one of them needs alone, on 10 minutes.
 - recluster: another speaker count for the long recording, without inference.
 - Ratio: first system / peer in the same round; below 1 the first is faster or smaller."""
-MEASURES = {"x real time": "", "cold start": "s", "peak memory": "MiB", "recluster": "s", "import": "s"}
+MEASURES = {
+    "x real time": "",
+    "two at once": "times",
+    "cold start": "s",
+    "peak memory": "MiB",
+    "recluster": "s",
+    "import": "s",
+}
 IMPORT_REPEATS = 5
 
 
 def one_round(
-    system: System, long_wav: Path, minutes: float, minute_wav: Path
+    system: System, long_wav: Path, minutes: float, short_wavs: Mapping[int, Path]
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Measure one system once; return its measures and its versions."""
-    cold = system.run([minute_wav], "--cold")
+    cold = system.run([short_wavs[1]], "--cold")
     warm = system.run([long_wav], "--recluster")
     measures = {
         "x real time": warm.seconds[0] / (60 * minutes),
@@ -54,7 +63,19 @@ def one_round(
     }
     if warm.recluster is not None:
         measures["recluster"] = warm.recluster
+        measures["two at once"] = two_at_once(system, short_wavs[10])
     return measures, warm.versions
+
+
+def two_at_once(system: System, wav: Path) -> float:
+    """Return the throughput of two processes, in that of one, with one thread each."""
+
+    def alone(_: int) -> float:
+        return system.run([wav], "--threads", "1").seconds[0]
+
+    one = alone(0)
+    with ThreadPoolExecutor(2) as pool:
+        return 2 * one / max(pool.map(alone, range(2)))
 
 
 def in_alternation(systems: Sequence[System], rounds: int) -> list[System]:
@@ -133,11 +154,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         measured: dict[str, Samples] = {system.name: {} for system in systems}
         shown: dict[str, dict[str, str]] = {}
         with tempfile.TemporaryDirectory() as scratch:
-            long_wav, minute_wav = Path(scratch, "long.wav"), Path(scratch, "minute.wav")
+            long_wav = Path(scratch, "long.wav")
             write_wav(arguments.file, long_wav, 60 * arguments.minutes)
-            write_wav(arguments.file, minute_wav, 60)
+            short_wavs = {minutes: Path(scratch, f"{minutes}.wav") for minutes in (1, 10)}
+            for minutes, path in short_wavs.items():
+                write_wav(arguments.file, path, 60 * minutes)
             for system in in_alternation(systems, arguments.rounds):
-                measures, shown[system.name] = one_round(system, long_wav, arguments.minutes, minute_wav)
+                measures, shown[system.name] = one_round(system, long_wav, arguments.minutes, short_wavs)
                 for measure, value in measures.items():
                     measured[system.name].setdefault(measure, []).append(value)
         for system in systems:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diarnb.listening import clip
     from diarnb.plot import timeline
     from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, words
+    from diarnb.streaming import stream
     from diarnb.turns import overlap, rename, speakers
     from diarnb.voiceprints import identify, matches, voiceprint
 
@@ -40,6 +41,7 @@ _HOME = {
     "raw": "results",
     "runs": "results",
     "words": "results",
+    "stream": "streaming",
     "overlap": "turns",
     "rename": "turns",
     "speakers": "turns",
@@ -67,6 +69,7 @@ __all__ = [
     "rename",
     "runs",
     "speakers",
+    "stream",
     "timeline",
     "voiceprint",
     "words",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -178,10 +179,25 @@ def _apart(call: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
     """Call libsndfile from a thread of its own.
 
     It calls back into Python for every piece of the file, and what is raised in there is printed and lost: the end of
-    the file would seem to come early. An interrupt is raised in the main thread, which does nothing here but wait.
+    the file would seem to come early. An interrupt is raised in the main thread, which does nothing here but wait. It
+    waits for the call even then, or else the file would be closed under it; a pool's threads, of which one may be
+    starting when the interrupt comes, cannot be waited for with that certainty.
     """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(call, *arguments, **options).result()
+    outcome: Future[_T] = Future()
+
+    def work() -> None:
+        if outcome.set_running_or_notify_cancel():
+            try:
+                outcome.set_result(call(*arguments, **options))
+            except BaseException as error:  # raised again where the outcome is asked for
+                outcome.set_exception(error)
+
+    try:
+        Thread(target=work, name="diarnb-decoder").start()
+        return outcome.result()
+    finally:
+        if not outcome.cancel():  # what has not begun never will
+            wait([outcome])
 
 
 class _Owning(soundfile.SoundFile):  # type: ignore[misc]

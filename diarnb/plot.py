@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb, to_rgba
-from matplotlib.ticker import Formatter, Locator, NullLocator
+from matplotlib.ticker import Formatter, Locator, MultipleLocator, NullLocator
 
 from diarnb._checks import check_turns
-from diarnb._labels import escaped, visible
+from diarnb._labels import PALETTE, escaped, visible
 from diarnb._lanes import BELOW_ROW, Color, Floats, Row, Track, break_rows, height_of, is_finite, lay_out, looks_of
 from diarnb.errors import InvalidParameterError, TurnTableError
 
@@ -125,6 +125,106 @@ def timeline(
         shown, font = _plain(name, limit=70)
         ax.set_title(shown, loc="left", color=style.ink, fontsize=1.1 * mpl.rcParams["font.size"], **font)
     return ax
+
+
+def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw what speaks for each number of speakers, one bar a number.
+
+    A bar tells how different the two are who are named at its right; the line marks what it takes to be two voices.
+    Bars in colour can be believed: they reach the line, and every voice is kept. The number chosen is bold.
+
+    Parameters
+    ----------
+    evidence : pandas.DataFrame
+        From `diarnb.metrics.count_evidence`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; the text at its right needs about as much room as the bars. Default: a new pyplot figure of a
+        fitting size.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    InvalidParameterError
+        The table is another.
+
+    Examples
+    --------
+    >>> from diarnb.metrics import count_evidence
+    >>> ax = count_plot(count_evidence(diarize(example("interview"), progress=False)))
+    >>> [label.get_text() for label in ax.get_yticklabels() if label.get_fontweight() == "bold"]
+    ['2']
+    """
+    needed = {"k", "score", "kept", "speaker", "other", "smallest", "chosen"}
+    if missing := sorted(needed - set(evidence)):
+        raise InvalidParameterError(
+            f"this table has no {', '.join(missing)}; draw one that diarnb.metrics.count_evidence(turns) gave"
+        )
+    channels = list(evidence["channel"]) if "channel" in evidence else [None] * len(evidence)
+    lines: list[tuple[str, Any]] = []  # what stands at the left of each, and its row
+    for before, channel, row in zip([None, *channels], channels, evidence.itertuples(), strict=False):
+        lines += [(f"channel {channel}", None)] if channel != before else []
+        lines.append((str(row.k), row))
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.figure(figsize=(9.0, 1.2 + 0.26 * max(len(lines), 2)), layout="constrained").add_subplot()
+    style, font = _Style.of(ax), mpl.rcParams["font.size"]
+    ax.set_yticks(range(len(lines)), [left for left, _ in lines], fontsize=0.9 * font, color=style.muted)
+    ax.tick_params(axis="both", which="both", length=0, labelsize=0.9 * font, labelcolor=style.muted)
+    beyond = False
+    for y, (label, (_, row)) in enumerate(zip(ax.get_yticklabels(), lines, strict=True)):
+        beyond = row is not None and beyond  # the numbers above the one chosen, on each channel
+        if row is not None:
+            _draw_count(ax, y, row, style, beyond=beyond)
+            beyond |= row.chosen
+        if row is None or row.chosen:
+            label.set(color=style.ink, fontweight="bold")
+    headers = ("least\nspeech", "voices\nkept", "the two")
+    for column, header in zip(_COUNT_COLUMNS, headers, strict=True) if lines else ():
+        _beside(ax, -0.5, header, column, color=style.muted, linespacing=1.1, va="bottom")
+    if not lines:
+        ax.text(0.5, 0.5, "no speech found", ha="center", va="center", color=style.muted, transform=ax.transAxes)
+    ax.axvline(1.0, color=style.muted, linewidth=0.8, zorder=2.1)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    reach = max([1.2, *evidence["score"].dropna()])
+    ax.set(xlim=(0.0, 1.02 * reach), ylim=(max(len(lines), 2) - 0.5, -0.5))
+    ax.xaxis.set_major_locator(MultipleLocator(math.ceil(reach / 8)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_ylabel("speakers", color=style.muted, fontsize=0.85 * font)
+    ax.set_xlabel("how different the two are  (from 1: two voices)", color=style.muted, fontsize=0.85 * font)
+    return ax
+
+
+_COUNT_COLUMNS = (("right", 4.6), ("right", 9.8), ("left", 11.0))  # how aligned, and where: letters from the bars
+
+
+def _draw_count(ax: Axes, y: float, row: Any, style: _Style, *, beyond: bool) -> None:
+    """Draw one number of speakers, and what is known of it at its right."""
+    score = float(np.nan_to_num(row.score))
+    believed = row.kept == row.k and score >= 1
+    ax.barh(y, score, 0.7, color=to_rgb(PALETTE[0]) if believed else style.shade, zorder=2.0)
+    pair = f"{visible(row.speaker)}, cut in two" if beyond else f"{visible(row.speaker)} and {visible(row.other)}"
+    look = {"color": style.ink, "fontweight": "bold"} if row.chosen else {"color": style.muted}
+    texts = (f"{row.smallest:.1f} s", f"{row.kept} of {row.k}", pair if row.k > 1 else "")
+    for column, text in zip(_COUNT_COLUMNS, texts, strict=True):
+        shown, families = _plain(text, limit=80) if text else ("", {})
+        _beside(ax, y, shown, column, va="center", **look, **families)
+
+
+def _beside(ax: Axes, y: float, text: str, column: tuple[str, float], **look: Any) -> None:
+    side, letters = column
+    font = mpl.rcParams["font.size"]
+    look = {"ha": side, "fontsize": 0.85 * font, **_LITERAL, **look}
+    place: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "xytext": (letters * font, 0),
+        "textcoords": "offset points",
+    }
+    ax.annotate(text, (1.0, y), **place, **look)
 
 
 def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -23,8 +23,9 @@ SCHEMA = 1
 _REQUIRED: dict[str, type] = {"start": float, "end": float, "duration": float, "speaker": str}
 _OPTIONAL: dict[str, type] = {"confidence": float, "text": str, "channel": np.int64, "uri": str}
 
-_DOUBTFUL_SHARE = 0.02
-_DOUBTFUL_TURN = 2.0
+_DOUBTFUL_SHARE = 0.02  # of all speech,
+_DOUBTFUL_TIME = 10.0  # seconds in all,
+_DOUBTFUL_TURN = 2.0  # and seconds at once: who stays within all three may be nobody
 
 
 def empty_turns(*columns: str) -> pd.DataFrame:
@@ -199,7 +200,9 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
         - ``turns``, ``mean_turn``, ``longest_turn``: number of rows, and their seconds
         - ``overlapped``: seconds of this speaker's speech during which somebody else speaks too
         - ``first_start``: seconds
-        - ``doubtful``: so little speech (under 2 % of all, and no turn above 2 s) that this may be nobody
+        - ``doubtful``: so little speech, in such short turns, that this may be nobody: a cough, a noise, a piece of
+          somebody else. Under 2 % of the talk time of all, under 10 s, and no turn above 2 s. Listen with ``clip``,
+          then `rename` to whom it belongs, or leave the rows out
 
     Raises
     ------
@@ -315,6 +318,7 @@ def _sum_up(turns: pd.DataFrame) -> pd.DataFrame:
     recording = known or turns["end"].max()
     table["share_of_speech"] = (table["talk_time"] / table["talk_time"].sum()).fillna(0.0)
     table["share_of_recording"] = (table["talk_time"] / recording).fillna(0.0)
-    table["doubtful"] = (table["share_of_speech"] < _DOUBTFUL_SHARE) & (table["longest_turn"] <= _DOUBTFUL_TURN)
+    little = (table["share_of_speech"] < _DOUBTFUL_SHARE) & (table["talk_time"] < _DOUBTFUL_TIME)
+    table["doubtful"] = little & (table["longest_turn"] <= _DOUBTFUL_TURN)
     table = table.rename_axis("speaker").reset_index().astype({"speaker": str, "turns": np.int64})
     return table.sort_values(["talk_time", "first_start"], ascending=[False, True], ignore_index=True)

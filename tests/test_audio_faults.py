@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -20,9 +21,18 @@ from corpus import MENDED, RATE, REFUSED, Case, contained, encoded, speechlike, 
 from loopback import answering, serving
 
 from diarnb import errors
-from diarnb._decode import SoundFileDecoder, Tally
+from diarnb._decode import SoundFileDecoder, Tally, _apart
 from diarnb._sniff import look
 from diarnb.audio import Recording, open_recording
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for temporary files in which nobody else works."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 def drained(source: object, **options: float) -> tuple[np.ndarray, Recording]:
@@ -72,6 +82,46 @@ def test_an_interrupt_inside_the_decoder_is_not_lost(kind: str) -> None:
     )
     with pytest.raises(KeyboardInterrupt):
         list(decoder.read(0, RATE, Tally()))
+
+
+def test_an_interrupt_while_the_decoder_starts_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on, told = threading.Event(), threading.Event(), []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread is not helper:
+            begun.wait()
+            start(helper)
+            raise KeyboardInterrupt
+
+    def call() -> None:
+        begun.set()
+        goes_on.wait()
+        told.append("ended")
+
+    helper = threading.Timer(0.2, goes_on.set)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _apart(call)
+    assert told == ["ended"]
+
+
+def test_after_an_interrupt_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        threads.append(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        _apart(told.append, "begun")
+    start(threads[0])
+    threads[0].join()
+    assert told == []
 
 
 @pytest.mark.parametrize("case", MENDED, ids=str)
@@ -331,11 +381,10 @@ def origin():
     ],
 )
 def test_a_url_that_cannot_be_used_is_told_without_its_secrets(
-    origin: str, path: str, error: type[Exception], says: str, caplog: pytest.LogCaptureFixture
+    origin: str, path: str, error: type[Exception], says: str, caplog: pytest.LogCaptureFixture, temporary: Path
 ) -> None:
     caplog.set_level(logging.INFO)
     url = f"{origin}/{path}?sig=CANARY#CANARY".replace("http://", "http://me:CANARY@")
-    before = set(Path(tempfile.gettempdir()).glob("diarnb-*"))
     with pytest.raises(errors.AudioError) as caught:
         drained(url)
     assert type(caught.value) is error
@@ -344,7 +393,7 @@ def test_a_url_that_cannot_be_used_is_told_without_its_secrets(
     assert "CANARY" not in str(caught.value)
     assert "CANARY" not in caplog.text
     assert f"{origin}/{path}" in caplog.text
-    assert set(Path(tempfile.gettempdir()).glob("diarnb-*")) <= before
+    assert not list(temporary.iterdir())
 
 
 def test_nobody_listening_is_told() -> None:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from diarnb._labels import PALETTE, visible
 from diarnb.errors import InvalidParameterError, TurnTableError
-from diarnb.plot import timeline
+from diarnb.plot import count_plot, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -398,3 +398,78 @@ def test_a_transparent_subfigure_will_do() -> None:
     figure = Figure(facecolor="none")
     timeline(TALK, ax=figure.subfigures().add_subplot(facecolor="none"))
     figure.savefig(io.BytesIO(), format="png")
+
+
+# -- what speaks for a number of speakers ------------------------------------------------------------------------------
+
+
+def weighed(count: int, found: int, name: str = "SPEAKER_{:02d}", **columns: Any) -> pd.DataFrame:
+    k = np.arange(1, count + 1)
+    score = np.where(k <= found, 1 + 1 / k, 1.2)
+    evidence = pd.DataFrame({"k": k, "score": score, "kept": np.minimum(k, found), "smallest": 60.0 / k})
+    evidence.loc[0, "score"] = np.nan
+    other = [name.format(min(each, found) - 1) for each in k]
+    return evidence.assign(speaker=name.format(0), other=other, chosen=k == found, **columns)
+
+
+def beside(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def test_each_number_of_speakers_has_a_bar_and_what_is_known_of_it() -> None:
+    ax = count_plot(weighed(5, 3))
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0, 1.5, 4 / 3, 1.2, 1.2])
+    colors = [to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
+    assert [each == PALETTE[0] for each in colors] == [False, True, True, False, False]
+    labels = ax.get_yticklabels()
+    assert [label.get_text() for label in labels] == list("12345")
+    assert [label.get_text() for label in labels if label.get_fontweight() == "bold"] == ["3"]
+    assert {"SPEAKER_00 and SPEAKER_02", "SPEAKER_00, cut in two", "3 of 4", "20.0 s"} <= set(beside(ax))
+
+
+def test_speakers_who_were_given_one_name_are_no_cut() -> None:
+    ax = count_plot(weighed(4, 3, name="Beth"))
+    assert beside(ax).count("Beth and Beth") == 2
+    assert beside(ax).count("Beth, cut in two") == 1
+
+
+def test_channels_are_headed() -> None:
+    both = pd.concat([weighed(3, 2, channel=0), weighed(2, 1, channel=1)])
+    labels = [label.get_text() for label in count_plot(both).get_yticklabels()]
+    assert labels == ["channel 0", "1", "2", "3", "channel 1", "1", "2"]
+
+
+def test_where_nobody_speaks_the_plot_says_so() -> None:
+    assert "no speech found" in beside(count_plot(weighed(2, 1).iloc[:0]))
+
+
+def test_a_table_without_evidence_is_refused() -> None:
+    with pytest.raises(InvalidParameterError, match=r"has no chosen, k, kept.*count_evidence"):
+        count_plot(table((0.0, 1.0, "A")))
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("rows", [0, 1, 24])
+def test_evidence_is_drawn_without_a_warning_and_stays_inside_the_picture(rows: int, style: str) -> None:
+    with plt.style.context(style):
+        ax = count_plot(weighed(24, 20).iloc[:rows])
+        ax.figure.savefig(io.BytesIO())
+        inside = ax.figure.bbox.padded(1)
+        for text in ax.texts:
+            box = text.get_window_extent()
+            assert inside.contains(box.x0, box.y0)
+            assert inside.contains(box.x1, box.y1)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_shown_beside_the_bars(name: str) -> None:
+    ax = count_plot(weighed(3, 2).assign(speaker=name))
+    ax.figure.savefig(io.BytesIO())
+    assert sum(" and SPEAKER_01" in text for text in beside(ax)) == 1
+
+
+def test_evidence_is_drawn_where_it_is_told() -> None:
+    figure = Figure(layout="constrained")
+    ax = figure.add_subplot()
+    assert count_plot(weighed(3, 2), ax=ax) is ax
+    assert not plt.get_fignums()

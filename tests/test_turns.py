@@ -307,6 +307,34 @@ def test_speakers_are_summed_up() -> None:
     assert speakers(turns.iloc[:0]).dtypes.to_dict() == expected.dtypes.to_dict()
 
 
+NOBODY = {
+    "a cough in a talk": ([(100, 100.4)], 600.0),
+    "three noises in a meeting": ([(20, 20.8), (300, 301.2), (580, 580.3)], 600.0),
+}
+SOMEBODY = {
+    "who says one sentence": ([(100, 102.5)], 600.0),
+    "who answers hello in a short call": ([(3, 3.8)], 12.0),
+    "who says uh-huh for an hour": ([(second, second + 0.8) for second in range(0, 3600, 180)], 3600.0),
+    "whose words are rows of their own": ([(50 + 0.4 * word, 50.4 + 0.4 * word) for word in range(40)], 3600.0),
+}
+
+
+@pytest.mark.parametrize("kind", [*NOBODY, *SOMEBODY])
+def test_who_is_probably_nobody_is_flagged(kind: str) -> None:
+    spans, length = (NOBODY | SOMEBODY)[kind]
+    turns = pd.DataFrame([(0.0, length, A), *((*span, B) for span in spans)], columns=["start", "end", "speaker"])
+    found = speakers(turns).set_index("speaker")["doubtful"]
+    assert dict(found) == {A: False, B: kind in NOBODY}
+    assert len(turns) == 1 + len(spans)
+
+
+def test_doubt_is_each_recordings_own() -> None:
+    long, short = table((0, 600, A), (100, 101, B)), table((0, 10, A), (3, 4, B))
+    turns = pd.concat([long.assign(uri="long"), short.assign(uri="short")])
+    found = speakers(turns)
+    assert found.loc[found["doubtful"], ["uri", "speaker"]].to_numpy().tolist() == [["long", B]]
+
+
 def test_without_a_known_duration_the_last_end_counts() -> None:
     assert speakers(table((5, 10, A)))["share_of_recording"].tolist() == [0.5]
 

@@ -16,7 +16,7 @@ from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     import pandas as pd
@@ -111,6 +111,37 @@ class Decider(Protocol):
 
     def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
         """Give the table that `diarnb.frames` documents."""
+        ...
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """What an engine has beyond that if it can say why it found as many speakers as it did."""
+
+    def count_evidence(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
+        """Give the table that `diarnb.metrics.count_evidence` documents, with the engine's own labels."""
+        ...
+
+
+@runtime_checkable
+class Streamer(Protocol):
+    """What an engine has beyond that if it can say who speaks while it is spoken."""
+
+    live_offer: Offer
+
+    def stream(
+        self, blocks: Iterable[np.ndarray[Any, Any]], sample_rate: int, params: Params, options: Mapping[str, Any]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Say who speaks in blocks of float32 samples, one channel, full scale 1, in pieces of any size.
+
+        This call checks what was asked against `live_offer`, and raises what is wrong; listening begins with the first
+        block. Gives turns that are new or have changed: ``turn_id`` (counted from 0), ``start``, ``end``, ``speaker``,
+        ``final``, and ``text`` where the engine has words. A turn that is final does not change any more. One that was
+        taken back comes once more, without length (``end == start``) and final, unless its id goes to another.
+
+        A generator may return, when the blocks have ended, an `Answer` for the whole with a mapping from its labels to
+        those of the stream.
+        """
         ...
 
 

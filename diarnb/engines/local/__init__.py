@@ -8,30 +8,35 @@ one likes.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from diarnb.engines.base import Answer, Offer, Option
+from diarnb.engines.base import Answer, Offer, Option, check_offered, check_options
 from diarnb.engines.local import networks
+from diarnb.engines.local.counting import Count, counts
 from diarnb.engines.local.deciding import decide
-from diarnb.engines.local.listening import Heard, listen
+from diarnb.engines.local.following import follow
+from diarnb.engines.local.listening import Heard, Listener, listen
 from diarnb.engines.local.pieces import runs_of
-from diarnb.engines.local.segmentation import RESOLUTION, seconds
+from diarnb.engines.local.segmentation import RATE, RESOLUTION, seconds
 from diarnb.engines.local.voiceprints import check_length, make, match, unpack
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Iterable, Mapping
+
+    from numpy.typing import NDArray
 
     from diarnb.audio import Recording
     from diarnb.engines.base import Evidence, Progress
     from diarnb.engines.local.decoding import Decision
 
 MODEL = "segmentation-3.0+campplus"
-REVISION = 2  # raised whenever the same networks would answer differently
+REVISION = 3  # raised whenever the same networks would answer differently
 
 
 def _providers(value: Any) -> tuple[str, ...]:
@@ -67,6 +72,9 @@ class LocalEngine:
         },
     )
 
+    live_offer = replace(offer, exclusive=False, confidence=False, turn_level_confidence=False, channels=False)
+    """What `stream` takes."""
+
     def version(self, model: str) -> str:  # noqa: ARG002 (there is one)
         """Give the networks' hashes and the revision of what is made of their answers."""
         hashes = "-".join(facts["sha256"][:8] for _, facts in sorted(networks.provenance().items()))
@@ -74,7 +82,6 @@ class LocalEngine:
 
     def diarize(self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
         """Listen to every channel that is wanted, then decide."""
-        how = {name: options[name] for name in ("providers", "threads") if name in options}
         channels = range(recording.channels) if params.channels == "split" else [params.channels]
         evidence: Evidence = {}
         duration = 0.0
@@ -83,12 +90,35 @@ class LocalEngine:
             def part(stage: str, fraction: float, done: int = number) -> None:
                 progress(stage, 0.98 * (done + fraction) / len(channels))
 
-            heard, duration = listen(recording, channel, part, **how)  # type: ignore[arg-type]  # "mix" or a number
+            heard, duration = listen(recording, channel, part, **_how(options))  # type: ignore[arg-type]  # "mix" or a number
             evidence |= heard.packed(number)
-        evidence["duration"] = np.array(duration)
-        evidence["problems"] = np.frombuffer(json.dumps(recording.problems).encode(), np.uint8)
+        evidence |= _circumstances(duration, recording.problems)
         progress("deciding", 0.98)
         return Answer(self.decide(evidence, params, options), evidence)
+
+    def stream(
+        self, blocks: Iterable[NDArray[np.float32]], sample_rate: int, params: Params, options: Mapping[str, Any]
+    ) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]]]:
+        """Listen as the sound comes; the answer at the end is that of `diarize`."""
+        options = check_options(options, self.live_offer, self.name)
+        check_offered(params, self.live_offer, self.name)
+        return self._follow(blocks, sample_rate, params, options, Listener(**_how(options), live=True))
+
+    def _follow(
+        self,
+        blocks: Iterable[NDArray[np.float32]],
+        sample_rate: int,
+        params: Params,
+        options: Mapping[str, Any],
+        listener: Listener,
+    ) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]]]:
+        threshold = options.get("threshold")
+        heard, labels = yield from follow(
+            blocks, sample_rate, listener, lambda heard: decide(heard, *params.bounds, threshold)
+        )
+        evidence = heard.packed(0) | _circumstances(listener.samples / RATE, [])
+        names = {f"SPEAKER_{number:02d}": f"SPEAKER_{label:02d}" for number, label in enumerate(labels)}
+        return Answer(self.decide(evidence, params, options), evidence), names
 
     def decide(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
         """Decide from the evidence."""
@@ -122,6 +152,18 @@ class LocalEngine:
         table.attrs["resolution"] = RESOLUTION
         return table
 
+    def count_evidence(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
+        """Weigh other numbers of speakers, on each channel by itself."""
+        tables, known = [], 0
+        for channel, heard in enumerate(Heard.unpacked(evidence)):
+            table = pd.DataFrame(counts(heard, *params.bounds, options.get("threshold")), columns=list(Count._fields))
+            for side in ("speaker", "other"):
+                table[side] = [f"SPEAKER_{known + k:02d}" if k >= 0 else "" for k in table[side]]
+            known += int(table.loc[table["chosen"], "k"].sum())
+            tables.append(table.assign(channel=channel))
+        table = pd.concat(tables, ignore_index=True)
+        return table if params.channels == "split" else table.drop(columns="channel")
+
     def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:
         """Read them all."""
         for label, text in voiceprints.items():
@@ -138,6 +180,17 @@ class LocalEngine:
     ) -> dict[str, dict[str, float]]:
         """Hear every speaker where nobody else speaks."""
         return match(recording, turns, voiceprints)
+
+
+def _how(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options that say how to compute."""
+    return {name: options[name] for name in ("providers", "threads") if name in options}
+
+
+def _circumstances(duration: float, problems: list[str]) -> Evidence:
+    """Give what belongs to the evidence beside what was heard."""
+    packed = np.frombuffer(json.dumps(problems).encode(), np.uint8)
+    return {"duration": np.array(duration), "problems": packed}
 
 
 def _decisions(evidence: Evidence, params: Params, options: Mapping[str, Any]) -> list[Decision]:

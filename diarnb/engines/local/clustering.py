@@ -33,6 +33,7 @@ _APART = 0.2  # two voices are one that are no further apart than this, in the s
 _USUAL = 0.45  # or than this, in what is usual between the recording's voices,
 _FAR = 0.45  # but never if further apart than this
 _SAMPLE = 1000  # pieces to learn the voices from: about as much speech as is enough
+_FIRST_SAMPLE = 500  # and for the first guess, which takes time with the square of it
 _ALIKE, _ALIKE_PAIRS = 0.5, 20  # expected cosine of two pieces of one breath, and how many pairs that counts for
 _NEAR = 0.02  # by which pieces of one breath seem less alike than they are: it may hide a change of voice
 _LAGS = range(2, 8)  # pieces apart; direct neighbours share sound
@@ -93,19 +94,40 @@ def cluster(
     """
     low = min(low, len(voices))
     high = len(voices) if high is None else min(high, len(voices))
-    if len(voices) > max(_SAMPLE, low):  # learn from an even sample; the others go to the nearest voice
-        sample = np.linspace(0, len(voices) - 1, max(_SAMPLE, low)).round().astype(int)
-        learnt = cluster(voices[sample], weights[sample], alike, low, high, threshold)
-        centres = np.stack([voices[sample][learnt == k].mean(0) for k in range(learnt.max() + 1)])
-        labels: NDArray[np.int64] = (voices @ centres.T / np.linalg.norm(centres, axis=1)).argmax(1)
-        labels[sample] = learnt
-        return labels
+    if len(voices) > max(_SAMPLE, low):  # learn from some; the others go to the nearest voice
+        some = _some(len(voices), low)
+        return _to_all(voices, some, cluster(voices[some], weights[some], alike, low, high, threshold))
     many = _initial(voices, max(_VOICES, low))
     labels = many if threshold is not None else _mixture(voices, weights, alike, many, prune=True)
     if low < high:
         labels = _merged(voices, labels, alike, low, high, threshold)
-    if low == high or labels.max() + 1 < low:
-        return _exactly(voices, weights, alike, low, labels if labels.max() + 1 >= low else many)
+    if labels.max() + 1 < low:
+        return _divided(voices, labels, many, alike, low)
+    return _exactly(voices, weights, alike, low, labels) if low == high else labels
+
+
+def kept(voices: NDArray[np.float32], weights: NDArray[np.float32], alike: float, labels: NDArray[np.int64]) -> int:
+    """Tell how many of some voices are left when the evidence may take away what explains too little.
+
+    Parameters
+    ----------
+    voices, weights, alike, labels
+        As `cluster` takes and gives them.
+    """
+    some = _some(len(voices))
+    return int(_mixture(voices[some], weights[some], alike, _renumbered(labels[some]), prune=True).max()) + 1
+
+
+def _some(total: int, least: int = 1, most: int = _SAMPLE) -> NDArray[np.int64]:
+    """Give an even sample of as many pieces as are enough to learn voices from, or all."""
+    return np.linspace(0, total - 1, min(total, max(most, least))).round().astype(np.int64)
+
+
+def _to_all(voices: NDArray[np.float32], some: NDArray[np.int64], learnt: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give all pieces to the nearest of the voices that were learnt from some."""
+    centres = np.stack([voices[some][learnt == k].mean(0) for k in range(learnt.max() + 1)])
+    labels: NDArray[np.int64] = (voices @ centres.T / np.linalg.norm(centres, axis=1)).argmax(1)
+    labels[some] = learnt
     return labels
 
 
@@ -118,11 +140,25 @@ def _exactly(
     return labels if labels.max() + 1 == count else start
 
 
+def _divided(
+    voices: NDArray[np.float32], labels: NDArray[np.int64], many: NDArray[np.int64], alike: float, count: int
+) -> NDArray[np.int64]:
+    """Cut voices along a finer clustering until there are as many as asked for, and join no two of them.
+
+    To merge the finer one alone would keep a few odd pieces apart, and make one of voices that are alike.
+    """
+    parts = _renumbered(labels * (many.max() + 1) + many)
+    whole = labels[np.unique(parts, return_index=True)[1]]
+    return _merged(voices, parts, alike, count, count, whole=whole)
+
+
 def _initial(voices: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Cluster by Ward's method, into as many as asked for or as there are pieces."""
     if len(voices) < 2:
         return np.zeros(len(voices), np.int64)
-    return _renumbered(fcluster(linkage(voices, "ward"), min(count, len(voices)), "maxclust"))
+    some = _some(len(voices), count, _FIRST_SAMPLE)
+    first = fcluster(linkage(voices[some], "ward"), min(count, len(some)), "maxclust")
+    return _to_all(voices, some, _renumbered(first))
 
 
 def _mixture(
@@ -171,11 +207,12 @@ def _merged(
     low: int,
     high: int,
     threshold: float | None = None,
+    whole: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Merge the two closest voices until all are apart and few enough."""
     names: NDArray[np.int64] = np.arange(labels.max() + 1)
-    for apart, noise, one, other in merges(voices, labels, alike):
-        enough = limit(apart) if threshold is None else threshold / noise
+    for apart, spread, one, other in merges(voices, labels, alike, whole):
+        enough = limit(apart) if threshold is None else threshold / spread[one, other]
         if len(apart) <= low or (len(apart) <= high and apart[one, other] >= enough):
             break
         names[names == other] = one
@@ -185,8 +222,8 @@ def _merged(
 
 
 def merges(
-    voices: NDArray[np.float32], labels: NDArray[np.int64], alike: float
-) -> Iterator[tuple[NDArray[np.float64], float, int, int]]:
+    voices: NDArray[np.float32], labels: NDArray[np.int64], alike: float, whole: NDArray[np.int64] | None = None
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], int, int]]:
     """Go on merging the two closest voices down to one.
 
     Two voices are as far apart as their pieces are less alike than pieces of the same one. That is about nothing for
@@ -196,13 +233,15 @@ def merges(
     ----------
     voices, labels, alike
         As `cluster` takes and gives them.
+    whole : numpy.ndarray [shape=(voices,)], optional
+        What each is a part of; only parts of the same come together. By default any do.
 
     Yields
     ------
     apart : numpy.ndarray [shape=(voices, voices)]
         How far apart any two are before the merge, in the spread within a voice.
-    noise : float
-        That spread for the closest two: cosine distance of two pieces of the same voice.
+    spread : numpy.ndarray [shape=(voices, voices)]
+        That spread, for any two: cosine distance of two pieces of the same voice.
     one, other : int
         The closest two, ``one < other``; `other` becomes `one`, and those behind it move up.
     """
@@ -211,6 +250,7 @@ def merges(
     products = (members @ voices).astype(np.float64)
     products = products @ products.T
     sizes = members.sum(1, dtype=np.float64)
+    whole = np.zeros(count, np.int64) if whole is None else whole
     while len(sizes) > 1:
         pairs = sizes * (sizes - 1)
         within = (products.diagonal() - sizes + _PRIOR_PAIRS * alike) / (pairs + _PRIOR_PAIRS)
@@ -218,13 +258,14 @@ def merges(
         spread = np.maximum(1 - both, 0.05)
         apart = (both - products / np.outer(sizes, sizes)) / spread
         np.fill_diagonal(apart, np.inf)
+        apart[whole[:, None] != whole] = np.inf
         one, other = sorted(int(k) for k in np.unravel_index(int(apart.argmin()), apart.shape))
-        yield apart, float(spread[one, other]), one, other
+        yield apart, spread, one, other
         products[one] += products[other]
         products[:, one] += products[:, other]
         products = np.delete(np.delete(products, other, 0), other, 1)
         sizes[one] += sizes[other]
-        sizes = np.delete(sizes, other)
+        sizes, whole = np.delete(sizes, other), np.delete(whole, other)
 
 
 def limit(apart: NDArray[np.float64]) -> float:

@@ -34,11 +34,8 @@ def decide(heard: Heard, low: int, high: int | None, threshold: float | None) ->
     if not len(heard.pieces):
         nobody = np.full(len(speech), -1, np.int16)
         return Decision(nobody, nobody, nobody.astype(np.int32), np.zeros((0, 0)), speech, overlap)
-    voices, weights = heard.voices.astype(np.float32), heard.weights
-    voices /= np.maximum(np.linalg.norm(voices, axis=1, keepdims=True), 1e-6)
-    taken = trusted(weights, low)
-    breaths = np.cumsum((heard.change > 0).astype(np.int64))  # without a change a piece goes on with the breath before
-    alike = likeness(voices[taken], breaths[taken])
+    weights = heard.weights
+    voices, taken, alike = comparable(heard, low)
     found = cluster(voices[taken], weights[taken], alike, low, high, threshold)
     wanted = low > 1 or threshold is not None  # who was asked for is kept, however little he says
     time = np.bincount(found, weights[taken])
@@ -49,6 +46,15 @@ def decide(heard: Heard, low: int, high: int | None, threshold: float | None) ->
     change = heard.change.astype(np.float32)
     decision = decode(heard.pieces, change, voices, weights, labels, speech, overlap, keep_all=wanted)
     return by_first_appearance(decision)
+
+
+def comparable(heard: Heard, low: int) -> tuple[NDArray[np.float32], NDArray[np.int64], float]:
+    """Give the voices as unit vectors, which of them are trusted, and how alike pieces of one voice are."""
+    voices = heard.voices.astype(np.float32)
+    voices /= np.maximum(np.linalg.norm(voices, axis=1, keepdims=True), 1e-6)
+    taken = trusted(heard.weights, low)
+    breaths = np.cumsum((heard.change > 0).astype(np.int64))  # without a change a piece goes on with the breath before
+    return voices, taken, likeness(voices[taken], breaths[taken])
 
 
 def trusted(weights: NDArray[np.float32], low: int) -> NDArray[np.int64]:

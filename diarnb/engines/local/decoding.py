@@ -75,7 +75,7 @@ class Decision:
         edges = edges[edges < len(self.piece)]
         piece = self.piece[edges]
         sums = np.zeros((len(edges) + 1, self.speakers))
-        if len(edges):
+        if len(self.posterior):  # else nobody speaks anywhere
             alone, both = (
                 np.add.reduceat(np.where(self.piece >= 0, each, 0), edges, dtype=np.float64)[:, None]
                 for each in (self.speech, self._both(slice(None)))
@@ -202,20 +202,19 @@ def _best_path(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> 
 
 def _posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.float64]:
     """Forward-backward over the same chain."""
-    pieces, speakers = likelihood.shape
     emission = np.exp(likelihood - likelihood.max(1, keepdims=True))
     leave = np.exp(-switch)
+    leave[:1] = 1.0
+    # The chain looks the same from its end, so both passes go together: [shape=(pieces, 2, speakers)].
+    both = np.stack([emission, emission[::-1]], 1)
+    leave = np.stack([leave, np.append(1.0, leave[:0:-1])], 1)[:, :, None]
+    share, ones = np.ones(both.shape[1:]), np.ones((both.shape[2], 1))
     # staying has weight 1 and every other speaker has weight `leave`
-    forward, backward = np.empty((pieces, speakers)), np.ones((pieces, speakers))
-    forward[0] = emission[0] / emission[0].sum()
-    for i in range(1, pieces):
-        row = ((1 - leave[i]) * forward[i - 1] + leave[i]) * emission[i]
-        forward[i] = row / row.sum()
-    for i in range(pieces - 1, 0, -1):
-        ahead = backward[i] * emission[i]
-        backward[i - 1] = (1 - leave[i]) / ahead.sum() * ahead + leave[i]
-    both = forward * backward
-    posterior: NDArray[np.float64] = both / both.sum(1, keepdims=True)
+    for here, go, stay in zip(both, leave, 1 - leave, strict=True):
+        here *= stay * share + go
+        share = here / (here @ ones)
+    posterior = both[:, 0] * both[::-1, 1] / emission
+    posterior /= posterior.sum(1, keepdims=True)
     return posterior
 
 

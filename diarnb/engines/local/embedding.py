@@ -12,7 +12,7 @@ Interspeech 2023.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kaldi_native_fbank as knf
 import numpy as np
@@ -20,126 +20,162 @@ import numpy as np
 from diarnb.engines.local.segmentation import RATE, STEP, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     import onnxruntime as ort
     from numpy.typing import NDArray
 
 SIZE = 192
 _BANDS = 80
 _CHUNK, _HOP = 500, 400  # feature frames of 10 ms; the overlap lets every span of 1 s lie within one chunk
+_TAKEN = (_CHUNK + _HOP) // 2  # feature frames into a chunk; spans around later ones are left to the next
 _BATCH = 4
 
+Voices = tuple["NDArray[np.float16]", "NDArray[np.float32]"]
+_NOTHING: Voices = (np.zeros((0, SIZE), np.float16), np.zeros(0, np.float32))
 
-def embed(
-    blocks: Iterable[NDArray[np.float32]],
-    spans: NDArray[np.int32],
-    alone: NDArray[np.bool_],
-    network: ort.InferenceSession,
-    heard: Callable[[int], None],
-) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Embed spans of a recording.
+
+class _Chunk(NamedTuple):
+    start: int
+    features: NDArray[np.float32]
+    mask: NDArray[np.float32]  # a row for each span
+
+
+class Embedder:
+    """The voices in spans of a recording that grows.
+
+    A span is listened to in the first chunk of sound in which it has some room on either side. Voices are unit vectors,
+    float16 of shape (spans, 192), and come with the seconds that were listened to, float32.
 
     Parameters
     ----------
-    blocks : iterable of numpy.ndarray
-        The recording, 16 kHz mono, in pieces.
-    spans : numpy.ndarray [shape=(spans, 2)]
-        First and last (exclusive) segmentation frame of each, at most 1 s long, sorted.
-    alone : numpy.ndarray [shape=(frames,)]
-        Whether just one person speaks in a segmentation frame; others are not listened to.
     network : onnxruntime.InferenceSession
-    heard : callable
-        Told the number of samples that have been dealt with; it may raise to stop.
-
-    Returns
-    -------
-    voices : numpy.ndarray [shape=(spans, 192)], float16
-        Unit vectors.
-    weights : numpy.ndarray [shape=(spans,)]
-        Seconds that were listened to.
     """
-    voices, weights = np.zeros((len(spans), SIZE), np.float16), np.zeros(len(spans), np.float32)
-    begin = (seconds(spans[:, 0]) * 100).round().astype(int)
-    end = np.maximum((seconds(spans[:, 1]) * 100).round().astype(int), begin + 2)
-    middle = (begin + end) / 2
-    pending: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]] = []
 
-    def flush() -> None:
-        if not pending:
-            return
-        most = max(len(which) for _, which, _ in pending)
-        masks = np.full((len(pending), most, pending[0][2].shape[1]), 1e-3, np.float32)
-        for row, (_, which, mask) in enumerate(pending):
-            masks[row, : len(which)] = mask
-        found = network.run(None, {"features": np.stack([chunk for chunk, _, _ in pending]), "weights": masks})[0]
-        for row, (_, which, mask) in enumerate(pending):
-            voices[which], weights[which] = found[row, : len(which)], mask.sum(1) / 50
-        pending.clear()
+    def __init__(self, network: ort.InferenceSession) -> None:
+        self._network = network
+        self._bank, self._read = _feature_bank(), 0
+        self._features, self._start = np.zeros((0, _BANDS), np.float32), 0  # from the beginning of the next chunk on
+        self._alone, self._first = np.zeros(0, np.bool_), 0  # likewise, from this segmentation frame on
+        self._spans = np.zeros((0, 2), np.int32)  # not listened to yet
+        self._waiting: list[_Chunk] = []  # to be run together
+        self._known: dict[tuple[int, bytes], Voices] = {}  # what `rest` found of late, for each chunk
 
-    assigned = 0
-    for start, features, is_last in _chunks(_features(blocks)):
-        # a span belongs to the first chunk in which it has some room on either side
-        upto = len(spans) if is_last else int(np.searchsorted(middle, start + (_CHUNK + _HOP) / 2))
-        which = np.arange(assigned, upto)
-        assigned = upto
-        if len(which):
-            if pending and len(pending[0][0]) != len(features):
-                flush()
-            mask = _masks(begin[which] - start, end[which] - start, start, len(features), alone)
-            pending.append((features - features.mean(0), which, mask))
-        if len(pending) == _BATCH:
-            flush()
-        heard((start + len(features)) * RATE // 100)
-    flush()
-    return voices, weights
+    def feed(self, block: NDArray[np.float32]) -> None:
+        """Take in samples, 16 kHz mono."""
+        self._bank.accept_waveform(RATE, block)
+        ready = self._bank.num_frames_ready
+        # copied: the bank's own memory goes with pop()
+        frames = [np.array(self._bank.get_frame(i)) for i in range(self._read, ready)]
+        self._bank.pop(ready - self._read)
+        self._read = ready
+        if frames:
+            self._features = np.concatenate([self._features, np.stack(frames)])
+
+    def embed(self, spans: NDArray[np.int32], alone: NDArray[np.bool_], settled: int) -> Voices:
+        """Take in the next spans, and give the next voices; as many as there are full batches of chunks.
+
+        Parameters
+        ----------
+        spans : numpy.ndarray [shape=(spans, 2)]
+            First and last (exclusive) segmentation frame of each, at most 1 s long, sorted.
+        alone : numpy.ndarray [shape=(frames,)]
+            Whether just one person speaks in each of the next segmentation frames; others are not listened to.
+        settled : int
+            The segmentation frame before which no later span begins.
+        """
+        self._spans = np.concatenate([self._spans, spans])
+        self._alone = np.concatenate([self._alone, alone])
+        done = [_NOTHING]
+        reached = round(float(seconds(settled)) * 100)
+        while len(self._features) > _CHUNK + _HOP and reached >= self._start + _TAKEN:
+            chunk = self._chunk(self._features[:_CHUNK], self._start, self._spans, self._alone, last=False)
+            self._features, self._start = self._features[_HOP:], self._start + _HOP
+            self._spans = self._spans[len(chunk.mask) :]
+            passed = max(int(_frame_at(self._start)) - self._first, 0)
+            self._alone, self._first = self._alone[passed:], self._first + min(passed, len(self._alone))
+            self._waiting += [chunk] if len(chunk.mask) else []
+            if len(self._waiting) == _BATCH:
+                done.append(self._run(self._waiting))
+                self._waiting = []
+        return _joined(done)
+
+    def rest(self, spans: NDArray[np.int32], alone: NDArray[np.bool_], *, quick: bool = False) -> Voices:
+        """Give the voices of all spans after those, as if the sound ended here; what follows is not changed by it.
+
+        When `quick`, each chunk is run by itself, which rounds differently, and not again where nothing has changed.
+        """
+        spans, alone = np.concatenate([self._spans, spans]), np.concatenate([self._alone, alone])
+        chunks = list(self._waiting)
+        features, start = self._features, self._start
+        while len(features):
+            last = len(features) <= _CHUNK
+            chunks.append(self._chunk(features[:_CHUNK], start, spans, alone, last=last))
+            spans = spans[len(chunks[-1].mask) :]
+            if last:
+                break
+            step = min(_HOP, (len(features) - _CHUNK) // 2 * 2)  # the last one reaches back to be full
+            upto = None if step == _HOP else step + _CHUNK
+            features, start = features[step:upto], start + step
+        chunks = [chunk for chunk in chunks if len(chunk.mask)]
+        if quick:
+            keys = [(chunk.start, chunk.mask.tobytes()) for chunk in chunks]
+            self._known = {
+                key: self._known.get(key) or self._run([chunk]) for key, chunk in zip(keys, chunks, strict=True)
+            }
+            return _joined([_NOTHING, *self._known.values()])
+        return _joined([_NOTHING, *(self._run(chunks[i : i + _BATCH]) for i in range(0, len(chunks), _BATCH))])
+
+    def _chunk(
+        self,
+        features: NDArray[np.float32],
+        start: int,
+        spans: NDArray[np.int32],
+        alone: NDArray[np.bool_],
+        *,
+        last: bool,
+    ) -> _Chunk:
+        begin = (seconds(spans[:, 0]) * 100).round().astype(int)
+        end = np.maximum((seconds(spans[:, 1]) * 100).round().astype(int), begin + 2)
+        which = slice(None if last else int(np.searchsorted((begin + end) / 2, start + _TAKEN)))
+        frame = np.clip(_frame_at(start + np.arange(len(features))) - self._first, 0, max(len(alone) - 1, 0))
+        clean = alone[frame] if len(alone) else np.zeros(len(features), np.bool_)
+        return _Chunk(start, features - features.mean(0), _masks(begin[which] - start, end[which] - start, clean))
+
+    def _run(self, chunks: list[_Chunk]) -> Voices:
+        most = max(len(chunk.mask) for chunk in chunks)
+        masks = np.full((len(chunks), most, chunks[0].mask.shape[1]), 1e-3, np.float32)
+        for row, chunk in enumerate(chunks):
+            masks[row, : len(chunk.mask)] = chunk.mask
+        features = np.stack([chunk.features for chunk in chunks])
+        found = self._network.run(None, {"features": features, "weights": masks})[0]
+        voices = [row[: len(chunk.mask)].astype(np.float16) for row, chunk in zip(found, chunks, strict=True)]
+        return _joined([(voice, chunk.mask.sum(1) / 50) for voice, chunk in zip(voices, chunks, strict=True)])
 
 
-def _masks(
-    begin: NDArray[np.int64], end: NDArray[np.int64], start: int, length: int, alone: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _joined(parts: list[Voices]) -> Voices:
+    return np.concatenate([voices for voices, _ in parts]), np.concatenate([weights for _, weights in parts])
+
+
+def _frame_at(at: NDArray[np.int64] | int) -> Any:
+    """Give the segmentation frame that a feature frame lies in."""
+    return (np.asarray(at) * RATE // 100 + RATE // 200 - STEP) // STEP
+
+
+def _masks(begin: NDArray[np.int64], end: NDArray[np.int64], alone: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Weights of the network's frames (two feature frames each) for every span of a chunk."""
-    at = np.arange(length)
-    frame = np.clip(((start + at) * RATE // 100 + RATE // 200 - STEP) // STEP, 0, len(alone) - 1)
+    at = np.arange(len(alone))
     inside = (at >= begin[:, None]) & (at < end[:, None])
-    clean = (inside & alone[frame]).astype(np.float32)
-    clean = np.pad(clean, ((0, 0), (0, length % 2)))
-    mask: NDArray[np.float32] = clean.reshape(len(begin), -1, 2).mean(2)
+    clean = np.pad((inside & alone).astype(np.float32), ((0, 0), (0, len(alone) % 2)))
+    mask: NDArray[np.float32] = clean.reshape(len(begin), clean.shape[1] // 2, 2).mean(2)
     nothing = mask.sum(1) < 1  # always overlapped: an embedding of next to nothing, which its weight will say
     mask[nothing] = 1e-3
     return mask
 
 
-def _features(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Kaldi log-mel features, 80 bands, 25 ms every 10 ms, one frame at a time."""
+def _feature_bank() -> knf.OnlineFbank:
+    """Kaldi log-mel features, 80 bands, 25 ms every 10 ms."""
     options = knf.FbankOptions()
     options.frame_opts.dither = 0
     options.frame_opts.samp_freq = RATE
     options.mel_opts.num_bins = _BANDS
     options.use_energy = False
-    bank, given = knf.OnlineFbank(options), 0
-    for block in blocks:
-        bank.accept_waveform(RATE, block)
-        ready = bank.num_frames_ready
-        # copied: the bank's own memory goes with pop()
-        yield from [np.array(bank.get_frame(i)) for i in range(given, ready)]
-        bank.pop(ready - given)
-        given = ready
-
-
-def _chunks(frames: Iterable[NDArray[np.float32]]) -> Iterator[tuple[int, NDArray[np.float32], bool]]:
-    """Overlapping chunks as (first frame, features, whether it is the last); the last reaches back to be full."""
-    held: list[NDArray[np.float32]] = []
-    start = 0
-    for frame in frames:
-        if len(held) == _CHUNK + _HOP:  # a full chunk, and enough behind it for a full last one
-            yield start, np.stack(held[:_CHUNK]), False
-            del held[:_HOP]
-            start += _HOP
-        held.append(frame)
-    if len(held) > _CHUNK:
-        yield start, np.stack(held[:_CHUNK]), False
-        back = (len(held) - _CHUNK) // 2 * 2
-        start, held = start + back, held[back : back + _CHUNK]
-    if held:
-        yield start, np.stack(held), True
+    return knf.OnlineFbank(options)

@@ -1,20 +1,18 @@
-"""Hear a recording: once for where speech is, once for what each piece of it sounds like."""
+"""Hear a recording as it comes: where speech is, and what each piece of it sounds like."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from diarnb.engines.local import networks
-from diarnb.engines.local.embedding import embed
-from diarnb.engines.local.pieces import cut, listening_spans, speech_regions
-from diarnb.engines.local.segmentation import RATE, segment
+from diarnb.engines.local.embedding import Embedder
+from diarnb.engines.local.pieces import Cutter
+from diarnb.engines.local.segmentation import RATE, Segmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from diarnb.audio import Recording
@@ -59,6 +57,64 @@ class Heard:
         return [cls(**{name: evidence[f"{channel}/{name}"] for name in fields}) for channel in channels]
 
 
+class Listener:
+    """Hears a recording that grows.
+
+    What no later sound can change is heard once and kept, which is some 3 MB an hour; of the sound itself only the last
+    half minute is.
+
+    Parameters
+    ----------
+    providers, threads
+        As `networks.load` takes them.
+    live : bool, default False
+        Whether `heard` is asked for time and again: then more is computed at once, and nothing waits for long.
+
+    """
+
+    def __init__(
+        self, providers: tuple[str, ...] = ("CPUExecutionProvider",), threads: int | None = None, *, live: bool = False
+    ) -> None:
+        network = networks.load("segmentation", providers=providers, threads=threads)
+        self._segmenter = Segmenter(network, batch=1) if live else Segmenter(network)
+        self._embedder = Embedder(networks.load("embedding", providers=providers, threads=threads))
+        self._cutter = Cutter()
+        self._parts: list[tuple[NDArray[Any], ...]] = []
+
+    @property
+    def samples(self) -> int:
+        """How many were fed."""
+        return self._segmenter.samples
+
+    def feed(self, block: NDArray[np.float32]) -> None:
+        """Take in samples, 16 kHz mono."""
+        scores = self._segmenter.feed(block)
+        self._embedder.feed(block)
+        speech, overlap, change = (row.astype(np.float32) / 255 for row in scores)
+        pieces, strength, spans = self._cutter.feed(speech, change)
+        voices, weights = self._embedder.embed(spans, _alone(speech, overlap), self._cutter.settled)
+        self._parts.append((scores[:2].T, pieces, strength, voices, weights))
+
+    def heard(self, *, quick: bool = False) -> Heard:
+        """Give what was heard, as if the recording ended here; `quick` as `Embedder.rest` has it."""
+        scores = self._segmenter.rest()
+        speech, overlap, change = (row.astype(np.float32) / 255 for row in scores)
+        pieces, strength, spans = self._cutter.rest(speech, change)
+        voices, weights = self._embedder.rest(spans, _alone(speech, overlap), quick=quick)
+        if self._parts:
+            self._parts = [_joined(self._parts)]
+        frames, *others = _joined([*self._parts, (scores[:2].T, pieces, strength, voices, weights)])
+        return Heard(np.ascontiguousarray(frames.T), *others)
+
+
+def _alone(speech: NDArray[np.float32], overlap: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return (speech >= _ALONE) & (overlap < _ALONE)
+
+
+def _joined(parts: list[tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
 def listen(
     recording: Recording,
     channel: Literal["mix"] | int,
@@ -85,21 +141,8 @@ def listen(
         Seconds of sound that there really were.
     """
     total = max(recording.duration * RATE, 1.0)
-
-    def share(stage: str, before: float) -> Callable[[int], None]:
-        # the two passes take about as long as each other
-        return lambda samples: progress(stage, before + min(samples / total, 1.0) / 2)
-
-    network = networks.load("segmentation", providers=providers, threads=threads)
-    scores, samples = segment(recording.blocks(channel), network, share("finding speech", 0.0))
-    speech, overlap, change = (row.astype(np.float32) / 255 for row in scores)
-    pieces, strength = cut(speech_regions(speech), change)
-    network = networks.load("embedding", providers=providers, threads=threads)
-    voices, weights = embed(
-        recording.blocks(channel),
-        listening_spans(pieces, strength),
-        (speech >= _ALONE) & (overlap < _ALONE),
-        network,
-        share("telling voices apart", 0.5),
-    )
-    return Heard(scores[:2], pieces, strength, voices, weights), samples / RATE
+    listener = Listener(providers, threads)
+    for block in recording.blocks(channel):
+        listener.feed(block)
+        progress("listening", min(listener.samples / total, 1.0))
+    return listener.heard(), listener.samples / RATE

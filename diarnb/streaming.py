@@ -1,0 +1,385 @@
+"""`stream`: who speaks, while it is spoken.
+
+One thread reads chunks, so that a live source is never kept waiting; another listens; and the caller's takes what is
+new, whenever it likes. Turns that change while nobody looks are told once, as they then are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import queue
+import threading
+import time
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from diarnb import engines
+from diarnb._chunks import Chunks
+from diarnb._decode import check_shape
+from diarnb._run import Run
+from diarnb.engines.base import Streamer
+from diarnb.errors import DiarnbWarning, InvalidParameterError
+from diarnb.params import Params
+from diarnb.results import table_of
+from diarnb.store import Store
+from diarnb.turns import make_turns, rename
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from diarnb.engines.base import Answer, Engine
+
+_LONGEST_BLOCK = 0.25  # seconds handed over at once
+_AHEAD = 30.0  # seconds that a source faster than real time is read ahead
+_AWAKE = 0.2  # seconds between two looks at the keyboard, which cannot interrupt a longer wait everywhere
+_DTYPES: dict[str, type] = {
+    "turn_id": np.int64,
+    "start": float,
+    "end": float,
+    "duration": float,
+    "speaker": str,
+    "text": str,
+    "final": bool,
+}
+
+
+def stream(
+    chunks: Iterable[Any] | queue.Queue[Any] | queue.SimpleQueue[Any],
+    *,
+    engine: str | Engine = "local",
+    sample_rate: int = 16_000,
+    model: str | None = None,
+    num_speakers: int | None = None,
+    min_speakers: int | None = None,
+    max_speakers: int | None = None,
+    **options: Any,
+) -> Live:
+    """Find out who speaks while it is spoken.
+
+    Gives tables of the turns that are new or have changed, as they come: with the local engine within about 3 s of
+    being spoken. A turn may still change while its ``final`` is False, also its speaker; one that was taken back comes
+    once more, final and with a duration of 0. So the newest row of a ``turn_id`` always wins::
+
+        turns = pd.concat([turns, changed]).drop_duplicates("turn_id", keep="last").query("duration > 0")
+
+    which is what ``live.turns`` gives at any time. The local engine calls a turn final half a minute after its end.
+    When the sound has ended, ``live.turns`` is what `diarize` gives for the whole, with the labels of the stream: with
+    hindsight, a turn that was final may have got another speaker. That is kept as a run, for `recluster`, `frames` and
+    all others. The sound itself is not kept.
+
+    Parameters
+    ----------
+    chunks : iterable or queue.Queue
+        Pieces of sound of any length: from a list, a generator that waits for a microphone, or a queue, in which None
+        is the end. Arrays of shape ``(n,)`` or ``(n, channels)``, which are mixed, hold floats with
+        full scale 1 or integers; bytes are 16-bit little-endian integers of one channel. They are taken in a thread of
+        their own as soon as they are there, however slowly the tables are.
+    engine : str or Engine, default "local"
+        Who listens.
+    sample_rate : int, default 16000
+        Of the chunks, in Hz.
+    model : str, optional
+        One of the engine's models; by default its own choice.
+    num_speakers, min_speakers, max_speakers : int, optional
+        As for `diarize`.
+    **options
+        The engine's own. Local: ``providers``, ``threads`` and ``threshold``, as for `diarize`.
+
+    Returns
+    -------
+    Live
+        An iterator of tables with ``turn_id``, ``start``, ``end``, ``duration``, ``speaker``, ``final``, and ``text``
+        where the engine has words; and with ``turns``, the table of all turns so far. ``close()``, the end of a
+        ``with`` block, and an interrupt while it is waited for end the stream; what was heard is kept.
+
+    Raises
+    ------
+    InvalidParameterError
+        A parameter is wrong, or the engine cannot do this; or, at the end of the tables, a chunk was wrong.
+    ConfigurationError
+        A model or an extra is missing.
+
+    Warns
+    -----
+    DiarnbWarning
+        At the end: the number of speakers that was asked for could not be met, or samples were no numbers.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> with soundfile.SoundFile(example("interview")) as file:
+    ...     live = stream(file.blocks(1600, frames=320_000), sample_rate=file.samplerate)
+    ...     for changed in live:
+    ...         settled = changed[changed["final"]]
+    >>> live.turns["speaker"].nunique()
+    2
+    """
+    params = Params(model=model, num_speakers=num_speakers, min_speakers=min_speakers, max_speakers=max_speakers)
+    chosen = engines.get(engine)
+    if not isinstance(chosen, Streamer):
+        raise InvalidParameterError(f"the engine {chosen.name!r} cannot stream; leave engine out for the local one")
+    rate = _checked_rate(sample_rate)
+    inbox = _Inbox(_checked_source(chunks), rate)
+    told = chosen.stream(inbox, rate, params, options)
+    changing = {name: entry for name, entry in chosen.live_offer.options.items() if entry.changes_result}
+    about = {
+        "source": "stream",
+        "engine": chosen.name,
+        "model": params.model or chosen.live_offer.default_model,
+        "params": params.key(),
+        "options": {name: changing[name].check(value) for name, value in options.items() if name in changing},
+    }
+    return Live(_Work(inbox, told, about, chosen))
+
+
+class Live(Iterator[pd.DataFrame]):
+    """A stream that is being listened to; `stream` makes it."""
+
+    def __init__(self, work: _Work) -> None:
+        self._work = work
+        weakref.finalize(self, work.inbox.end)
+        for task in (work.inbox.read, work.listen):
+            threading.Thread(target=task, name="diarnb-stream", daemon=True).start()
+
+    def __next__(self) -> pd.DataFrame:
+        """Wait for turns that are new or have changed."""
+        try:
+            return self._next()
+        except KeyboardInterrupt:
+            self.close()
+            raise
+
+    def _next(self) -> pd.DataFrame:
+        work = self._work
+        with work.changed:
+            while not work.news and not work.over:
+                work.changed.wait(_AWAKE)
+            rows, work.news = list(work.news.values()), {}
+            if rows:
+                return _table(rows, work.facts())
+            if (error := work.error or work.inbox.error) is not None:
+                work.error = work.inbox.error = None  # it is told once
+                raise error
+            if work.warning:
+                warnings.warn(f"stream: {work.warning}", DiarnbWarning, stacklevel=3)
+                work.warning = None
+        raise StopIteration
+
+    @property
+    def turns(self) -> pd.DataFrame:
+        """The table of all turns: so far, or, at the end, with hindsight."""
+        with self._work.changed:
+            if self._work.whole is not None:
+                return self._work.whole.copy()
+            rows = [turn for turn in self._work.known.values() if turn["start"] < turn["end"]]
+            columns = ["text"] if any("text" in turn for turn in rows) else []
+            return make_turns(rows, columns=columns, facts=self._work.facts())
+
+    def close(self) -> None:
+        """End the stream; what was read is still listened to. The last changes can be iterated over afterwards."""
+        self._work.inbox.end()
+        with self._work.changed:
+            while not self._work.over:
+                self._work.changed.wait(_AWAKE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class _Inbox:
+    """Sound between the thread that reads it and the one that listens to it."""
+
+    def __init__(self, source: Iterator[Any], rate: int) -> None:
+        self.error: BaseException | None = None
+        self.invalid = self.samples = 0
+        self.content = hashlib.sha256(f"stream {rate} ".encode())
+        self.rate, self._source = rate, source
+        self._blocks: deque[NDArray[np.float32]] = deque()
+        self._waiting = 0  # samples
+        self._over = False
+        self._moved = threading.Condition()
+
+    def read(self) -> None:
+        """Read to the end; what goes wrong is kept for the caller."""
+        chunks, size = Chunks(), max(1, int(_LONGEST_BLOCK * self.rate))
+        began = time.monotonic()
+        try:
+            for chunk in self._source:
+                samples = chunks.samples(chunk)
+                self.invalid = chunks.invalid
+                if not all(self._put(samples[at : at + size], began) for at in range(0, len(samples), size)):
+                    break
+        except BaseException as error:  # the caller's thread raises it
+            self.error = error
+        finally:
+            self.end()
+            if isinstance(self._source, Generator):
+                self._source.close()
+
+    def _put(self, block: NDArray[np.float32], began: float) -> bool:
+        with self._moved:
+            # A live source is never faster than time itself, and so never waits here, whatever has piled up.
+            while not self._over and self._waiting > _AHEAD * self.rate:
+                if self.samples < (time.monotonic() - began + _AHEAD) * self.rate:
+                    break
+                self._moved.wait(_AWAKE)
+            if self._over:
+                return False
+            self._blocks.append(block)
+            self._waiting += len(block)
+            self.samples += len(block)
+            self.content.update(block.astype("<f4").tobytes())
+            self._moved.notify_all()
+            return True
+
+    def end(self) -> None:
+        """Take nothing more."""
+        with self._moved:
+            self._over = True
+            self._moved.notify_all()
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        while True:
+            with self._moved:
+                while not self._blocks and not self._over:
+                    self._moved.wait()
+                if not self._blocks:
+                    return
+                block = self._blocks.popleft()
+                self._waiting -= len(block)
+                self._moved.notify_all()
+            yield block
+
+
+class _Work:
+    """Listens, and keeps what is told until the caller asks. Holds no `Live`, so that a forgotten one ends."""
+
+    def __init__(
+        self, inbox: _Inbox, told: Iterator[list[dict[str, Any]]], about: dict[str, Any], engine: Engine
+    ) -> None:
+        self.inbox = inbox
+        self.changed = threading.Condition()  # holds for all below
+        self.known: dict[int, dict[str, Any]] = {}  # turns by their id
+        self.news: dict[int, dict[str, Any]] = {}  # of these, what the caller has not seen
+        self.whole: pd.DataFrame | None = None  # all turns, with hindsight
+        self.warning: str | None = None
+        self.error: BaseException | None = None
+        self.over = False
+        self._told, self._about, self._engine = told, about, engine
+
+    def facts(self) -> dict[str, Any]:
+        """Give what a table's ``attrs`` say before there is a run."""
+        facts = {name: self._about[name] for name in ("engine", "model", "source")}
+        return {**facts, "duration": self.inbox.samples / self.inbox.rate, "warning": None}
+
+    def listen(self) -> None:
+        """Listen to the end; what goes wrong is kept for the caller."""
+        try:
+            answer = _pass_on(self._told, self._tell)
+            # Taken back without a word: an engine may let its ids go to others.
+            left = [turn for turn in self.known.values() if not turn["final"]]
+            self._tell([{**turn, "end": turn["start"], "final": True} for turn in left])
+            if answer is not None and self.inbox.samples:
+                self._keep(*answer)
+        except BaseException as error:  # the caller's thread raises it
+            self.error = error
+        finally:
+            self.inbox.end()
+            with self.changed:
+                self.over = True
+                self.changed.notify_all()
+
+    def _tell(self, turns: list[dict[str, Any]]) -> None:
+        with self.changed:
+            new = {turn["turn_id"]: turn for turn in turns}
+            self.known |= new
+            self.news |= new
+            self.changed.notify_all()
+
+    def _keep(self, answer: Answer, names: dict[str, str]) -> None:
+        """Keep the answer for the whole as a run."""
+        about, content = self._about, self.inbox.content.hexdigest()
+        version = self._engine.version(about["model"])
+        parts = [content, about["engine"], about["model"], version, about["params"], about["options"]]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        problems = []
+        if self.inbox.invalid:
+            problems = [f"{self.inbox.invalid:,} samples were NaN or infinite; they were read as 0."]
+        run = Run(
+            **about,
+            key=key,
+            raw=answer.raw,
+            duration=answer.raw.get("duration"),
+            speakers=len({turn["speaker"] for turn in answer.raw["diarization"]}),
+            content_hash=content,
+            evidence_key=None if answer.evidence is None else f"stream-{key}",
+            warning=" ".join(filter(None, [answer.raw.get("warning"), *problems])) or None,
+            problems=problems,
+        )
+        store = Store.default()
+        store.save(run)
+        if answer.evidence is not None:
+            store.put_evidence(f"stream-{key}", answer.evidence)
+        table = table_of(run)
+        other = {ours: theirs for ours, theirs in names.items() if ours != theirs}
+        with self.changed:
+            self.whole = rename(table, other) if other else table
+            self.warning = run.warning
+
+
+def _pass_on(told: Iterator[list[dict[str, Any]]], tell: Callable[[list[dict[str, Any]]], None]) -> Any:
+    """Pass on all that is told, and give what a generator returns at its end."""
+    while True:
+        try:
+            turns = next(told)
+        except StopIteration as end:
+            return end.value
+        if turns:
+            tell(turns)
+
+
+def _table(rows: list[dict[str, Any]], facts: dict[str, Any]) -> pd.DataFrame:
+    given = [{**row, "duration": row["end"] - row["start"]} for row in rows]
+    columns = {name: dtype for name, dtype in _DTYPES.items() if name != "text" or any(name in row for row in rows)}
+    table = pd.DataFrame(given, columns=list(columns)).fillna({"text": ""}).astype(columns)
+    table = table.sort_values(["start", "end", "turn_id"], ignore_index=True)
+    table.attrs["diarnb"] = facts
+    return table
+
+
+def _checked_rate(value: Any) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InvalidParameterError(f"sample_rate is a whole number of Hz, not {value!r:.60}")
+    if value != value // 1:
+        raise InvalidParameterError(f"sample_rate is a whole number of Hz, not {value!r}")
+    check_shape("the stream", int(value), 1, 0, 1.0)
+    return int(value)
+
+
+def _checked_source(chunks: Any) -> Iterator[Any]:
+    if isinstance(chunks, str | bytes | bytearray | np.ndarray) or hasattr(chunks, "read"):
+        raise InvalidParameterError(
+            f"chunks is an iterable of pieces of sound, not one {type(chunks).__name__}; "
+            "diarnb.diarize takes whole recordings"
+        )
+    try:
+        return _emptied(chunks) if isinstance(chunks, queue.Queue | queue.SimpleQueue) else iter(chunks)
+    except TypeError:
+        raise InvalidParameterError(f"chunks is an iterable of arrays or bytes, not {chunks!r:.60}") from None
+
+
+def _emptied(chunks: queue.Queue[Any] | queue.SimpleQueue[Any]) -> Iterator[Any]:
+    while (chunk := chunks.get()) is not None:
+        yield chunk
