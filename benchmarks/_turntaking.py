@@ -57,7 +57,7 @@ DOMINANCE = 2.0  # Dirichlet concentration of the speakers' shares; lower is les
 RESERVE = (10.0, 3.0)  # kept for those who have hardly spoken: seconds, and times what they have yet to say
 MISFITS = 20  # turns that would last beyond the end, after which the conversation is over
 LEAD = 0.5  # silence around the conversation
-AGAIN = 0.1  # how much slower, at most, things are said again, as a share
+AGAIN = 0.05  # how much slower, at most, things are said again, as a share
 EAGERNESS = (0.01, 12.0)  # 1: overlap as above; what is searched for a share of overlap
 SILENCE = -80.0  # dB of full scale; what is softer is no speech
 FRAME, STEP = 400, 160  # samples over which, and at which, energy is taken
@@ -218,15 +218,16 @@ class _Voice:
     def __init__(self, person: Person, rng: np.random.Generator) -> None:
         self._person, self._rng = person, rng
         self._left: list[Recording] = []
-        self._times = 1.0
+        self._slower = 0.0
         self._recording = self._another()
         self._at = int(rng.integers(len(self._recording.starts)))
 
     def _another(self) -> Recording:
         if not self._left:
             order = self._rng.permutation(len(self._person.recordings))
-            self._left = [self._person.recordings[n].slower(self._times) for n in order]
-            self._times = 1 + AGAIN * float(self._rng.random())
+            times = 1 + self._slower * self._rng.random(len(order))
+            self._left = [self._person.recordings[n].slower(float(times[n])) for n in order]
+            self._slower = AGAIN
         return self._left.pop()
 
     def say(self, wanted: float) -> tuple[list[tuple[float, Piece]], float]:

@@ -37,7 +37,7 @@ NOTES = """\
 - turn: median length of holding the floor, s, own pauses included; offset: median time from one speaker's end to the
   next one's start, s; overlapped: share of offsets below 0; asides: backchannels per 100 turns.
 - reuse: how often, on average, a second of these people's material is heard; from the second time on it is up to a
-  tenth slower and lower."""
+  twentieth slower and lower."""
 
 
 @dataclass(frozen=True)
