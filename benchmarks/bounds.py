@@ -98,7 +98,7 @@ def run(recordings: Sequence[Recording]) -> dict[str, list[Score]]:
     scores: dict[str, list[Score]] = {name: [] for name in BOUNDS}
     for recording in recordings:
         with open_recording(recording.audio) as audio:
-            answer = LocalEngine().diarize(audio, Params(), {}, lambda stage, fraction: None)  # noqa: ARG005
+            answer = LocalEngine().diarize(audio, Params(), {}, lambda stage, fraction: None)
         assert answer.evidence is not None
         (heard,) = Heard.unpacked(answer.evidence)
         for name, bound in BOUNDS.items():

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from diarnb import errors as errors  # `except diarnb.errors.AudioError` needs no second import
 
 if TYPE_CHECKING:
-    from diarnb.api import diarize, diarize_async, recluster
+    from diarnb.api import diarize, diarize_async, recluster, resume
     from diarnb.examples import example
     from diarnb.formats import read, write
     from diarnb.listening import clip
     from diarnb.plot import timeline
-    from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, words
+    from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, utterances, words
     from diarnb.streaming import stream
+    from diarnb.transcripts import assign_speakers
     from diarnb.turns import overlap, rename, speakers
     from diarnb.voiceprints import identify, matches, voiceprint
 
@@ -28,6 +29,7 @@ _HOME = {
     "diarize": "api",
     "diarize_async": "api",
     "recluster": "api",
+    "resume": "api",
     "example": "examples",
     "read": "formats",
     "write": "formats",
@@ -40,8 +42,10 @@ _HOME = {
     "open_run": "results",
     "raw": "results",
     "runs": "results",
+    "utterances": "results",
     "words": "results",
     "stream": "streaming",
+    "assign_speakers": "transcripts",
     "overlap": "turns",
     "rename": "turns",
     "speakers": "turns",
@@ -51,6 +55,7 @@ _HOME = {
 }
 
 __all__ = [
+    "assign_speakers",
     "clip",
     "confidences",
     "diarize",
@@ -67,10 +72,12 @@ __all__ = [
     "read",
     "recluster",
     "rename",
+    "resume",
     "runs",
     "speakers",
     "stream",
     "timeline",
+    "utterances",
     "voiceprint",
     "words",
     "write",

@@ -51,6 +51,8 @@ class Content:
         What the file was when it was opened.
     hint : str
         What to add when a download turns out to be no audio.
+    exact : bool
+        Whether these are the source's own bytes, whose hash is the recording's.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Content:
     path: Path | None = None
     before: os.stat_result | None = None
     hint: str = ""
+    exact: bool = True
 
     def check_unchanged(self) -> None:
         """Raise `AudioChangedError` when the file is not the one that was opened."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -83,7 +84,7 @@ def download(url: str, target: Path, *, max_bytes: int = MAX_BYTES, max_seconds:
     shown = shortened(public_url(url), 160)
     deadline = time.monotonic() + max_seconds
     try:
-        with _quiet_log(), httpx.Client(timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
+        with quiet_log(), httpx.Client(timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
             for _ in range(MAX_HOPS + 1):
                 with client.stream("GET", url) as response:
                     if not response.is_redirect:
@@ -136,18 +137,32 @@ def _store(response: httpx.Response, target: Path, shown: str, max_bytes: int, d
             file.write(chunk)
 
 
+def without_queries(text: str) -> str:
+    """Take user names, passwords and queries from every address in a text.
+
+    Examples
+    --------
+    >>> without_queries("see https://me:pw@host.org/talk.wav?sig=1, please")
+    'see https://host.org/talk.wav please'
+    """
+    return re.sub(r"(\w+://)(?:[^\s/@\"']*@)?([^\s?\"'<>]*)(?:\?[^\s\"'<>]*)?", r"\1\2", text)
+
+
 @contextmanager
-def _quiet_log() -> Iterator[None]:
-    """Let httpx log its requests, but without the query, where signed URLs carry their signature."""
+def quiet_log() -> Iterator[None]:
+    """Let the transport log its requests, but without what signs an address."""
 
     def redact(record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(public_url(str(a)) if isinstance(a, httpx.URL) else a for a in record.args)
+        record.msg, record.args = without_queries(record.getMessage()), ()
         return True
 
-    logger = logging.getLogger("httpx")
-    logger.addFilter(redact)
+    loggers = [
+        logging.getLogger(name) for name in ("httpx", "httpcore.http11", "httpcore.connection", "httpcore.proxy")
+    ]
+    for logger in loggers:
+        logger.addFilter(redact)
     try:
         yield
     finally:
-        logger.removeFilter(redact)
+        for logger in loggers:
+            logger.removeFilter(redact)

@@ -35,6 +35,7 @@ class Diar:
     confidences = _Verb("diarnb.results")
     frames = _Verb("diarnb.results")
     words = _Verb("diarnb.results")
+    utterances = _Verb("diarnb.results")
     raw = _Verb("diarnb.results")
     recluster = _Verb("diarnb.api")
     voiceprint = _Verb("diarnb.voiceprints")

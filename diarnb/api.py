@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import secrets
 import threading
 import warnings
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from diarnb import engines
-from diarnb._progress import reporter
-from diarnb._run import Run
-from diarnb.audio import open_recording
-from diarnb.engines.base import Answer, Decider, check_offered, check_options
-from diarnb.errors import DiarnbWarning
+from diarnb._asking import opened, reporting, settled
+from diarnb._keeping import digest, keep, key_of, moved, outcome, version_of
+from diarnb.engines.base import Answer, Decider, Resumer, check_options, describe
+from diarnb.engines.keys import sealed
+from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of, table_of
 from diarnb.store import Store
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from diarnb.audio import Recording
+    from diarnb._run import Run
     from diarnb.engines.base import Engine, Progress
 
 
@@ -56,7 +53,8 @@ def diarize(
         A path, an http(s) URL, the content of an audio file, an open one, or samples of shape ``(n,)``,
         ``(n, channels)`` or ``(channels, n)`` with their rate in Hz.
     engine : str or Engine, default "local"
-        ``"local"`` works on this machine, without a key and without the network.
+        ``"local"`` works on this machine, without a key and without the network. ``"pyannoteai"`` and ``"deepgram"``
+        send the recording to these services, which bill for it.
     model : str, optional
         One of the engine's models; by default its own choice.
     num_speakers : int, optional
@@ -81,7 +79,10 @@ def diarize(
     **options
         The engine's own. Local: ``providers`` (ONNX Runtime's execution providers), ``threads`` (int), and
         ``threshold`` (cosine distance, 0-2, below which two voices are one; higher merges more; by default the
-        evidence in the recording decides).
+        evidence in the recording decides). The services: ``api_key`` (else from the environment, PYANNOTEAI_API_KEY or
+        DEEPGRAM_API_KEY), ``base_url`` (another server that speaks the same language), ``timeout`` (seconds to wait for
+        the result; what was submitted goes on), ``max_cost`` with ``price_per_hour`` (send nothing that costs more),
+        and the service's own parameters in snake_case.
 
     Returns
     -------
@@ -97,7 +98,9 @@ def diarize(
     AudioError
         The source cannot be read, is no audio, or is empty.
     ConfigurationError
-        A model or an extra is missing.
+        A model, an extra or a key is missing.
+    ApiError
+        A service did not do it; its kinds say what became of the submission, and the journal keeps how far it came.
 
     Warns
     -----
@@ -110,6 +113,7 @@ def diarize(
     >>> turns["speaker"].nunique()
     2
     """
+    options = sealed(options)  # a traceback may show what is in this frame
     params = Params(
         num_speakers=num_speakers,
         min_speakers=min_speakers,
@@ -121,9 +125,8 @@ def diarize(
         model=model,
     )
     chosen = engines.get(engine)
-    checked = check_options(options, chosen.offer, chosen.name)
-    check_offered(params, chosen.offer, chosen.name)
-    with open_recording(source) as recording, _reporter(progress) as report:
+    checked = settled(chosen, params, options)
+    with reporting(progress) as report, opened(source, chosen, checked, report) as recording:
         run = _answer(recording, chosen, params, checked, report, refresh=refresh)
     return _remarked(run)
 
@@ -138,7 +141,8 @@ async def diarize_async(source: Any, *, progress: bool | Progress = True, **argu
     >>> turns = asyncio.run(diarize_async(example("interview"), progress=False))
     """
     stop = threading.Event()
-    with _reporter(progress) as report:
+    arguments = sealed(arguments)
+    with reporting(progress) as report:
 
         def checked(stage: str, fraction: float) -> None:
             if stop.is_set():
@@ -197,17 +201,22 @@ def recluster(
     given = {} if threshold is None else {"threshold": threshold}
     options = check_options(given, engine.offer, engine.name)
     store = Store.default()
-    key = _key(run.content_hash, engine, params, options)
+    changing = {name: value for name, value in options.items() if engine.offer.options[name].changes_result}
+    now: dict[str, Any] = {
+        "params": params.key(),
+        "options": changing,
+        "model": params.model or engine.offer.default_model,
+    }
+    key = key_of({"content_hash": run.content_hash, **now}, engine)
     known = store.find(key)
     if known is None:
         evidence, decider = evidence_of(run)
         raw = decider.decide(evidence, params, options)
         known = replace(
             run,
-            **_outcome(raw),
+            **now,
+            **outcome(engine, raw, {"duration": run.duration}),
             key=key,
-            params=params.key(),
-            options=_changing(engine, options),
             id=secrets.token_hex(6),
             created=datetime.now(UTC),
         )
@@ -215,8 +224,55 @@ def recluster(
     return _remarked(known)
 
 
+def resume(
+    job_id: str, *, engine: str | Engine = "pyannoteai", progress: bool | Progress = True, **options: Any
+) -> pd.DataFrame:
+    """Fetch a job that was submitted to a service before, waiting for it if need be.
+
+    Parameters
+    ----------
+    job_id : str
+        From an error message, from `runs`, or from another program; a job is billed once, however often it is fetched.
+    engine : str, default "pyannoteai"
+        The service that has it.
+    progress : bool or callable, default True
+        As for `diarize`.
+    **options
+        ``api_key``, ``base_url`` and ``timeout``, as for `diarize`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What `diarize` gives. A job that this store did not submit has no duration, and bears its id as its source.
+
+    Raises
+    ------
+    JobNotFoundError
+        The service does not know the job, or this key may not see it.
+    JobTimeoutError
+        It is still running after ``timeout`` seconds.
+    JobFailedError, JobCanceledError, JobExpiredError
+        It has no result, or no longer.
+    InvalidParameterError
+        The engine keeps no jobs.
+    """
+    options = sealed(options)
+    chosen = engines.get(engine)
+    if not isinstance(chosen, Resumer):
+        raise InvalidParameterError(f"{chosen.name} keeps no jobs to be fetched; run diarize(...) again")
+    store = Store.default()
+    runs = store.runs()
+    known = runs.loc[(runs["job_id"] == job_id) & (runs["state"] == "succeeded"), "run"]
+    if len(known):
+        return _remarked(store.get(known.iloc[0]))
+    checked = settled(chosen, Params(), options)
+    with reporting(progress) as report:
+        answer, about = chosen.resume(job_id, checked, report)
+    return _remarked(keep(store, about, key_of(about, chosen, job_id), chosen, answer))
+
+
 def _answer(
-    recording: Recording,
+    recording: Any,
     engine: Engine,
     params: Params,
     options: Mapping[str, Any],
@@ -226,78 +282,20 @@ def _answer(
 ) -> Run:
     """Answer from the store, from the evidence in the store, or by listening; and keep the answer."""
     store = Store.default()
-    content = recording.content_hash
-    key = _key(content, engine, params, options)
-    heard = _digest(content, engine.name, _version(engine, params), params.channels)
+    about = describe(recording, engine, params, options)
+    key = key_of(about, engine)
+    heard = digest(about["content_hash"], engine.name, version_of(engine, about["model"]), params.channels)
     if not refresh and (known := store.find(key)) is not None:
-        return _moved(known, recording, store)
+        return moved(known, about, store)
     if not refresh and isinstance(engine, Decider) and (evidence := store.evidence(heard)) is not None:
         answer = Answer(engine.decide(evidence, params, options))
     else:
         answer = engine.diarize(recording, params, options, report)
-    run = Run(
-        **_outcome(answer.raw),
-        **_whereabouts(recording),
-        key=key,
-        source=recording.name,
-        engine=engine.name,
-        model=params.model or engine.offer.default_model,
-        params=params.key(),
-        options=_changing(engine, options),
-        content_hash=content,
-        evidence_key=heard if isinstance(engine, Decider) else None,
-        problems=list(recording.problems),
-    )
-    store.save(run)
+    about["problems"] = list(recording.problems)  # all of them are known now
+    run = keep(store, about, key, engine, answer, evidence_key=heard if isinstance(engine, Decider) else None)
     if answer.evidence is not None:
         store.put_evidence(heard, answer.evidence)
     return run
-
-
-def _outcome(raw: dict[str, Any]) -> dict[str, Any]:
-    """Give what a run says of its answer."""
-    speakers = len({turn["speaker"] for turn in raw["diarization"]})
-    return {"raw": raw, "duration": raw.get("duration"), "speakers": speakers, "warning": raw.get("warning")}
-
-
-def _whereabouts(recording: Recording) -> dict[str, Any]:
-    """Give where the audio is, to find it again for listening."""
-    if recording.path is None:
-        return {}
-    stat = recording.path.stat()
-    return {"path": str(recording.path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
-def _moved(run: Run, recording: Recording, store: Store) -> Run:
-    """Let a known answer speak of the file that was asked about: it may bear another name now."""
-    now = {"source": recording.name, **_whereabouts(recording)}
-    if all(getattr(run, name) == value for name, value in now.items()):
-        return run
-    run = replace(run, **now)
-    store.save(run)
-    return run
-
-
-def _key(content: str | None, engine: Engine, params: Params, options: Mapping[str, Any]) -> str:
-    """Give what is equal for two runs that would give the same answer."""
-    return _digest(content, engine.name, _version(engine, params), params.key(), _changing(engine, options))
-
-
-def _version(engine: Engine, params: Params) -> list[str]:
-    model = params.model or engine.offer.default_model
-    return [model, engine.version(model)]
-
-
-def _changing(engine: Engine, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if engine.offer.options[name].changes_result}
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _reporter(progress: bool | Progress) -> AbstractContextManager[Progress]:
-    return nullcontext(progress) if callable(progress) else reporter(progress)
 
 
 def _remarked(run: Run) -> pd.DataFrame:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import numbers
+import tempfile
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import soundfile
 import soxr
 
 from diarnb._av import AvDecoder
@@ -28,7 +32,6 @@ from diarnb.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SAMPLE_RATE = 16_000
 """Hz of every block; what both local models were trained on."""
@@ -65,10 +68,12 @@ class Recording:
     channels : int
     duration : float
         Seconds, as announced; counted where nothing is announced.
+    opened : datetime
+        When, in UTC.
     """
 
     def __init__(self, name: str, decoder: Decoder, content: Content | None, max_duration: float) -> None:
-        self.name = name
+        self.name, self.opened = name, datetime.now(UTC)
         self.path: Path | None = content.path if content else None
         self.sample_rate = decoder.rate
         self.channels = decoder.channels
@@ -102,6 +107,28 @@ class Recording:
                     digest.update(piece)
             self._content.check_unchanged()
         return digest.hexdigest()
+
+    @contextmanager
+    def file(self) -> Iterator[Content]:
+        """Give the recording as a file that can be sent: its own bytes, or its samples written as 16-bit WAV.
+
+        Yields
+        ------
+        Content
+            Removed at the end, where it was written for this.
+        """
+        if self._content is not None:
+            yield self._content
+            return
+        with tempfile.TemporaryDirectory(prefix="diarnb-", ignore_cleanup_errors=True) as folder:
+            target = Path(folder, "samples.wav")
+            try:
+                with soundfile.SoundFile(target, "w", self.sample_rate, self.channels, "PCM_16") as file:
+                    for block in self._levelled_quietly():
+                        file.write(block)
+            except (OSError, soundfile.SoundFileError) as error:
+                raise AudioError(f"{self._shown} cannot be written to a temporary file. Free some space.") from error
+            yield Content(self.name, lambda: target.open("rb"), target.stat().st_size, exact=False)
 
     def blocks(
         self, channel: Literal["mix"] | int = "mix", *, start: float = 0.0, end: float | None = None

@@ -1,7 +1,8 @@
 """Everything that diarnb raises, so that one ``except`` line can be as wide or as narrow as needed.
 
 DiarnbError
-├─ ConfigurationError           the installation: a model file, a missing extra, an unknown engine
+├─ ConfigurationError           the installation: a model file, a missing extra, an unknown engine, a bad address
+│  └─ MissingApiKeyError        a cloud engine without a key
 ├─ InvalidParameterError        what was asked for (also a ValueError)
 │  └─ VoiceprintError           a voiceprint that is damaged, of another version or maker, or none at all
 ├─ AudioError                   the recording
@@ -16,6 +17,27 @@ DiarnbError
 │  ├─ AudioLimitError           too long, too large, an absurd sample rate
 │  ├─ AudioChangedError         the file changed while it was read
 │  └─ VoiceprintAudioError      not the speech of one person, or too little of it
+├─ ApiError                     a cloud service
+│  ├─ ApiConnectionError        it could not be reached, or the connection broke off
+│  │  └─ ApiTimeoutError        it was too slow
+│  ├─ ApiResponseError          an answer, but not what the contract says
+│  ├─ ApiStatusError            an answer with an HTTP status that says no
+│  │  ├─ BadRequestError (400)  AuthenticationError (401)  PaymentRequiredError (402)  PermissionDeniedError (403)
+│  │  ├─ NotFoundError (404)    ConflictError (409)        PayloadTooLargeError (413)  UnsupportedMediaError (415)
+│  │  └─ UnprocessableError (422)    RateLimitedError (429)    ServerError (5xx)
+│  ├─ UploadError               the audio could not be sent
+│  │  └─ UploadExpiredError     the address to send it to expired, again and again
+│  ├─ SubmissionUncertainError  it may have been submitted, and so billed; nothing is submitted again unasked
+│  │  └─ AnswerLostError        the answer to a paid request was lost on its way and cannot be fetched again
+│  ├─ JobError
+│  │  ├─ JobFailedError         JobCanceledError
+│  │  ├─ JobTimeoutError        still running; nothing is lost
+│  │  ├─ JobExpiredError        finished, but its result has been deleted
+│  │  ├─ JobNotFoundError       unknown to the service, or to this key
+│  │  └─ JobAcceptedError       the result goes to a callback and not to diarnb
+│  └─ StreamError               live
+│     └─ StreamClosedError      the service closed the stream
+├─ WebhookVerificationError     a delivery that is not proven to be the service's
 ├─ TurnTableError               a table that is no table of turns (also a ValueError)
 ├─ RunNotFoundError             a run that the store does not hold (also a KeyError)
 └─ StoreError                   an explicit command to the run store failed
@@ -28,6 +50,11 @@ A message says what happened, to which file or run, what was kept, and what to r
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class DiarnbError(Exception):
     """Base of every error that diarnb raises."""
@@ -35,6 +62,10 @@ class DiarnbError(Exception):
 
 class ConfigurationError(DiarnbError):
     """The installation cannot do what was asked: a damaged model, a missing extra, an unknown engine."""
+
+
+class MissingApiKeyError(ConfigurationError):
+    """A cloud engine was asked, but there is no key for it."""
 
 
 class InvalidParameterError(DiarnbError, ValueError):
@@ -91,6 +122,193 @@ class AudioChangedError(AudioError):
 
 class VoiceprintAudioError(AudioError):
     """Not the speech of one person, or too little of it, to know the voice again."""
+
+
+class ApiError(DiarnbError):
+    """A cloud service did not do what was asked.
+
+    Attributes
+    ----------
+    uncertain : bool
+        Whether the service may have carried the request out all the same, and bill it.
+    request_id : str or None
+        What the service calls the request; it asks for this when one asks it.
+    """
+
+    def __init__(self, message: str, *, uncertain: bool = False, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.uncertain = uncertain
+        self.request_id = request_id
+
+
+class ApiConnectionError(ApiError):
+    """The service could not be reached, or the connection broke off."""
+
+
+class ApiTimeoutError(ApiConnectionError):
+    """The service was too slow."""
+
+
+class ApiResponseError(ApiError):
+    """The service answered, but not what its contract says.
+
+    Attributes
+    ----------
+    body : str
+        The beginning of the answer, without addresses' queries.
+    """
+
+    def __init__(self, message: str, *, body: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.body = body
+
+
+class ApiStatusError(ApiError):
+    """The service answered with an HTTP status that says no.
+
+    Attributes
+    ----------
+    status : int
+    """
+
+    status: int = 0
+
+
+class BadRequestError(ApiStatusError):
+    """Status 400: a parameter is wrong."""
+
+
+class AuthenticationError(ApiStatusError):
+    """Status 401: the key is wrong."""
+
+
+class PaymentRequiredError(ApiStatusError):
+    """Status 402: no subscription, or no credit left."""
+
+
+class PermissionDeniedError(ApiStatusError):
+    """Status 403: the key may not do this."""
+
+
+class NotFoundError(ApiStatusError):
+    """Status 404."""
+
+
+class ConflictError(ApiStatusError):
+    """Status 409."""
+
+
+class PayloadTooLargeError(ApiStatusError):
+    """Status 413: the audio is larger than the service takes."""
+
+
+class UnsupportedMediaError(ApiStatusError):
+    """Status 415, or 400 for audio that the service cannot decode."""
+
+
+class UnprocessableError(ApiStatusError):
+    """Status 422: parameters that contradict each other."""
+
+
+class RateLimitedError(ApiStatusError):
+    """Status 429: too many requests.
+
+    Attributes
+    ----------
+    retry_after : float or None
+        Seconds that the service wants to be left alone.
+    """
+
+    retry_after: float | None = None
+
+
+class ServerError(ApiStatusError):
+    """Status 5xx: the service itself is in trouble."""
+
+
+class UploadError(ApiError):
+    """The audio could not be sent."""
+
+
+class UploadExpiredError(UploadError):
+    """The address to send the audio to expired, again and again."""
+
+
+class SubmissionUncertainError(ApiError):
+    """A request may have been carried out, and so billed; it is not sent again unasked.
+
+    Attributes
+    ----------
+    candidates : list of str
+        Ids of the jobs that it may have become.
+    """
+
+    def __init__(self, message: str, *, candidates: Iterable[str] = (), request_id: str | None = None) -> None:
+        super().__init__(message, uncertain=True, request_id=request_id)
+        self.candidates = list(candidates)
+
+
+class AnswerLostError(SubmissionUncertainError):
+    """The answer to a paid request was lost on its way, and the service does not keep it."""
+
+
+class JobError(ApiError):
+    """A job at a cloud service.
+
+    Attributes
+    ----------
+    job_id : str
+    """
+
+    def __init__(self, message: str, *, job_id: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.job_id = job_id
+
+
+class JobFailedError(JobError):
+    """The service could not do the job; it does not bill it."""
+
+
+class JobCanceledError(JobError):
+    """The job was canceled at the service."""
+
+
+class JobTimeoutError(JobError):
+    """The job is still running; nothing is lost."""
+
+
+class JobExpiredError(JobError):
+    """The job is done, but the service has deleted its result."""
+
+
+class JobNotFoundError(JobError):
+    """The service does not know the job, or this key may not see it."""
+
+
+class JobAcceptedError(JobError):
+    """The service will send the result to the callback; diarnb cannot fetch it."""
+
+
+class StreamError(ApiError):
+    """Live streaming failed."""
+
+
+class StreamClosedError(StreamError):
+    """The service closed the stream.
+
+    Attributes
+    ----------
+    unsent_seconds : float
+        Of audio that it did not get.
+    """
+
+    def __init__(self, message: str, *, unsent_seconds: float = 0.0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.unsent_seconds = unsent_seconds
+
+
+class WebhookVerificationError(DiarnbError):
+    """A delivery is not proven to come from the service."""
 
 
 class TurnTableError(DiarnbError, ValueError):

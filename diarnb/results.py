@@ -8,16 +8,20 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
-from diarnb.engines.base import Decider
-from diarnb.errors import RunNotFoundError, TurnTableError
+from diarnb.engines.base import Decider, Reader
+from diarnb.errors import ApiResponseError, RunNotFoundError, TurnTableError
+from diarnb.journal import Journal
 from diarnb.params import Params
 from diarnb.store import Store
 from diarnb.turns import cut_overlap, make_turns
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from diarnb._run import Run
     from diarnb.engines.base import Evidence
 
+_BEYOND = 5.0  # seconds, and 2 %, by which a service's turns may end after what a header announces
 _WORDS: dict[str, type] = {
     "start": float,
     "end": float,
@@ -26,6 +30,14 @@ _WORDS: dict[str, type] = {
     "speaker": str,
     "confidence": float,
     "speaker_confidence": float,
+    "channel": np.int64,
+}
+_UTTERANCES: dict[str, type] = {
+    "start": float,
+    "end": float,
+    "speaker": str,
+    "text": str,
+    "confidence": float,
     "channel": np.int64,
 }
 
@@ -51,7 +63,8 @@ def run_of(turns: pd.DataFrame) -> Run:
 
 def table_of(run: Run, rows: str = "diarization") -> pd.DataFrame:
     """Make a run's table of turns."""
-    columns = []
+    answer = read_run(run)
+    columns = list(answer.get("columns", []))
     if run.params.get("turn_level_confidence"):
         columns.append("confidence")
     if run.params.get("channels") == "split":
@@ -64,7 +77,62 @@ def table_of(run: Run, rows: str = "diarization") -> pd.DataFrame:
         "duration": run.duration,
         "warning": run.warning,
     }
-    return make_turns(run.raw[rows], columns=columns, facts=facts)
+    if answer.get("matches"):
+        facts["matches"] = answer["matches"]
+    return make_turns(answer[rows], columns=columns, facts=facts)
+
+
+def read_run(run: Run) -> dict[str, Any]:
+    """Give a run's answer in the terms of `Answer.raw`; a vendor's is read by its engine.
+
+    Raises
+    ------
+    ApiResponseError
+        The vendor's answer is not what its documents say.
+    """
+    engine = _reader(run)
+    return run.raw if engine is None else read_with(engine, run.raw, run.params, run.options, run.source, run.duration)
+
+
+def read_with(
+    engine: Reader,
+    raw: dict[str, Any],
+    params: Mapping[str, Any],
+    options: Mapping[str, Any],
+    source: str,
+    duration: float | None,
+) -> dict[str, Any]:
+    """Read a vendor's answer, and see whether it can be of this recording.
+
+    Raises
+    ------
+    ApiResponseError
+        It is not what its documents say, or goes on long after the recording ends.
+    """
+    try:
+        found = engine.read(raw, Params(**params), options)
+        _check_end(found, found.get("duration") or duration)
+    except ApiResponseError as error:
+        kept = "What was paid for is kept as it came: diarnb.runs() lists it, and diarnb.raw(run) gives it."
+        error.args = (f"{source}: {str(error).rstrip('.')}. {kept}",)
+        raise
+    return found
+
+
+def _check_end(found: Mapping[str, Any], duration: float | None) -> None:
+    latest = max((turn["end"] for turn in found["diarization"]), default=0.0)
+    if duration and latest > 1.02 * duration + _BEYOND:
+        raise ApiResponseError(
+            f"the answer is not of this recording: it has turns up to {latest:.1f} s, and the recording ends at "
+            f"{duration:.1f} s."
+        )
+
+
+def _reader(run: Run) -> Reader | None:
+    if run.engine not in engines.NAMES:
+        return None  # an engine of the user's own, whose answers are in our terms
+    engine = engines.get(run.engine)
+    return engine if isinstance(engine, Reader) else None
 
 
 def evidence_of(run: Run) -> tuple[Evidence, Decider]:
@@ -104,18 +172,24 @@ def open_run(run: str) -> pd.DataFrame:
 
 
 def runs() -> pd.DataFrame:
-    """List the runs in the store, the newest first.
+    """List the runs in the store, and what was submitted and is not a run yet, the newest first.
 
     Returns
     -------
     pandas.DataFrame
         ``run, created, source, engine, model, duration, speakers, state, billed_seconds, job_id, expires``.
     """
-    return Store.default().runs()
+    store = Store.default()
+    listed = store.runs()
+    unfinished = Journal(store).table()
+    if unfinished.empty:
+        return listed
+    table = pd.concat([listed.astype(object), unfinished.astype(object)]).sort_values("created", ascending=False)
+    return table.reset_index(drop=True).astype(listed.dtypes)
 
 
 def forget(run: str | pd.DataFrame) -> None:
-    """Remove a run from the store, and what it heard unless another run needs it.
+    """Remove a run from the store, and what it heard unless another needs it; or a submission.
 
     Parameters
     ----------
@@ -127,25 +201,61 @@ def forget(run: str | pd.DataFrame) -> None:
     RunNotFoundError
         There is none.
     """
-    Store.default().forget(run if isinstance(run, str) else run_of(run).id)
+    run_id = run if isinstance(run, str) else run_of(run).id
+    store = Store.default()
+    if not Journal(store).close(run_id):
+        store.forget(run_id)
 
 
-def raw(turns: pd.DataFrame) -> dict[str, Any]:
-    """Give the engine's answer as it came, a JSON-like dict."""
-    return run_of(turns).raw
+def raw(turns: pd.DataFrame | str) -> dict[str, Any]:
+    """Give the engine's answer as it came, a JSON-like dict; of a table, or of a run by its id."""
+    return (Store.default().get(turns) if isinstance(turns, str) else run_of(turns)).raw
 
 
 def words(turns: pd.DataFrame) -> pd.DataFrame:
     """Give the transcribed words of a run.
 
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        A table that `diarize` made, renamed or not.
+
     Returns
     -------
     pandas.DataFrame
-        ``start, end, word, text, speaker, confidence, speaker_confidence, channel``; empty for the local engine, which
-        hears voices and not words.
+        ``start, end`` in seconds, ``word``, ``text`` (with its punctuation), ``speaker`` (missing where the service
+        names nobody), ``confidence``, ``speaker_confidence`` (0-1, NaN where there is none), ``channel``; sorted by
+        time. Empty for the local engine, which hears voices and not words.
+
+    Examples
+    --------
+    >>> len(words(diarize(example("interview"), progress=False)))
+    0
     """
-    run_of(turns)
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _WORDS.items()})
+    return _spoken(turns, "words", _WORDS)
+
+
+def utterances(turns: pd.DataFrame) -> pd.DataFrame:
+    """Give what was said, cut at pauses and where the speaker changes.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        A table that `diarize` made, renamed or not.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``start, end`` in seconds, ``speaker``, ``text``, ``confidence`` (of the words, 0-1), ``channel``; sorted by
+        time. The service's own where they were asked for (Deepgram: ``utterances=True``), but never one that several
+        speak, else computed from the words. Empty for the local engine.
+
+    Examples
+    --------
+    >>> list(utterances(diarize(example("interview"), progress=False)))
+    ['start', 'end', 'speaker', 'text', 'confidence', 'channel']
+    """
+    return _spoken(turns, "utterances", _UTTERANCES)
 
 
 def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
@@ -169,7 +279,7 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     """
     facts = turns.attrs.get("diarnb") or {}
     run = run_of(turns) if "run" in facts else None
-    if run is not None and run.raw.get("exclusiveDiarization") is not None:
+    if run is not None and read_run(run).get("exclusiveDiarization") is not None:
         table, origin = table_of(run, "exclusiveDiarization"), "engine"
         table["speaker"] = table["speaker"].map(_shown(turns, table["speaker"].unique()))
         table.attrs["diarnb"] |= {name: facts[name] for name in ("names", "matches") if name in facts}
@@ -191,7 +301,8 @@ def confidences(turns: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The index of `turns`, one column a speaker, 0-100: the mean probability, over the turn, that this speaker
-        speaks. Overlap can make a row sum to more than 100.
+        speaks. Overlap can make a row sum to more than 100. NaN where the service does not say (Deepgram tells of the
+        assigned speaker only).
 
     Examples
     --------
@@ -199,9 +310,11 @@ def confidences(turns: pd.DataFrame) -> pd.DataFrame:
     ['SPEAKER_00', 'SPEAKER_01']
     """
     run = run_of(turns)
-    rows = [*run.raw["diarization"], *(run.raw.get("exclusiveDiarization") or [])]
+    answer = read_run(run)
+    rows = [*answer["diarization"], *(answer.get("exclusiveDiarization") or [])]
     given = pd.DataFrame([row.get("confidence") or {} for row in rows], dtype=float)
-    table = _as_shown(turns, given.fillna(0.0))
+    # Where the local engine tells nothing of a speaker, he is on another channel. A service may just not say.
+    table = _as_shown(turns, given if _reader(run) else given.fillna(0.0))
     shown = _shown(turns, {row["speaker"] for row in rows})
     times = pd.MultiIndex.from_arrays(
         [[row["start"] for row in rows], [row["end"] for row in rows], [shown[row["speaker"]] for row in rows]]
@@ -224,12 +337,13 @@ def frames(turns: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``start, end`` in seconds; ``confidence``, 0-100, how sure it is that exactly the speakers named speak; then a
-        column for each speaker, 0-100, how likely he speaks. ``attrs["resolution"]`` is the time step in seconds.
+        column for each speaker, 0-100, how likely he speaks, and a service's other scores. Of pyannoteAI: the speakers
+        with ``speaker_probability=True``. ``attrs["resolution"]`` is the time step in seconds.
 
     Raises
     ------
     RunNotFoundError
-        The run, or what it heard, is no longer in the store.
+        The run, or what it heard, is no longer in the store; or no scores were asked of the service.
 
     Examples
     --------
@@ -237,11 +351,50 @@ def frames(turns: pd.DataFrame) -> pd.DataFrame:
     0.016875
     """
     run = run_of(turns)
+    if _reader(run) is not None:
+        return _vendor_frames(turns, run)
     evidence, engine = evidence_of(run)
     table = engine.frames(evidence, Params(**run.params), run.options)
     result = pd.concat([table.iloc[:, :3], _as_shown(turns, table.iloc[:, 3:])], axis=1)
     result.attrs = dict(table.attrs)
     return result
+
+
+def _vendor_frames(turns: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """Make the table of frames of what a service scored; a list that ends before the others ends in NaN."""
+    given = read_run(run).get("frames")
+    if given is None:
+        offered = engines.get(run.engine).offer.confidence
+        how = f"{run.engine} gives them with confidence=True" if offered else f"{run.engine} gives none"
+        raise RunNotFoundError(f"Run {run.id} of {run.source} has no scores for frames: {how}. The turns are kept.")
+    step, speakers, scores = given["resolution"], _columns(given["speakers"]), _columns(given["scores"])
+    table = pd.concat([speakers, scores], axis=1)
+    edges = step * np.arange(len(table) + 1)
+    named = _as_shown(turns, speakers.reindex(table.index)) if len(speakers.columns) else speakers
+    confidence = scores.get("confidence", pd.Series(np.nan, table.index))
+    others = scores.drop(columns="confidence", errors="ignore")
+    times = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "confidence": confidence})
+    result = pd.concat([times, named, others], axis=1)
+    result.attrs["resolution"] = step
+    return result
+
+
+def _columns(lists: Mapping[str, list[float]]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(values, range(len(values)), float) for name, values in lists.items()})
+
+
+def _spoken(turns: pd.DataFrame, what: str, dtypes: dict[str, type]) -> pd.DataFrame:
+    """Make a table of what was said, under the names that the table of turns shows."""
+    rows = read_run(run_of(turns)).get(what) or []
+    # By way of a column: in pandas 2 `str` itself would make "None" of what is missing.
+    columns = {
+        name: pd.Series([row.get(name) for row in rows], dtype=object).astype(pd.Series(dtype=dtype).dtype)
+        for name, dtype in dtypes.items()
+    }
+    table = pd.DataFrame(columns)
+    shown = _shown(turns, table["speaker"].dropna().unique())
+    table["speaker"] = table["speaker"].map(shown).astype(table["speaker"].dtype)
+    return table
 
 
 def _as_shown(turns: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

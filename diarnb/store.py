@@ -138,7 +138,7 @@ class Store:
         StoreError
             If the store cannot be read.
         """
-        row = self._ordered(lambda db: db.execute("SELECT * FROM runs WHERE id = ?", [run_id]).fetchone())
+        row = self.transact(lambda db: db.execute("SELECT * FROM runs WHERE id = ?", [run_id]).fetchone())
         if row is None:
             raise _no_run(run_id)
         try:
@@ -243,12 +243,12 @@ class Store:
                 db.execute(f"DELETE FROM evidence WHERE key NOT IN ({used})")  # noqa: S608
             return removed
 
-        if not self._ordered(work):
+        if not self.transact(work):
             raise _no_run(run_id)
 
         # Give the space back, and empty the log, which still holds what was removed. As a script, for `execute` would
         # take only the first step, one page.
-        self._ordered(lambda db: db.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"))
+        self.transact(lambda db: db.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"))
 
     def runs(self) -> pd.DataFrame:
         """List all runs, newest first.
@@ -266,7 +266,7 @@ class Store:
         """
         columns = ", ".join({"run": "id AS run"}.get(name, name) for name in _LISTED)
         query = f"SELECT {columns} FROM runs ORDER BY created DESC, rowid DESC"  # noqa: S608
-        rows = self._ordered(lambda db: [tuple(row) for row in db.execute(query)])
+        rows = self.transact(lambda db: [tuple(row) for row in db.execute(query)])
         table = pd.DataFrame(rows, columns=list(_LISTED))
         for name in ("created", "expires"):
             table[name] = pd.to_datetime(table[name], utc=True, format="ISO8601")
@@ -281,8 +281,8 @@ class Store:
             _warn(f"{remark or 'the run store could not be used'} ({_reason(error)})")
             return otherwise
 
-    def _ordered(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do what the user ordered: where it fails, say so."""
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do what the user ordered: whole, or not at all with a `StoreError`."""
         try:
             return self._do(work)
         except (OSError, sqlite3.Error) as error:

@@ -7,7 +7,6 @@ new, whenever it likes. Turns that change while nobody looks are told once, as t
 from __future__ import annotations
 
 import hashlib
-import json
 import queue
 import threading
 import time
@@ -15,6 +14,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,8 +23,9 @@ import pandas as pd
 from diarnb import engines
 from diarnb._chunks import Chunks
 from diarnb._decode import check_shape
-from diarnb._run import Run
-from diarnb.engines.base import Streamer
+from diarnb._keeping import digest, keep, version_of
+from diarnb.engines.base import Reader, Streamer
+from diarnb.engines.keys import sealed
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import table_of
@@ -123,6 +124,7 @@ def stream(
     >>> live.turns["speaker"].nunique()
     2
     """
+    options = sealed(options)  # a traceback may show what is in this frame
     params = Params(model=model, num_speakers=num_speakers, min_speakers=min_speakers, max_speakers=max_speakers)
     chosen = engines.get(engine)
     if not isinstance(chosen, Streamer):
@@ -136,7 +138,11 @@ def stream(
         "engine": chosen.name,
         "model": params.model or chosen.live_offer.default_model,
         "params": params.key(),
-        "options": {name: changing[name].check(value) for name, value in options.items() if name in changing},
+        "options": {
+            name: changing[name].kept(changing[name].check(value))
+            for name, value in options.items()
+            if name in changing
+        },
     }
     return Live(_Work(inbox, told, about, chosen))
 
@@ -310,26 +316,27 @@ class _Work:
 
     def _keep(self, answer: Answer, names: dict[str, str]) -> None:
         """Keep the answer for the whole as a run."""
-        about, content = self._about, self.inbox.content.hexdigest()
-        version = self._engine.version(about["model"])
-        parts = [content, about["engine"], about["model"], version, about["params"], about["options"]]
-        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        engine, inbox, bill = self._engine, self.inbox, {}
         problems = []
-        if self.inbox.invalid:
-            problems = [f"{self.inbox.invalid:,} samples were NaN or infinite; they were read as 0."]
-        run = Run(
-            **about,
-            key=key,
-            raw=answer.raw,
-            duration=answer.raw.get("duration"),
-            speakers=len({turn["speaker"] for turn in answer.raw["diarization"]}),
-            content_hash=content,
-            evidence_key=None if answer.evidence is None else f"stream-{key}",
-            warning=" ".join(filter(None, [answer.raw.get("warning"), *problems])) or None,
-            problems=problems,
-        )
+        if inbox.invalid:
+            problems = [f"{inbox.invalid:,} samples were NaN or infinite; they were read as 0."]
+        content = inbox.content.hexdigest()
+        about = {
+            **self._about,
+            "content_hash": content,
+            "duration": inbox.samples / inbox.rate,
+            "problems": problems,
+        }
+        if isinstance(engine, Reader):
+            bill = engine.bill(answer.raw, about)
+        else:
+            warning = " ".join(filter(None, [answer.raw.get("warning"), *problems])) or None
+            answer = replace(answer, raw={**answer.raw, "warning": warning})
+        version = version_of(engine, about["model"])
+        key = digest("stream", content, engine.name, version, about["params"], about["options"])
+        heard = None if answer.evidence is None else f"stream-{key}"
         store = Store.default()
-        store.save(run)
+        run = keep(store, about, key, engine, answer, evidence_key=heard, **bill)
         if answer.evidence is not None:
             store.put_evidence(f"stream-{key}", answer.evidence)
         table = table_of(run)

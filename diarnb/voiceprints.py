@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +11,41 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from diarnb import engines
+from diarnb._asking import reporting, settled
 from diarnb._checks import check_turns
 from diarnb._excerpts import RATE, excerpts
 from diarnb.api import diarize
 from diarnb.audio import open_recording
-from diarnb.engines.base import Recognizer
+from diarnb.engines.base import Recognizer, VoiceprintMaker
+from diarnb.engines.keys import sealed
+from diarnb.engines.voices import check_matching, check_voiceprints
 from diarnb.errors import (
     DiarnbWarning,
     InvalidParameterError,
     RunNotFoundError,
     TurnTableError,
     VoiceprintAudioError,
-    VoiceprintError,
 )
 from diarnb.listening import find_audio
+from diarnb.params import Params
 from diarnb.results import run_of, table_of
 from diarnb.turns import rename
 
 if TYPE_CHECKING:
-    from diarnb._run import Run
-    from diarnb.engines.base import Engine
+    from collections.abc import Callable, Mapping
 
-_MOST = 50  # voiceprints at a time, as pyannoteAI has it
-_LONGEST_LABEL = 100  # characters, likewise
+    from diarnb._run import Run
+    from diarnb.audio import Recording
+    from diarnb.engines.base import Engine, Progress
+
 _LONGEST = 30.0  # seconds
 _BEYOND = 1.0  # seconds by which turns may end after their recording
 _COLUMNS: dict[str, type] = {"speaker": str, "voiceprint": str, "score": float, "matched": bool}
 
 
-def voiceprint(source: Any, *, engine: str | Engine = "local", audio: Any = None) -> str:
+def voiceprint(
+    source: Any, *, engine: str | Engine = "local", audio: Any = None, progress: bool | Progress = True, **options: Any
+) -> str:
     """Make what a voice is recognised by.
 
     Parameters
@@ -50,15 +54,22 @@ def voiceprint(source: Any, *, engine: str | Engine = "local", audio: Any = None
         A recording of one person, at most 30 s; or that person's rows of a table that `diarize` made, of which the
         clearest 30 s are heard.
     engine : str or Engine, default "local"
-        Who makes it; only the same engine can use it in `identify`.
+        Who makes it; only the same engine can use it in `identify`. ``"pyannoteai"`` bills for each one, and not for
+        the same recording a second time.
     audio : anything that `diarize` takes, optional
         The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+    progress : bool or callable, default True
+        As for `diarize`.
+    **options
+        Of pyannoteAI: ``api_key``, ``base_url``, ``timeout`` as for `diarize`, and ``model``, by default
+        ``"precision-2"``, whose voiceprints ``"precision-1"`` reads as well.
 
     Returns
     -------
     str
         Base64 text of some 550 characters (local), to keep in a file or a database. It holds numbers and no sound, yet
-        a person can be recognised by it: keep it as you would keep a photograph.
+        a person can be recognised by it: keep it as you would keep a photograph. Before pyannoteAI's text stands the
+        family of models that can read it, ``pyannoteai:precision-1-2:``.
 
     Raises
     ------
@@ -69,7 +80,9 @@ def voiceprint(source: Any, *, engine: str | Engine = "local", audio: Any = None
     AudioNotFoundError, AudioChangedError
         The table's recording is no longer where it was, or is another: name it with ``audio=``.
     InvalidParameterError
-        The table's rows are not of one speaker, or the engine knows no voices again.
+        The table's rows are not of one speaker, or the engine knows no voices again, or has no such option.
+    ApiError
+        A service did not make it; its kinds say whether it may be billed.
 
     Warns
     -----
@@ -83,10 +96,11 @@ def voiceprint(source: Any, *, engine: str | Engine = "local", audio: Any = None
     >>> list(identify(diarize(example("interview"), progress=False), {"Maya": maya})["speaker"].unique())
     ['Maya', 'SPEAKER_01']
     """
-    recognizer = _recognizer(engine)
+    options = sealed(options)  # a traceback may show what is in this frame
+    make = _maker(engine, options, progress)
     if not isinstance(source, pd.DataFrame):
         with open_recording(source) as recording:
-            text, remark = recognizer.voiceprint(recording)
+            text, remark = make(recording)
             name = recording.name
     else:
         speaker, turns = _of_one(source, _run(source, audio))
@@ -98,7 +112,7 @@ def voiceprint(source: Any, *, engine: str | Engine = "local", audio: Any = None
             raise VoiceprintAudioError(f"There is no sound in the turns of {speaker} in {recording.name}.")
         with open_recording((np.concatenate(heard), RATE)) as recording:
             recording.name = name
-            text, remark = recognizer.voiceprint(recording)
+            text, remark = make(recording)
     if remark:
         warnings.warn(f"{name}: {remark}", DiarnbWarning, stacklevel=2)
     return text
@@ -112,6 +126,8 @@ def identify(
     exclusive: bool = True,
     engine: str | Engine = "local",
     audio: Any = None,
+    progress: bool | Progress = True,
+    **options: Any,
 ) -> pd.DataFrame:
     """Find known people among the speakers.
 
@@ -129,9 +145,14 @@ def identify(
         Each voiceprint names at most one speaker: those pairs are chosen that are the most alike taken together. False
         gives every speaker his best match, so that several may become one.
     engine : str or Engine, default "local"
-        Who compares: the one that made the voiceprints, whichever engine made the turns.
+        Who compares: the one that made the voiceprints, whichever engine made the turns. ``"pyannoteai"`` takes a
+        recording only, which it diarizes in the same job, and bills as a diarization.
     audio : anything that `diarize` takes, optional
         The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+    progress : bool or callable, default True
+        As for `diarize`; what will be billed is the first that it tells.
+    **options
+        Where a recording is diarized first: what else `diarize` takes.
 
     Returns
     -------
@@ -145,7 +166,7 @@ def identify(
     VoiceprintError
         One is damaged, of another version or maker, or none at all; nothing has been read or sent yet.
     InvalidParameterError
-        Another parameter is wrong.
+        Another parameter is wrong; or a table was given to a service.
     TurnTableError
         The table does not know its recording, or holds several.
     AudioNotFoundError, AudioChangedError
@@ -164,8 +185,22 @@ def identify(
     >>> sorted(tuesday["speaker"].unique())
     ['Maya', 'SPEAKER_01', 'SPEAKER_02', 'SPEAKER_03']
     """
-    recognizer = _recognizer(engine)
-    _check(voiceprints, threshold, exclusive)
+    check_voiceprints(voiceprints)
+    check_matching(threshold, exclusive)
+    options = sealed(options)
+    chosen = engines.get(engine)
+    table = isinstance(source_or_turns, pd.DataFrame)
+    if isinstance(chosen, VoiceprintMaker) and not table:
+        options |= {"voiceprints": voiceprints, "matching": {"threshold": threshold, "exclusive": exclusive}}
+        return diarize(source_or_turns, engine=chosen, progress=progress, **options)
+    if isinstance(chosen, VoiceprintMaker):
+        raise InvalidParameterError(
+            f"{chosen.name} names the speakers while it diarizes, and takes no table: pass the recording, which is "
+            "billed; or leave engine= out and take voiceprints of the local engine"
+        )
+    if table and options:
+        raise InvalidParameterError(f"{min(options)} says how to diarize, and this table is diarized; leave it out")
+    recognizer = _recognizer(chosen)
     recognizer.check_voiceprints(voiceprints)
     if isinstance(source_or_turns, pd.DataFrame):
         check_turns(source_or_turns)
@@ -174,7 +209,7 @@ def identify(
         turns = _undone(source_or_turns)
         source, run = _audio(turns, audio), _run(turns, audio)
     else:
-        turns, source = diarize(source_or_turns, engine=engine), source_or_turns
+        turns, source = diarize(source_or_turns, engine=chosen, progress=progress, **options), source_or_turns
         run = run_of(turns)
     with open_recording(source) as recording:
         _check_ends(turns, recording.duration, recording.name)
@@ -233,41 +268,32 @@ def matches(turns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
-def _recognizer(engine: str | Engine) -> Recognizer:
+def _maker(
+    engine: str | Engine, options: dict[str, Any], progress: bool | Progress
+) -> Callable[[Recording], tuple[str, str | None]]:
+    """Give what makes a voiceprint of a recording, or refuse what is wrong before anything is read."""
     chosen = engines.get(engine)
+    if not isinstance(chosen, VoiceprintMaker):
+        recognizer = _recognizer(chosen)
+        if options:
+            raise InvalidParameterError(f"the engine {chosen.name!r} makes voiceprints without {min(options)!r}")
+        return recognizer.voiceprint
+    params = Params(model=options.pop("model", None))
+    checked = settled(chosen, params, options)
+
+    def make(recording: Recording) -> tuple[str, str | None]:
+        with reporting(progress) as report:
+            return chosen.make_voiceprint(recording, params, checked, report)
+
+    return make
+
+
+def _recognizer(chosen: Engine) -> Recognizer:
     if not isinstance(chosen, Recognizer):
         raise InvalidParameterError(
             f"the engine {chosen.name!r} knows no voices again; leave engine= out: the local one takes turns from any"
         )
     return chosen
-
-
-def _check(voiceprints: Any, threshold: Any, exclusive: Any) -> None:
-    if not isinstance(voiceprints, Mapping):
-        raise InvalidParameterError(
-            f'voiceprints is a mapping such as {{"Beth": voiceprint}}, not {type(voiceprints).__name__}'
-        )
-    if not 1 <= len(voiceprints) <= _MOST:
-        raise InvalidParameterError(f"identify takes 1 to {_MOST} voiceprints at a time, not {len(voiceprints)}")
-    for label, text in voiceprints.items():
-        if not isinstance(label, str) or not label.strip() or len(label) > _LONGEST_LABEL:
-            raise InvalidParameterError(
-                f"a voiceprint's name is text of 1 to {_LONGEST_LABEL} characters, not {label!r:.60}"
-            )
-        if label.casefold().startswith("speaker_"):
-            raise InvalidParameterError(
-                f"a voiceprint cannot be named {label!r:.60}: SPEAKER_ is how unknown speakers begin; name it otherwise"
-            )
-        if not isinstance(text, str):
-            raise VoiceprintError(
-                f"the voiceprint of {label!r:.60} is text, not {type(text).__name__}; "
-                "make one with diarnb.voiceprint(recording)"
-            )
-    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool | np.bool_)
-    if not number or not 0 <= threshold <= 100:
-        raise InvalidParameterError(f"threshold is a match score from 0 to 100, not {threshold!r:.60}")
-    if not isinstance(exclusive, bool):
-        raise InvalidParameterError(f"exclusive is True or False, not {exclusive!r:.60}")
 
 
 def _choose(

@@ -9,7 +9,7 @@ from diarnb.errors import InvalidParameterError
 if TYPE_CHECKING:
     from diarnb.engines.base import Engine
 
-NAMES = ("local",)
+NAMES = ("local", "pyannoteai", "deepgram")
 
 
 def get(engine: str | Engine) -> Engine:
@@ -24,6 +24,14 @@ def get(engine: str | Engine) -> Engine:
         from diarnb.engines.local import LocalEngine
 
         return LocalEngine()
+    if engine == "pyannoteai":
+        from diarnb.engines.pyannoteai import PyannoteAIEngine
+
+        return PyannoteAIEngine()
+    if engine == "deepgram":
+        from diarnb.engines.deepgram import DeepgramEngine
+
+        return DeepgramEngine()
     if isinstance(engine, str) or not hasattr(engine, "diarize"):
         known = ", ".join(repr(name) for name in NAMES)
         raise InvalidParameterError(f"engine={engine!r:.60} is not known here; this version of diarnb has {known}")

@@ -17,6 +17,7 @@ from diarnb.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     import numpy as np
     import pandas as pd
@@ -42,16 +43,23 @@ class Option:
         Gives back the normalised value, or raises `InvalidParameterError`.
     changes_result : bool
         Whether another value can change the answer, so that it belongs to a run's key.
+    kept : callable
+        What a run keeps of the value, JSON only; all of it unless that is large or personal.
     """
 
     help: str
     check: Callable[[Any], Any]
     changes_result: bool = True
+    kept: Callable[[Any], Any] = lambda value: value
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What an engine offers; what it does not is refused by name."""
+    """What an engine offers; what it does not is refused by name.
+
+    ``links`` says that the service fetches an address by itself, so that nothing is downloaded here, and ``any_model``
+    that it may know models newer than those listed.
+    """
 
     models: tuple[str, ...]
     count: bool = True
@@ -59,12 +67,34 @@ class Offer:
     confidence: bool = True
     turn_level_confidence: bool = True
     channels: bool = True
+    links: bool = False
+    any_model: bool = False
     options: Mapping[str, Option] = field(default_factory=dict)
 
     @property
     def default_model(self) -> str:
         """The model that is used when none is named."""
         return self.models[0]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a paid service said beside its answer.
+
+    Attributes
+    ----------
+    row : str
+        The row of the journal that holds the answer until the run is in the store.
+    job_id : str or None
+    billed_seconds : float or None
+    expires : datetime or None
+        When the service deletes the result.
+    """
+
+    row: str
+    job_id: str | None = None
+    billed_seconds: float | None = None
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +110,13 @@ class Answer:
         vendor's answer as it came.
     evidence : dict of str to numpy.ndarray, or None
         Arrays from which the engine can decide again.
+    receipt : Receipt or None
+        For an answer that was paid for.
     """
 
     raw: dict[str, Any]
     evidence: Evidence | None = None
+    receipt: Receipt | None = None
 
 
 class Engine(Protocol):
@@ -111,6 +144,15 @@ class Decider(Protocol):
 
     def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
         """Give the table that `diarnb.frames` documents."""
+        ...
+
+
+@runtime_checkable
+class Settler(Protocol):
+    """What an engine has beyond that if its arguments depend on each other, or on the environment."""
+
+    def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete the checked options (a key, an address), or refuse them, before anything is read or sent."""
         ...
 
 
@@ -146,6 +188,46 @@ class Streamer(Protocol):
 
 
 @runtime_checkable
+class Resumer(Protocol):
+    """What an engine has beyond that if its service keeps jobs."""
+
+    def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, dict[str, Any]]:
+        """Wait for a job; give its answer, and what `describe` said when it was submitted."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What an engine has beyond that if its raw answer is a vendor's, kept as it came and read anew for each table."""
+
+    def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the raw answer in the terms of `Answer.raw`, and beyond.
+
+        ``columns`` are optional columns that the turns have, whatever was asked. ``words`` and ``utterances`` are lists
+        of dicts as well: ``start, end, word, text, speaker`` (None where the vendor names nobody), ``confidence,
+        speaker_confidence`` (0-1, None where unknown), ``channel``; and ``start, end, speaker, text, confidence,
+        channel``. ``frames`` are ``resolution`` and two dicts of lists, ``speakers`` and ``scores``; ``matches`` is
+        what `diarnb.identify` puts into ``attrs``.
+        """
+        ...
+
+    def bill(self, raw: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+        """Say of a delivered answer, and what `describe` said of it, what a `Receipt` says beyond the job."""
+        ...
+
+
+@runtime_checkable
+class VoiceprintMaker(Protocol):
+    """What an engine has beyond that if its service makes voiceprints; its `diarize` finds them, ``voiceprints=``."""
+
+    def make_voiceprint(
+        self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress
+    ) -> tuple[str, str | None]:
+        """Have a voiceprint made of the one person who speaks, and paid; give it and a remark or None."""
+        ...
+
+
+@runtime_checkable
 class Recognizer(Protocol):
     """What an engine has beyond that if it knows voices again."""
 
@@ -165,6 +247,47 @@ class Recognizer(Protocol):
         Where `turns` has a ``channel``, each of them is to be heard there, else on the mix of all.
         """
         ...
+
+
+def describe(recording: Any, engine: Engine, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Say of a recording, and of what is asked about it, what a `Run` keeps; JSON only, without secrets.
+
+    Parameters
+    ----------
+    recording : Recording or Link
+    engine : Engine
+    params : Params
+    options : mapping
+
+    Returns
+    -------
+    dict
+        ``source, engine, model, params, options, content_hash, duration, problems``, and where the audio is.
+    """
+    about = {
+        "source": recording.name,
+        "engine": engine.name,
+        "model": params.model or engine.offer.default_model,
+        "params": params.key(),
+        "options": {
+            name: engine.offer.options[name].kept(value)
+            for name, value in options.items()
+            if engine.offer.options[name].changes_result
+        },
+        "content_hash": recording.content_hash,
+        "duration": recording.duration,
+        "problems": list(recording.problems),
+    }
+    if recording.path is not None:
+        stat = recording.path.stat()
+        about |= {"path": str(recording.path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return about
+
+
+def describe_job(job_id: str, engine_name: str) -> dict[str, Any]:
+    """Say what `describe` says, of a job whose recording is not known here."""
+    about: dict[str, Any] = {"source": f"job {job_id}", "engine": engine_name, "model": "unknown"}
+    return {**about, "params": {}, "options": {}, "content_hash": None, "duration": None, "problems": []}
 
 
 def check_options(given: Mapping[str, Any], offer: Offer, engine_name: str) -> dict[str, Any]:
@@ -213,7 +336,7 @@ def check_offered(params: Params, offer: Offer, engine_name: str) -> None:
     InvalidParameterError
         Naming the parameter and the engine.
     """
-    if params.model is not None and params.model not in offer.models:
+    if params.model is not None and params.model not in offer.models and not offer.any_model:
         raise InvalidParameterError(
             f"{engine_name} has no model {params.model!r:.60}; {_instead(params.model, offer.models)}"
         )

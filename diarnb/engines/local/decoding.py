@@ -213,8 +213,8 @@ def _posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> 
     for here, go, stay in zip(both, leave, 1 - leave, strict=True):
         here *= stay * share + go
         share = here / (here @ ones)
-    posterior = both[:, 0] * both[::-1, 1] / emission
-    posterior /= posterior.sum(1, keepdims=True)
+    joint = both[:, 0] * both[::-1, 1] / emission
+    posterior: NDArray[np.float64] = joint / joint.sum(1, keepdims=True)
     return posterior
 
 

@@ -155,10 +155,10 @@ def unpack(text: str, label: str) -> NDArray[np.float32]:
     except (binascii.Error, ValueError):
         content = b""
     ours = text.startswith(base64.b64encode(_MAGIC).decode("ascii"))  # 6 bytes are 8 characters
-    if not ours and _like_floats(content):
+    if not ours and (text.startswith("pyannoteai:") or _like_floats(content)):
         raise VoiceprintError(
             f"{whose} was not made by diarnb's local engine, it looks like one of pyannoteAI; voiceprints of different "
-            f"makers cannot be compared: {_AGAIN}"
+            f"makers cannot be compared: take engine='pyannoteai', or {_AGAIN}"
         )
     if not ours:
         raise VoiceprintError(f"{whose} is no voiceprint: {text!r:.40}; {_AGAIN}")

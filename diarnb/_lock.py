@@ -1,0 +1,72 @@
+"""A lock between processes that ends with its holder, whatever ends the holder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+_AGAIN = 0.1  # seconds until the next try; a lock is held for as long as a request takes
+
+
+@asynccontextmanager
+async def exclusively(path: Path) -> AsyncIterator[None]:
+    """Hold a lock; others, in this process or another, wait for it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Stands for what is locked; the file is made, and removed at the end.
+
+    Examples
+    --------
+    >>> async def alone(path):
+    ...     async with exclusively(path):
+    ...         return path.exists()
+    >>> import asyncio, pathlib
+    >>> asyncio.run(alone(pathlib.Path("a.lock")))
+    True
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while (held := _take(path)) is None:
+        await asyncio.sleep(_AGAIN)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows: another process is waiting for it
+            path.unlink()
+        os.close(held)
+
+
+def _take(path: Path) -> int | None:
+    """Take the lock; None if somebody has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        _lock(file)
+        # Whoever had it has removed the file that was opened here: then this is the lock of nothing.
+        if path.stat().st_ino == os.fstat(file).st_ino:
+            return file
+    except OSError:
+        pass
+    except BaseException:
+        os.close(file)
+        raise
+    os.close(file)
+    return None
+
+
+def _lock(file: int) -> None:
+    """Lock an open file, or raise OSError at once."""
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,340 @@
+"""For those who run cloud engines in earnest: costs, webhooks, and submitting without waiting."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from diarnb import engines
+from diarnb._asking import opened, reporting, settled
+from diarnb._keeping import keep, key_of
+from diarnb.audio import open_recording
+from diarnb.engines.base import Answer, Reader, Receipt, describe_job
+from diarnb.engines.keys import sealed
+from diarnb.engines.paying import positive
+from diarnb.errors import (
+    ApiResponseError,
+    ConfigurationError,
+    DiarnbWarning,
+    InvalidParameterError,
+    JobAcceptedError,
+    JobCanceledError,
+    JobFailedError,
+    WebhookVerificationError,
+)
+from diarnb.journal import Journal
+from diarnb.params import Params
+from diarnb.results import runs, table_of
+from diarnb.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from diarnb.engines.base import Engine, Progress
+
+TOLERANCE = 300.0
+"""Seconds that a delivery may be old; an older one may be a replay."""
+
+_LARGEST = 64 * 1024**2
+
+
+def estimate_cost(source: Any, *, engine: str | Engine, price_per_hour: float) -> float:
+    """Say what a recording would cost, without sending anything.
+
+    Parameters
+    ----------
+    source : anything that `diarnb.diarize` takes
+    engine : str
+        ``"pyannoteai"`` bills 20 s at least; ``"local"`` costs nothing.
+    price_per_hour : float
+        What your plan charges for an hour of audio, in any currency.
+
+    Returns
+    -------
+    float
+        In the same currency.
+
+    Examples
+    --------
+    >>> round(estimate_cost(example("interview"), engine="pyannoteai", price_per_hour=1.0), 3)
+    0.019
+    """
+    price = positive("price_per_hour", price_per_hour)
+    billed = getattr(engines.get(engine), "billed", None)
+    if billed is None:
+        return 0.0
+    with open_recording(source) as recording:
+        return float(billed(recording.duration)) / 3600 * price
+
+
+def check_key(engine: str | Engine = "pyannoteai", **options: Any) -> bool:
+    """Ask a service whether it accepts the key; it bills nothing.
+
+    Parameters
+    ----------
+    engine : str, default "pyannoteai"
+    **options
+        ``api_key`` and ``base_url``, as for `diarnb.diarize`.
+
+    Returns
+    -------
+    bool
+        True; a key that is not accepted is an error.
+
+    Raises
+    ------
+    MissingApiKeyError, AuthenticationError, PermissionDeniedError
+        There is no key, or the service does not accept it.
+    ApiConnectionError
+        The service cannot be reached.
+    InvalidParameterError
+        The engine needs no key, or its service has no test for one.
+    """
+    options = sealed(options)
+    return bool(_of_service(engine, "test", options))
+
+
+def jobs(engine: str | Engine = "pyannoteai", **options: Any) -> pd.DataFrame:
+    """List the newest jobs of the key's team at a service, at most 100, whoever submitted them.
+
+    Parameters
+    ----------
+    engine : str, default "pyannoteai"
+    **options
+        ``api_key`` and ``base_url``, as for `diarnb.diarize`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``job_id, created`` (UTC), ``status``, and ``run``: the id of the run, or of the submission, where this store
+        knows the job. `diarnb.resume` fetches one.
+
+    Raises
+    ------
+    ApiError
+        The service cannot be asked.
+    InvalidParameterError
+        The engine keeps no jobs.
+    """
+    options = sealed(options)
+    found = _of_service(engine, "jobs", options)
+    known = runs().dropna(subset="job_id").drop_duplicates("job_id").set_index("job_id")["run"]
+    ids = pd.Series([job["id"] for job in found], dtype=known.index.dtype)
+    created = pd.to_datetime([job.get("createdAt") for job in found], utc=True, errors="coerce", format="ISO8601")
+    statuses = pd.Series([str(job.get("status")) for job in found], dtype=str)
+    return pd.DataFrame({"job_id": ids, "created": created, "status": statuses, "run": ids.map(known)})
+
+
+def submit(source: Any, *, engine: str | Engine, progress: bool | Progress = True, **arguments: Any) -> str:
+    """Submit a recording to a service without waiting for the result.
+
+    Parameters
+    ----------
+    source, **arguments
+        As for `diarnb.diarize`; ``webhook=`` (pyannoteAI) or ``callback=`` (Deepgram) says where the result goes.
+    engine : str
+    progress : bool or callable, default True
+
+    Returns
+    -------
+    str
+        The job's id. `diarnb.resume` fetches a job of pyannoteAI; `from_payload` reads what was delivered.
+
+    Raises
+    ------
+    InvalidParameterError
+        The engine cannot, or a parameter is wrong; nothing was sent.
+    """
+    params = Params(**{name: arguments.pop(name) for name in Params.help() if name in arguments})
+    options = sealed(arguments)
+    chosen = engines.get(engine)
+    if not hasattr(chosen, "submit"):
+        raise InvalidParameterError(f"{chosen.name} has nothing to submit to; run diarnb.diarize")
+    checked = settled(chosen, params, options)
+    with reporting(progress) as report, opened(source, chosen, checked, report) as recording:
+        return str(chosen.submit(recording, params, checked, report))
+
+
+def verify_webhook(
+    headers: Mapping[str, str],
+    body: bytes,
+    secret: str | bytes | Iterable[str | bytes],
+    *,
+    tolerance: float = TOLERANCE,
+    now: float | None = None,
+) -> dict[str, Any]:
+    """Make sure that a delivery comes from pyannoteAI, and give what it says.
+
+    Deliveries are repeated, and may be repeated by others within `tolerance`: treat a second one of the same job and
+    status as done. Deepgram does not sign its deliveries; give it an address that nobody can guess.
+
+    Parameters
+    ----------
+    headers : mapping
+        As they came; names in any case.
+    body : bytes
+        As it came. A body that was parsed and written anew has another signature.
+    secret : str or bytes, or several
+        The webhook's secret from the dashboard; while it is changed, the old and the new one.
+    tolerance : float, default 300
+        Seconds that it may be old, or ahead.
+    now : float, optional
+        Seconds since 1970, by default this machine's clock.
+
+    Returns
+    -------
+    dict
+        ``jobId``, ``status`` and, unless left out, ``output``; `from_payload` makes a table of it.
+
+    Raises
+    ------
+    WebhookVerificationError
+        It is not proven; answer it with status 401, and nothing else.
+    ConfigurationError
+        There is no secret to prove it with.
+
+    Examples
+    --------
+    >>> import hashlib, hmac
+    >>> body = b'{"jobId": "1", "status": "failed"}'
+    >>> signature = hmac.new(b"secret", b"v0:1700000000:" + body, hashlib.sha256).hexdigest()
+    >>> headers = {"X-Request-Timestamp": "1700000000", "X-Signature": signature}
+    >>> verify_webhook(headers, body, "secret", now=1700000010)["status"]
+    'failed'
+    """
+    secrets = [secret] if isinstance(secret, str | bytes) else list(secret)
+    keys = [each.encode() if isinstance(each, str) else each for each in secrets]
+    if not keys or not all(key.strip() for key in keys):
+        raise ConfigurationError(
+            "There is no webhook secret; put the one from the dashboard where this program reads it."
+        )
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise InvalidParameterError("body is the request's bytes as they came, before anything parses them")
+    named = {name.lower(): value for name, value in headers.items()}
+    told, given = named.get("x-request-timestamp", ""), named.get("x-signature", "")
+    if not re.fullmatch(r"\d{1,12}", told) or abs((time.time() if now is None else now) - int(told)) > tolerance:
+        raise WebhookVerificationError("the delivery bears no time, or one too far from now")
+    claimed = _signatures(given)
+    message = b"v0:" + told.encode() + b":" + bytes(body)
+    expected = [hmac.new(key, message, hashlib.sha256).digest() for key in keys]
+    # All are compared, so that time tells nothing.
+    if not sum(hmac.compare_digest(claim, known) for claim in claimed for known in expected):
+        raise WebhookVerificationError("the delivery's signature is not that of its content")
+    return _object(bytes(body))
+
+
+def from_payload(body: bytes | str | Mapping[str, Any]) -> pd.DataFrame:
+    """Make the table of turns of what a service delivered to a webhook or a callback.
+
+    Parameters
+    ----------
+    body : bytes, str or dict
+        The delivery, of pyannoteAI (`verify_webhook` gives it) or Deepgram.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What `diarnb.diarize` gives; the run is kept in the store, as that of the recording where the job was submitted
+        from this store.
+
+    Raises
+    ------
+    JobFailedError, JobCanceledError
+        The delivery says so.
+    JobAcceptedError
+        It says that the job is done, and does not hold the result: `diarnb.resume` fetches it.
+    InvalidParameterError
+        It is a voiceprint, which is no table.
+    ApiResponseError
+        It is no delivery of a known service.
+
+    Examples
+    --------
+    >>> turn = {"speaker": "SPEAKER_00", "start": 0.5, "end": 1.5}
+    >>> len(from_payload({"jobId": "j", "status": "succeeded", "output": {"diarization": [turn]}}))
+    1
+    """
+    raw = dict(body) if not isinstance(body, bytes | str) else _object(body.encode() if isinstance(body, str) else body)
+    if "jobId" in raw:
+        name, job_id = "pyannoteai", str(raw["jobId"])
+        _check_delivered(raw, job_id)
+    elif isinstance(raw.get("metadata"), dict) and "results" in raw:
+        name, job_id = "deepgram", str(raw["metadata"].get("request_id"))
+    else:
+        raise ApiResponseError("this is no delivery of pyannoteAI or Deepgram; pass the body of the request as it came")
+    store = Store.default()
+    row = Journal(store).job(job_id)
+    if row is not None and row.engine != name:
+        row = None
+    about = describe_job(job_id, name) if row is None else row.about
+    engine = engines.get(name)
+    assert isinstance(engine, Reader)  # noqa: S101
+    run = Journal(store).run_of_job(job_id)
+    if run is None or run.engine != name:  # a delivery may come twice
+        receipt = Receipt("" if row is None else row.id, job_id, **engine.bill(raw, about))
+        run = keep(store, about, key_of(about, engine, job_id), engine, Answer(raw, receipt=receipt))
+    if run.warning:
+        warnings.warn(f"{run.source}: {run.warning}", DiarnbWarning, stacklevel=2)
+    return table_of(run)
+
+
+def _of_service(engine: str | Engine, what: str, options: Mapping[str, Any]) -> Any:
+    """Ask a service for something that takes no recording."""
+    chosen = engines.get(engine)
+    if not hasattr(chosen, what):
+        raise InvalidParameterError(f"the engine {chosen.name!r} cannot be asked for that; take engine='pyannoteai'")
+    return getattr(chosen, what)(settled(chosen, Params(), options))
+
+
+def _check_delivered(raw: Mapping[str, Any], job_id: str) -> None:
+    output, status = raw.get("output"), raw.get("status")
+    if status in ("failed", "canceled"):
+        said = output.get("error") if isinstance(output, dict) else None
+        kind = JobFailedError if status == "failed" else JobCanceledError
+        raise kind(
+            f"job {job_id} {status} at pyannoteAI: {said or 'no reason given'}. It is not billed.", job_id=job_id
+        )
+    if not isinstance(output, dict):
+        raise JobAcceptedError(
+            f"the delivery says that job {job_id} is {status}, without its result; "
+            f"diarnb.resume({job_id!r}) fetches it",
+            job_id=job_id,
+        )
+    if "voiceprint" in output:
+        raise InvalidParameterError(
+            f"job {job_id} made a voiceprint and no turns; diarnb.voiceprint(...), asked as before, gives it unbilled"
+        )
+
+
+def _signatures(given: str) -> list[bytes]:
+    """Read a signature both ways: hex, as the vendor's sample has it, and base64, as its prose has it."""
+    found = []
+    if re.fullmatch(r"[0-9a-fA-F]{64}", given):
+        found.append(bytes.fromhex(given))
+    if re.fullmatch(r"[A-Za-z0-9+/]{43}=", given):
+        try:
+            found.append(base64.b64decode(given, validate=True))
+        except binascii.Error:
+            return found
+    return found
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if len(body) > _LARGEST:
+        raise ApiResponseError(f"the delivery is larger than {_LARGEST >> 20} MiB")
+    try:
+        found = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ApiResponseError("the delivery is no JSON; pass the body of the request as it came") from error
+    if not isinstance(found, dict):
+        raise ApiResponseError("the delivery is no JSON object; pass the body of the request as it came")
+    return found

@@ -1,0 +1,327 @@
+"""What Deepgram answers, in diarnb's terms: words with their speakers become turns and utterances.
+
+The service labels words, one speaker each, numbered from 0 in every channel anew. A turn is a run of words of one
+speaker without a pause. The answer is untrusted: what is missing may be missing, what is there must be what the
+documents say; what is mended is mended without loss, and everything else is an error that names the place.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from diarnb.engines.deepgram.parameters import UTT_SPLIT
+from diarnb.errors import ApiResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Word = dict[str, Any]
+
+_BEYOND = 1.0  # seconds by which a word may end after the audio: the service pads
+_LONGEST = 14 * 86400.0  # seconds; where the answer does not tell the duration
+
+
+def read_answer(raw: Any, options: Mapping[str, Any], *, split: bool = False) -> dict[str, Any]:
+    """Read an answer of the service, or what it delivers to a callback.
+
+    Parameters
+    ----------
+    raw : dict
+        The JSON as it came.
+    options : mapping
+        What was asked: ``utt_split``, ``diarize`` and ``diarize_model`` matter.
+    split : bool, default False
+        Whether channels were to be kept apart.
+
+    Returns
+    -------
+    dict
+        ``duration``, ``columns``, ``diarization``, ``words``, ``utterances`` and ``warning``, as
+        `diarnb.engines.base.Reader` has it. The text of a turn is its words in the order of the answer.
+
+    Raises
+    ------
+    ApiResponseError
+        If this is no answer of the service, or its diarizer did not run.
+
+    Examples
+    --------
+    >>> word = {"word": "yeah", "start": 0.0, "end": 0.48, "confidence": 0.99, "speaker": 0, "punctuated_word": "Yeah."}
+    >>> raw = {"metadata": {"duration": 1.0}, "results": {"channels": [{"alternatives": [{"words": [word]}]}]}}
+    >>> read_answer(raw, {})["diarization"]
+    [{'start': 0.0, 'end': 0.48, 'speaker': 'SPEAKER_00', 'text': 'Yeah.', 'confidence': {'SPEAKER_00': None}}]
+    """
+    results = _dict(_dict(raw, "the answer").get("results"), "results")
+    metadata = _dict(_or(raw.get("metadata"), {}), "metadata")
+    duration = _duration(metadata)
+    until = _LONGEST if duration is None else duration + _BEYOND
+    channels = [
+        _words(_first_alternative(channel, f"results.channels[{number}]"), until, number)
+        for number, channel in enumerate(_list(results.get("channels"), "results.channels"))
+    ]
+    spoken = [word for words in channels for word in words]
+    labels = _labels(channels)
+    where = split or len(channels) > 1
+    pause = options.get("utt_split", UTT_SPLIT)
+    _check_diarized(spoken, options)
+    turns = [_turn(group, labels, where) for words in channels for group in groups_of(words, pause)]
+    utterances = _utterances(results, len(channels), until)
+    if utterances is None:
+        utterances = [_utterance(group) for words in channels for group in groups_of(words, pause)]
+    return {
+        "duration": duration,
+        "columns": ["text", "channel"] if where else ["text"],
+        "diarization": sorted((turn for turn in turns if turn["speaker"] is not None), key=_place),
+        "words": sorted((word | {"speaker": _label(word, labels)} for word in spoken), key=_place),
+        "utterances": sorted((each | {"speaker": _label(each, labels)} for each in utterances), key=_place),
+        "warning": " ".join(_remarks(spoken, metadata, options)) or None,
+    }
+
+
+def _check_diarized(words: list[Word], options: Mapping[str, Any]) -> None:
+    if not words or any(word["speaker"] is not None for word in words):
+        return
+    message = f"Deepgram gave {len(words)} words and no speaker: its diarizer did not run."
+    if options.get("diarize"):
+        message += (
+            " diarize=True asks for the v1 diarizer, which self-hosted deployments since release-260514 (May 2026) do"
+            " not have; they answer without speakers and without an error. Ask with diarize_model='latest' instead."
+        )
+    else:
+        message += (
+            " A self-hosted deployment answers so where the diarizer of the diarize_model that was asked for is not"
+            " installed; try another (diarize_model='v2' or 'v1'), or ask its operator."
+        )
+    raise ApiResponseError(f"{message} This answer is billed and kept; refresh=True asks, and pays, anew.")
+
+
+def _remarks(words: list[Word], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    remarks = []
+    info = metadata.get("diarize_info")
+    if not words:
+        remark = "Deepgram heard no words, so there are no turns"
+        if not info:
+            remark += ", and did not say whether its diarizer ran"
+        language = options.get("language")
+        asked = f"language={language!r} was asked for" if language else "it expects English where nothing else is asked"
+        remarks.append(f"{remark}. If somebody speaks: {asked}; try language=... or detect_language=True.")
+    silent = sum(word["speaker"] is None for word in words)
+    if silent:
+        remarks.append(f"{silent} of {len(words)} words have no speaker: words(turns) has them, no turn does.")
+    asked_for = "v1" if options.get("diarize") else options.get("diarize_model", "latest")
+    arch = info.get("arch") if isinstance(info, dict) else None
+    if asked_for != "latest" and isinstance(arch, str) and arch != asked_for:
+        remarks.append(f"The diarizer {asked_for} was asked for, and {arch:.20} answered.")
+    return remarks
+
+
+def groups_of(words: list[Word], pause: float) -> list[list[Word]]:
+    """Cut one channel's words where the speaker changes or a pause is longer than `pause` seconds."""
+    groups: list[list[Word]] = []
+    until = 0.0
+    for word in words:
+        if groups and groups[-1][-1]["speaker"] == word["speaker"] and word["start"] - until <= pause:
+            groups[-1].append(word)
+            until = max(until, word["end"])
+        else:
+            groups.append([word])
+            until = word["end"]
+    return groups
+
+
+def _turn(words: list[Word], labels: Mapping[tuple[int, int], str], where: bool) -> dict[str, Any]:
+    speaker = _label(words[0], labels)
+    score = _mean([(word["speaker_confidence"], word["end"] - word["start"]) for word in words])
+    turn = {
+        "start": min(word["start"] for word in words),
+        "end": max(word["end"] for word in words),
+        "speaker": speaker,
+        "text": " ".join(word["text"] for word in words),
+        "confidence": {speaker: None if score is None else round(100 * score, 4)},
+    }
+    return turn | {"channel": words[0]["channel"]} if where else turn
+
+
+def _mean(weighted: Iterable[tuple[float | None, float]]) -> float | None:
+    """Give the mean weighted by duration, of the values that there are."""
+    known = [(value, weight) for value, weight in weighted if value is not None]
+    total = sum(weight for _, weight in known)
+    if not known:
+        return None
+    if total <= 0:
+        return sum(value for value, _ in known) / len(known)
+    return sum(value * weight for value, weight in known) / total
+
+
+def _utterance(words: list[Word]) -> dict[str, Any]:
+    return {
+        "start": min(word["start"] for word in words),
+        "end": max(word["end"] for word in words),
+        "speaker": words[0]["speaker"],
+        "text": " ".join(word["text"] for word in words),
+        "confidence": _mean((word["confidence"], 1.0) for word in words),
+        "channel": words[0]["channel"],
+    }
+
+
+def _utterances(results: Mapping[str, Any], channels: int, until: float) -> list[dict[str, Any]] | None:
+    """Give the service's own utterances, cut where the speaker changes: it ends them at pauses only.
+
+    One that several speak would be told under the name of the one who says most.
+    """
+    if results.get("utterances") is None:
+        return None
+    found = []
+    for number, item in enumerate(_list(results["utterances"], "results.utterances")):
+        place = f"results.utterances[{number}]"
+        channel = _integer(_dict(item, place).get("channel", 0), f"{place}.channel")
+        if channel >= max(channels, 1):
+            raise _wrong(f"{place}.channel", channel, f"one of {channels} channels")
+        words = read_words(item, place, until, channel)
+        pieces = groups_of(words, math.inf)
+        if len(pieces) > 1:
+            found += [_utterance(piece) for piece in pieces]
+            continue
+        start, end = _span(item, place, until)
+        whole = {
+            "start": start,
+            "end": end,
+            "speaker": words[0]["speaker"] if words else _speaker(item, place),
+            "text": _text(item.get("transcript", ""), f"{place}.transcript"),
+            "confidence": _share(item.get("confidence"), f"{place}.confidence"),
+            "channel": channel,
+        }
+        found.append(whole)
+    return found
+
+
+def _labels(channels: list[list[Word]]) -> dict[tuple[int, int], str]:
+    """Name the speakers of all channels: 0 of the first is SPEAKER_00, and nobody shares a name with another channel.
+
+    The service knows no speaker across channels; its 0 of one and its 0 of the next are two people, as far as it says.
+    """
+    labels: dict[tuple[int, int], str] = {}
+    before = 0
+    for number, words in enumerate(channels):
+        heard = {word["speaker"] for word in words if word["speaker"] is not None}
+        labels |= {(number, speaker): f"SPEAKER_{before + speaker:02d}" for speaker in heard}
+        before += max(heard, default=-1) + 1
+    return labels
+
+
+def _label(item: Mapping[str, Any], labels: Mapping[tuple[int, int], str]) -> str | None:
+    return labels.get((item["channel"], item["speaker"]))
+
+
+def _place(item: Mapping[str, Any]) -> tuple[float, float]:
+    return item["start"], item["end"]
+
+
+def _first_alternative(channel: Any, place: str) -> tuple[dict[str, Any], str]:
+    alternatives = _list(_dict(channel, place).get("alternatives", []), f"{place}.alternatives")
+    place = f"{place}.alternatives[0]"
+    return (_dict(alternatives[0], place) if alternatives else {}), place
+
+
+def _words(alternative: tuple[dict[str, Any], str], until: float, channel: int) -> list[Word]:
+    item, place = alternative
+    words = read_words(item, place, until, channel)
+    if not words and str(item.get("transcript") or "").strip():
+        raise ApiResponseError(f"Deepgram's answer has a transcript and no words at {place}, so nobody can be named.")
+    return words
+
+
+def read_words(item: Mapping[str, Any], place: str, until: float, channel: int) -> list[Word]:
+    """Read the words of an alternative or of an utterance."""
+    words = []
+    for number, word in enumerate(_list(_or(item.get("words"), []), f"{place}.words")):
+        at = f"{place}.words[{number}]"
+        start, end = _span(_dict(word, at), at, until)
+        plain = _text(word.get("word", ""), f"{at}.word")
+        words.append(
+            {
+                "start": start,
+                "end": end,
+                "word": plain,
+                "text": _text(word.get("punctuated_word") or plain, f"{at}.punctuated_word"),
+                "speaker": _speaker(word, at),
+                "confidence": _share(word.get("confidence"), f"{at}.confidence"),
+                "speaker_confidence": _share(word.get("speaker_confidence"), f"{at}.speaker_confidence"),
+                "channel": channel,
+            }
+        )
+    return words
+
+
+def _duration(metadata: Mapping[str, Any]) -> float | None:
+    if metadata.get("duration") is None:
+        return None
+    return _number(metadata["duration"], "metadata.duration") or None
+
+
+def _span(item: Mapping[str, Any], place: str, until: float) -> tuple[float, float]:
+    start, end = (_number(item.get(name), f"{place}.{name}") for name in ("start", "end"))
+    if end < start:
+        raise _wrong(f"{place}.end", end, f"a time after its start ({start:g})")
+    if end > until:
+        raise _wrong(f"{place}.end", end, f"a time within the audio ({until - _BEYOND:g} s)")
+    return start, end
+
+
+def _speaker(item: Mapping[str, Any], place: str) -> int | None:
+    value = item.get("speaker")
+    return None if value is None else _integer(value, f"{place}.speaker")
+
+
+def _share(value: Any, place: str) -> float | None:
+    if value is None:
+        return None
+    number = _number(value, place)
+    if number > 1 + 1e-6:
+        raise _wrong(place, value, "a number from 0 to 1")
+    return min(number, 1.0)
+
+
+def _integer(value: Any, place: str) -> int:
+    number = _number(value, place)
+    if not number.is_integer() or number > 1e6:
+        raise _wrong(place, value, "a whole number")
+    return int(number)
+
+
+def _number(value: Any, place: str) -> float:
+    """Read a number that is not negative; one written as text is a number all the same."""
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise _wrong(place, value, "a number, 0 or more")
+    return number
+
+
+def _or(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
+
+
+def _text(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(place, value, "text")
+    return value
+
+
+def _dict(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(place, value, "an object")
+    return value
+
+
+def _list(value: Any, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _wrong(place, value, "a list")
+    return value
+
+
+def _wrong(place: str, value: Any, wanted: str) -> ApiResponseError:
+    return ApiResponseError(f"Deepgram's answer is not what its documents say: {place} is {value!r:.60}, not {wanted}.")

@@ -1,0 +1,380 @@
+"""Live: sound goes up a WebSocket as it is recorded, and turns come down.
+
+One connection after another, where one breaks: what was sent and not yet answered for good is sent again, and speakers
+are numbered anew, for nobody knows which old number a new one is. The caller's thread sends and receives; a second one
+keeps a silent connection alive, and ends one that takes nothing any more. Needs the package websockets (extra `live`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+import warnings
+from collections import deque
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import numpy as np
+
+from diarnb._sniff import printable, shortened
+from diarnb.engines._replies import Reply, failure, wait
+from diarnb.engines.base import Answer
+from diarnb.engines.deepgram.growing import GrowingTurns
+from diarnb.engines.http import Pace
+from diarnb.errors import (
+    ApiConnectionError,
+    ApiError,
+    ApiStatusError,
+    ConfigurationError,
+    DiarnbWarning,
+    StreamClosedError,
+    StreamError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from websockets.sync.client import ClientConnection
+
+    from diarnb.engines.http import Service
+
+PACE = Pace(connect=10.0, read=60.0, write=10.0, attempts=6, base=1.0, cap=30.0)
+"""Seconds; `read` is how long the last answers may take after the last sound."""
+
+_SILENCE = 4.0  # seconds without sound after which the service is told that more will come; it waits for 10
+_AHEAD = 30.0  # seconds of sound sent and not answered: a recording is read faster than it is understood
+_KEPT = 60.0  # seconds of sound kept until its final answer has come
+_LARGEST = 4 * 1024**2  # bytes of one message
+_FATAL = {1003, 1007, 1008, 1009}  # closed because of what was sent, which will be no better next time
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+log = logging.getLogger("diarnb")
+
+
+class LiveStream:
+    """One live stream.
+
+    Parameters
+    ----------
+    service : Service
+    query : list of (str, str)
+        What the connection is opened with.
+    sample_rate : int
+        Hz.
+    pause : float
+        Seconds without words that end a turn.
+    silence : float, default 4.0
+        Seconds without sound after which the connection is kept alive.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        query: list[tuple[str, str]],
+        sample_rate: int,
+        pause: float,
+        *,
+        silence: float = _SILENCE,
+    ) -> None:
+        self._service, self._rate, self._silence = service, sample_rate, silence
+        scheme, _, rest = service.origin.partition("://")
+        self._address = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/v1/listen?{urlencode(query)}"
+        self._turns = GrowingTurns(pause)
+        self._socket: ClientConnection | None = None
+        self._began = 0.0  # seconds into the stream at which this connection began
+        self._kept: deque[tuple[int, bytes]] = deque()  # sound without a final answer, with its first sample's number
+        self._heard = 0  # samples
+        self._failures = 0  # in a row
+        self._opened = False  # ever
+        self._sent = self._sending = 0.0  # when: by the monotonic clock
+        self._over = threading.Event()
+
+    def run(self, blocks: Iterable[Any]) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]] | None]:
+        """Send blocks of samples as they come, and give turns as they change.
+
+        Parameters
+        ----------
+        blocks : iterable of numpy.ndarray
+            float32, one-dimensional; full scale is 1.
+
+        Yields
+        ------
+        list of dict
+            As `GrowingTurns.add` gives them; never empty.
+
+        Returns
+        -------
+        (Answer, dict) or None
+            All final words of all connections, as if they had been one recording; None where no sound came.
+
+        Raises
+        ------
+        ApiError
+            The service refuses, or cannot be reached.
+        StreamError
+            It ended the stream, and another connection did not help.
+        """
+        with ExitStack() as stack:
+            keeper = threading.Thread(target=self._keep_alive, name="diarnb-live", daemon=True)
+            stack.callback(self._leave)
+            for block in blocks:
+                sound = _linear16(block)
+                if not sound:
+                    continue  # an empty frame would end the stream
+                self._keep(sound)
+                if self._socket is None:
+                    keeper.start()
+                    self._connect()
+                else:
+                    self._send(sound)
+                yield from filter(None, self._received())
+            if self._socket is not None:
+                yield from filter(None, self._rest())
+                yield from filter(None, [self._turns.close()])
+        return self._answer() if self._heard else None
+
+    def _answer(self) -> tuple[Answer, dict[str, str]]:
+        names = {"text": "punctuated_word"}
+        words = [
+            {names.get(name, name): value for name, value in word.items() if name != "channel" and value is not None}
+            for word in self._turns.words
+        ]
+        metadata = {"duration": self._heard / self._rate, "channels": 1}
+        return Answer({"metadata": metadata, "results": {"channels": [{"alternatives": [{"words": words}]}]}}), {}
+
+    def _keep(self, sound: bytes) -> None:
+        self._kept.append((self._heard, sound))
+        self._heard += len(sound) // 2
+        done = min(self._turns.until, self._heard / self._rate) * self._rate
+        oldest = self._heard - _KEPT * self._rate
+        while self._kept and self._end(self._kept[0]) <= max(done, oldest):
+            self._kept.popleft()
+
+    def _end(self, piece: tuple[int, bytes]) -> int:
+        return piece[0] + len(piece[1]) // 2
+
+    def _send(self, sound: bytes | str) -> None:
+        assert self._socket is not None  # noqa: S101
+        try:
+            self._write(self._socket, sound)
+        except _broken() as error:
+            self._again(error)
+
+    def _write(self, connection: ClientConnection, sound: bytes | str) -> None:
+        self._sending = time.monotonic()
+        try:
+            connection.send(sound)
+        finally:
+            self._sent, self._sending = time.monotonic(), 0.0
+
+    def _received(self) -> Iterator[list[dict[str, Any]]]:
+        """Give what has come; wait for more only where sound is sent much faster than it is answered."""
+        while True:
+            assert self._socket is not None  # noqa: S101
+            ahead = self._heard / self._rate - self._turns.until
+            try:
+                message = self._socket.recv(timeout=self._service.pace.write if ahead > _AHEAD else 0)
+            except TimeoutError as error:
+                if ahead <= _AHEAD:
+                    return
+                self._again(error)  # it takes sound and says nothing
+                continue
+            except _broken() as error:
+                self._again(error)
+                continue
+            yield self._understood(message)
+
+    def _rest(self) -> Iterator[list[dict[str, Any]]]:
+        """Say that nothing follows, and give what comes until the service has closed the stream."""
+        asked = None
+        while True:
+            connection = self._socket
+            assert connection is not None  # noqa: S101
+            try:
+                if asked is not connection:
+                    self._write(connection, json.dumps({"type": "Finalize"}))
+                    self._write(connection, json.dumps({"type": "CloseStream"}))
+                    asked = connection
+                yield self._understood(connection.recv(timeout=self._service.pace.read))
+            except TimeoutError as error:
+                raise self._given_up("it did not answer for what was sent last") from error
+            except _broken() as error:
+                if asked is connection and (_code(error) == 1000 or self._turns.until >= self._heard / self._rate):
+                    return
+                self._again(error)
+
+    def _understood(self, message: str | bytes) -> list[dict[str, Any]]:
+        try:
+            found = json.loads(message)
+        except (ValueError, RecursionError):
+            found = None
+        kind = found.get("type") if isinstance(found, dict) else None
+        if kind == "Error":
+            said = shortened(printable(str(found.get("description") or found.get("message") or "no reason given")), 200)
+            raise StreamError(f"Deepgram ended the stream: {said}. What was understood until then is complete.")
+        if kind != "Results":
+            log.debug("Deepgram: a live message of another kind was skipped")
+            return []
+        changes = self._turns.add(found, self._began)
+        if found.get("is_final"):
+            self._failures = 0
+        return changes
+
+    def _connect(self) -> None:
+        """Open a connection and send all that has no final answer yet."""
+        while True:
+            self._failures += 1
+            trouble = self._try_to_connect()
+            if trouble is None:
+                return
+            delay = self._service.pace.backoff(self._failures)
+            if isinstance(trouble, _Refusal):
+                error: ApiError = trouble.error
+                passing = isinstance(error, ApiStatusError) and error.status in _PASSING
+                delay = trouble.wait if trouble.wait is not None else delay
+            else:
+                error, passing = trouble, True
+            if not passing or self._failures >= self._service.pace.attempts or delay > self._service.pace.within:
+                raise self._given_up(str(error)) if self._opened else error
+            time.sleep(delay)
+
+    def _try_to_connect(self) -> ApiError | _Refusal | None:
+        """Try once. Errors are given back, for the traceback of a raised one leads to frames that hold the key."""
+        from websockets.exceptions import InvalidHandshake, InvalidStatus
+        from websockets.sync.client import connect
+
+        pace, host = self._service.pace, self._service.origin.partition("://")[2]
+        try:
+            connection = connect(
+                self._address,
+                additional_headers={"Authorization": f"{self._service.scheme} {self._service.key.reveal()}"},
+                open_timeout=pace.connect,
+                close_timeout=2.0,
+                max_size=_LARGEST,
+                max_queue=None,  # else a service that answers while we send would wait for us, and we for it
+                logger=logging.Logger("diarnb.silent", logging.CRITICAL),  # its own shows the key
+            ).__enter__()
+        except InvalidStatus as error:
+            answer = error.response
+            headers = {name.lower(): value for name, value in answer.headers.raw_items()}
+            reply = Reply(answer.status_code, headers, bytes(answer.body or b""), self._service.name)
+            refusal = failure(reply, self._service.key) or reply.unlike("it opened no stream")
+            return _Refusal(refusal, wait(reply))
+        except (InvalidHandshake, OSError, EOFError, TimeoutError, ValueError) as error:
+            why = "no answer in time" if isinstance(error, TimeoutError) else shortened(printable(str(error)), 120)
+            return ApiConnectionError(f"cannot open a stream at {host}: {why}. Check the network, and base_url.")
+        self._socket = connection
+        first = self._kept[0][0] if self._kept else self._heard
+        done = round(min(self._turns.until, self._heard / self._rate) * self._rate)
+        self._began = max(first, done) / self._rate
+        try:
+            for number, sound in self._kept:
+                known = max(0, done - number)
+                if piece := sound[2 * known :]:
+                    self._write(connection, piece)
+        except _broken():
+            self._close()
+            return ApiConnectionError(f"the stream at {host} broke off. Check the network.")
+        self._opened = True
+        return None
+
+    def _again(self, error: Exception) -> None:
+        """Go on with another connection."""
+        code = _code(error)
+        self._close()
+        if code in _FATAL:
+            raise self._given_up(f"it closed the stream ({code}: {_reason(error)})") from error
+        if self._failures >= self._service.pace.attempts:
+            raise self._given_up("the connection breaks again and again") from error
+        if self._failures > 1:
+            time.sleep(self._service.pace.backoff(self._failures))
+        done, asked = self._turns.until, self._turns.known
+        self._turns.renumber()
+        self._connect()
+        lost = self._began - done
+        gap = f" {lost:.1f} s of sound before that are lost." if lost > 0.05 and done > 0 else ""
+        warnings.warn(
+            f"the connection to Deepgram broke and was made anew at {self._began:.1f} s. It numbers speakers anew: "
+            f"those from SPEAKER_{asked:02d} on may be people who were heard before.{gap}",
+            DiarnbWarning,
+            stacklevel=2,
+        )
+
+    def _given_up(self, why: str) -> StreamClosedError:
+        unsent = self._heard / self._rate - min(self._turns.until, self._heard / self._rate)
+        return StreamClosedError(
+            f"The stream to Deepgram is over: {why}. The turns until {self._heard / self._rate - unsent:.1f} s are "
+            f"complete, the {unsent:.1f} s after that have no answer; record them, and use diarnb.diarize.",
+            unsent_seconds=unsent,
+        )
+
+    def _keep_alive(self) -> None:
+        """Tell the service that more will come, and end a connection that takes nothing any more."""
+        while not self._over.wait(min(1.0, self._silence / 2)):
+            connection, now = self._socket, time.monotonic()
+            if connection is None:
+                continue
+            with suppress(Exception):  # the other thread will see what is wrong
+                if self._sending and now - self._sending > self._service.pace.write:
+                    # Its own `close` would wait for the send; that of TLS would let the rest go out unencrypted.
+                    socket.socket.shutdown(connection.socket, socket.SHUT_RDWR)
+                elif not self._sending and now - self._sent > self._silence:
+                    connection.send(json.dumps({"type": "KeepAlive"}))  # as text: in a binary frame it were sound
+                    self._sent = now
+
+    def _close(self) -> None:
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
+
+    def _leave(self) -> None:
+        """End everything; in the middle of a stream let the service know."""
+        self._over.set()
+        with suppress(Exception):
+            if self._socket is not None:
+                self._socket.send(json.dumps({"type": "CloseStream"}))
+        self._close()
+
+
+class _Refusal:
+    """An answer to the opening of a stream that says no, and how long the service wants to be left alone."""
+
+    def __init__(self, error: ApiError, wait: float | None) -> None:
+        self.error, self.wait = error, wait
+
+
+def check_installed() -> None:
+    """Raise `ConfigurationError` where the package for WebSockets is missing."""
+    try:
+        import websockets.sync.client  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            "Streaming to Deepgram needs the package websockets, which is not installed: pip install 'diarnb[live]'"
+        ) from error
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    from websockets.exceptions import ConnectionClosed
+
+    return ConnectionClosed, OSError
+
+
+def _code(error: Exception) -> int | None:
+    frame = getattr(error, "rcvd", None)
+    return None if frame is None else int(frame.code)
+
+
+def _reason(error: Exception) -> str:
+    frame = getattr(error, "rcvd", None)
+    return shortened(printable(getattr(frame, "reason", "") or "no reason given"), 160)
+
+
+def _linear16(block: Any) -> bytes:
+    """Write samples as 16-bit integers, the least significant byte first."""
+    samples = np.nan_to_num(np.asarray(block, dtype=np.float32).ravel(), nan=0.0, posinf=1.0, neginf=-1.0)
+    content: bytes = np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+    return content

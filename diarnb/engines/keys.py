@@ -1,0 +1,126 @@
+"""API keys: where they are looked for, and a wrapper that never shows them."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from diarnb.errors import ConfigurationError, MissingApiKeyError
+
+
+class Secret:
+    """A key that no repr, traceback, log, pickle or JSON shows; only the transport asks for it.
+
+    Parameters
+    ----------
+    value : str
+    source : str
+        Where it came from, for error messages.
+
+    Examples
+    --------
+    >>> Secret("0123456789abcdef", "api_key=")
+    ****cdef
+    """
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, value: str, source: str) -> None:
+        self._value, self.source = value, source
+
+    def reveal(self) -> str:
+        """Give the key itself, for the header of a request."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"****{self._value[-4:]}" if len(self._value) >= 12 else "****"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a key is not pickled; let the other process read it from its environment")
+
+
+def sealed(options: dict[str, Any]) -> dict[str, Any]:
+    """Wrap a key among options, so that no traceback that shows local variables shows it."""
+    key = options.get("api_key")
+    return {**options, "api_key": Secret(key, "api_key=")} if isinstance(key, str) else options
+
+
+def check_key(value: Any) -> Secret:
+    """Check a key that was passed as an argument (the `check` of an `Option`)."""
+    if isinstance(value, str):
+        value = Secret(value, "api_key=")
+    if not isinstance(value, Secret):
+        raise ConfigurationError(f"api_key is a text, not {type(value).__name__}; leave it out to use the environment")
+    return _checked(value)
+
+
+def find_key(given: Secret | None, variable: str, service: str, page: str) -> Secret:
+    """Find the key for a service.
+
+    Parameters
+    ----------
+    given : Secret or None
+        What the user passed; it wins over the environment, Colab's secrets and the keyring.
+    variable : str
+        The environment variable, which is also the name among Colab's secrets and in the keyring (service "diarnb").
+    service, page : str
+        Its name, and where one gets a key; for the message.
+
+    Raises
+    ------
+    MissingApiKeyError
+        There is none.
+    ConfigurationError
+        What there is cannot be a key.
+    """
+    if given is not None:
+        return _checked(given)
+    found = os.environ.get(variable)
+    if found is not None:
+        return _checked(Secret(found, variable))
+    for source, look in (("Colab's secrets", _from_colab), ("the keyring", _from_keyring)):
+        if found := look(variable):
+            return _checked(Secret(found, f"{variable} in {source}"))
+    raise MissingApiKeyError(
+        f"There is no key for {service}; nothing was read or sent. Get one at {page}, and put it into the environment "
+        f"variable {variable} (in Colab: its secrets), or pass api_key=…"
+    )
+
+
+def _from_colab(name: str) -> str | None:
+    if "google.colab" not in sys.modules:
+        return None
+    try:
+        value = import_module("google.colab.userdata").get(name)
+    except Exception:  # not there, or not granted to this notebook; its errors are its own classes
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _from_keyring(name: str) -> str | None:
+    try:
+        value = import_module("keyring").get_password("diarnb", name)
+    except Exception:  # not installed, or there is no keyring to open
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _checked(key: Secret) -> Secret:
+    value = key.reveal()
+    clean = value.strip()
+    if not clean:
+        raise ConfigurationError(f"The key from {key.source} is empty; put the key there, or leave it out.")
+    if clean.lower().startswith(("bearer ", "token ")):
+        raise ConfigurationError(f"The key from {key.source} begins with a word; give the key alone, without 'Bearer'.")
+    if not clean.isascii() or not clean.isprintable() or " " in clean:
+        raise ConfigurationError(f"The key from {key.source} holds characters that no key has; copy it again.")
+    return Secret(clean, key.source)

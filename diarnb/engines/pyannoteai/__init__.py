@@ -1,0 +1,287 @@
+"""The pyannoteAI engine: a job at the service, paid once, whatever the network, the kernel or the user does.
+
+`parameters` says what may be asked, `jobs` does it by way of the journal, `polling` waits for it, and `answers` reads
+what came.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from diarnb import _loop
+from diarnb._sniff import shortened
+from diarnb.engines.addresses import find_origin
+from diarnb.engines.base import Answer, Offer, Receipt, describe, describe_job
+from diarnb.engines.http import Kind, Pace, Service
+from diarnb.engines.keys import find_key
+from diarnb.engines.paying import check_budget, check_cost, check_limits
+from diarnb.engines.pyannoteai import parameters
+from diarnb.engines.pyannoteai.answers import read_answer
+from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, Jobs, Order, answered
+from diarnb.engines.pyannoteai.polling import Waits, list_jobs
+from diarnb.engines.pyannoteai.voiceprints import MAKER, check_model, pack
+from diarnb.errors import ApiError, ApiResponseError, InvalidParameterError
+from diarnb.journal import OPEN, Journal, Submission, submission_key
+from diarnb.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from diarnb.audio import Recording
+    from diarnb.engines.base import Progress
+    from diarnb.engines.links import Link
+
+ORIGIN = "https://api.pyannote.ai"
+_KEY_PAGE = "dashboard.pyannote.ai"
+_MOST_BYTES, _MOST_SECONDS = 1024**3, 24 * 3600.0
+_VOICE_BYTES, _VOICE_SECONDS = 100 * 1024**2, 30.05  # an encoder's padding is nobody's fault
+_OF_VOICEPRINTS = {"api_key", "base_url", "timeout", "webhook", "webhook_status_only", "resubmit"}
+
+
+class PyannoteAIEngine:
+    """pyannoteAI's hosted models.
+
+    Parameters
+    ----------
+    pace : Pace, optional
+        Of single requests.
+    waits : Waits, optional
+        Between them.
+    """
+
+    name = "pyannoteai"
+    offer = Offer(models=parameters.MODELS, channels=False, links=True, any_model=True, options=parameters.OPTIONS)
+
+    def __init__(self, *, pace: Pace | None = None, waits: Waits | None = None) -> None:
+        self._pace, self._waits = pace, waits or Waits()
+
+    def version(self, model: str) -> str:  # noqa: ARG002 (the service does not tell)
+        """Give a constant: what a hosted model is called is all that is known of it."""
+        return "1"
+
+    def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Find the key and the address, and refuse what contradicts itself."""
+        base_url = find_origin(options.get("base_url"), "PYANNOTEAI_BASE_URL", ORIGIN)
+        settled = {**options, "base_url": base_url}
+        parameters.check(params.model or self.offer.default_model, settled)
+        check_budget(settled)
+        settled["api_key"] = find_key(options.get("api_key"), "PYANNOTEAI_API_KEY", "pyannoteAI", _KEY_PAGE)
+        return settled
+
+    def diarize(
+        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
+    ) -> Answer:
+        """Give the job's answer: from the journal, from the service, or by submitting it."""
+        return _answer(*self._done(*self._wishes(recording, params, options), options, progress))
+
+    def submit(
+        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
+    ) -> str:
+        """Submit a job without waiting for it, and give its id."""
+        _, row = self._done(*self._wishes(recording, params, options), options, progress, wait=False)
+        return row.job_id or ""
+
+    def billed(self, seconds: float) -> float:
+        """Give the seconds that a recording is billed for."""
+        return max(LEAST_BILLED, seconds)
+
+    def make_voiceprint(
+        self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress
+    ) -> tuple[str, str | None]:
+        """Give what a voice is recognised by; billed by the piece, and answered from the journal the second time.
+
+        Parameters
+        ----------
+        recording : Recording
+            One speaker, 30 s and 100 MiB at most.
+        params : Params
+            Only ``model`` counts.
+        options : mapping
+            As `settle` gives them.
+        progress : callable
+
+        Returns
+        -------
+        text : str
+            The service's, with its family; precision-1 and -2 read each other's.
+        remark : str or None
+            The service's.
+        """
+        unfit = options.keys() - _OF_VOICEPRINTS
+        if unfit:
+            why = ", which is billed by the piece" if "max_cost" in unfit else ""
+            raise InvalidParameterError(f"pyannoteAI makes a voiceprint{why}, without {min(unfit)}; leave it out")
+        model = params.model or MAKER
+        check_model(model)
+        params = Params(model=model)
+        about = describe(recording, self, params, options)
+        about["options"] = {**about["options"], "voiceprint": True}  # it is no diarization of the same
+        request = parameters.request_of(model, params, options)
+        output = _answer(*self._done("/v1/voiceprint", recording, request, about, options, progress)).raw["output"]
+        found, warning = output.get("voiceprint"), output.get("warning")
+        if not isinstance(found, str) or not found:
+            raise ApiResponseError(
+                "pyannoteAI's answer is not as its contract says: there is no voiceprint in it. It is kept as it came."
+            )
+        return pack(found, model), warning if isinstance(warning, str) else None
+
+    def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, dict[str, Any]]:
+        """Wait for a job that was submitted before, here or elsewhere, and give its answer."""
+        if not isinstance(job_id, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", job_id):
+            raise InvalidParameterError(f"{job_id!r:.60} is no job's id; diarnb.runs() lists those of this store")
+        journal = Journal()
+        known = journal.job(job_id)
+        row = known or Submission(
+            key=submission_key("job", options["base_url"], job_id),
+            engine=self.name,
+            origin=options["base_url"],
+            endpoint="/v1/diarize",
+            about=describe_job(job_id, self.name),
+            state="accepted",
+            job_id=job_id,
+        )
+        row = self._waited(row, journal, options, progress, new=known is None)
+        if row.endpoint == "/v1/voiceprint":
+            raise InvalidParameterError(
+                f"job {job_id} made a voiceprint and no turns; voiceprint(...) gives it, unbilled"
+            )
+        return _answer(journal, row), row.about
+
+    def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Read a job."""
+        return read_answer(raw)
+
+    def bill(self, raw: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Say what a delivered job costs, and when the service deletes it; it ended a moment ago."""
+        seconds = about["duration"]
+        return {
+            "billed_seconds": None if seconds is None else self.billed(seconds),
+            "expires": datetime.now(UTC) + timedelta(seconds=KEPT),
+        }
+
+    def test(self, options: Mapping[str, Any]) -> bool:
+        """Ask the service whether it accepts the key."""
+        service = self._service(options)
+        _run(lambda _report: service.request("GET", "/v1/test", kind=Kind.READ))
+        return True
+
+    def jobs(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Give the first page of the team's job list, newest first, as the service tells it."""
+        service = self._service(options)
+        return list(_run(lambda _report: list_jobs(service))[0])
+
+    def _service(self, options: Mapping[str, Any]) -> Service:
+        return Service("pyannoteAI", options["base_url"], options["api_key"], pace=self._pace)
+
+    def _done(
+        self,
+        endpoint: str,
+        recording: Any,
+        request: dict[str, Any],
+        about: dict[str, Any],
+        options: Mapping[str, Any],
+        progress: Progress,
+        *,
+        wait: bool = True,
+    ) -> tuple[Journal, Submission]:
+        url, seconds = getattr(recording, "url", None), recording.duration
+        voice = endpoint == "/v1/voiceprint"
+        if not voice:
+            check_cost(recording.name, None if seconds is None else self.billed(seconds), options)
+        journal = Journal()
+        key = submission_key(recording.content_hash, options["base_url"], endpoint, _deciding(request))
+        row = Submission(key=key, engine=self.name, origin=options["base_url"], endpoint=endpoint, about=about)
+        with nullcontext(None) if url else recording.file() as content:
+            if content is not None:
+                most = (_VOICE_BYTES, _VOICE_SECONDS) if voice else (_MOST_BYTES, _MOST_SECONDS)
+                check_limits(recording.name, content, seconds, service="pyannoteAI", most=most)
+            order = Order(
+                submission=row,
+                began=recording.opened,
+                request=request,
+                url=url,
+                content=content,
+                content_hash=recording.content_hash,
+                exact=content is not None and content.exact,
+                resubmit=options.get("resubmit", False),
+                timeout=options.get("timeout"),
+            )
+            service = self._service(options)
+            if seconds is not None and journal.find(key) is None:
+                progress("billed by the piece" if voice else f"{self.billed(seconds):,.0f} s will be billed", 0.0)
+            try:
+                done = _loop.run(lambda report: self._work(service, journal, report, order, wait=wait), progress)
+            except KeyboardInterrupt as error:
+                raise _interrupted(error, journal.find(key), recording.name) from None
+            except ApiError as error:
+                name = shortened(recording.name, 80)
+                if name not in str(error):  # the transport knows of no recording
+                    error.args = (f"{name}: {error}",)
+                raise
+        return journal, done
+
+    async def _work(
+        self, service: Service, journal: Journal, report: Callable[[str, float], None], order: Order, *, wait: bool
+    ) -> Submission:
+        jobs = Jobs(service, journal, self._waits, report)
+        return await (jobs.do(order) if wait else jobs.submitted(order))
+
+    def _wishes(
+        self, recording: Any, params: Params, options: Mapping[str, Any]
+    ) -> tuple[str, Any, dict[str, Any], dict[str, Any]]:
+        """Write a request, where it goes, and what the run will say of it."""
+        request = parameters.request_of(params.model or self.offer.default_model, params, options)
+        endpoint = "/v1/identify" if "voiceprints" in options else "/v1/diarize"
+        return endpoint, recording, request, describe(recording, self, params, options)
+
+    def _waited(
+        self, row: Submission, journal: Journal, options: Mapping[str, Any], progress: Progress, *, new: bool = False
+    ) -> Submission:
+        service, timeout = self._service(options), options.get("timeout")
+
+        async def work(report: Callable[[str, float], None]) -> Submission:
+            jobs = Jobs(service, journal, self._waits, report)
+            kept = await jobs.claimed(row.job_id or "", row) if new else row
+            return await jobs.result(kept, timeout)
+
+        try:
+            return _loop.run(work, progress)
+        except KeyboardInterrupt as error:
+            raise _interrupted(error, journal.get(row.id), row.source) from None
+
+
+def _deciding(request: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what does not change the answer; and the two ways to say a number of speakers are one."""
+    kept = {name: value for name, value in request.items() if name not in ("webhook", "webhookStatusOnly")}
+    if "numSpeakers" in kept:
+        count = kept.pop("numSpeakers")
+        kept |= {"minSpeakers": count, "maxSpeakers": count}
+    return kept
+
+
+def _answer(journal: Journal, row: Submission) -> Answer:
+    expires = None if row.expires is None else datetime.fromtimestamp(row.expires, UTC)
+    receipt = Receipt(row.id, row.job_id, row.billed_seconds, expires)
+    return Answer(answered(journal, row), receipt=receipt)
+
+
+def _interrupted(error: KeyboardInterrupt, row: Submission | None, name: str) -> KeyboardInterrupt:
+    """Say what goes on without us."""
+    shown = shortened(name, 80)
+    if row is not None and row.state == "accepted":
+        return KeyboardInterrupt(
+            f"job {row.job_id} ({shown}) goes on at pyannoteAI and will be billed, for a job there cannot be canceled; "
+            f"diarnb.resume({row.job_id!r}), or running the cell again, fetches it"
+        )
+    if row is not None and row.state in OPEN and row.state != "prepared":
+        return KeyboardInterrupt(
+            f"{shown} may have been submitted; running the cell again looks for its job before anything is sent"
+        )
+    return error
+
+
+def _run(work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    return _loop.run(work, lambda _stage, _fraction: None)

@@ -1,0 +1,376 @@
+"""From a recording to a finished job, paid once: upload, submit, reconcile, wait.
+
+The journal is asked first and told first. Whatever ends this process, the next call with the same recording and the
+same wishes goes on where the journal says: it waits for the job, looks for it in the service's list if it may have been
+created, and submits only what was certainly not. Uploads are done outside of the right to submit, which only one has at
+a time (`Journal.sending`); so at most one submission of this store is ever between "sent" and "accepted".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from diarnb._download import public_url
+from diarnb._sniff import printable, shortened
+from diarnb.engines.addresses import is_loopback
+from diarnb.engines.http import Kind
+from diarnb.engines.keys import Secret
+from diarnb.engines.paying import content_body
+from diarnb.engines.pyannoteai.answers import last_end
+from diarnb.engines.pyannoteai.polling import Poller, Waits, check_job_id, get_job, list_jobs, parsed
+from diarnb.errors import (
+    ApiError,
+    JobCanceledError,
+    JobExpiredError,
+    JobFailedError,
+    PermissionDeniedError,
+    SubmissionUncertainError,
+    UploadExpiredError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from diarnb._content import Content
+    from diarnb.engines.http import Reply, Service
+    from diarnb.journal import Journal, Submission
+
+LEAST_BILLED = 20.0
+"""Seconds that a job costs at least."""
+
+KEPT = 24 * 3600.0
+"""Seconds that results are kept; uploads at least as long."""
+
+_FRESH = 20 * 3600.0  # seconds after which an upload is done again, well before it is deleted
+_BEFORE, _AFTER = 3.0, 70.0  # seconds around the sending of a request in which its job was made; a Date is inexact
+_TRIES = 5  # submissions that turned out not to have been carried out, within one call
+_ADDRESSES = 3  # signed addresses that are tried for one upload
+_BEYOND = 0.5  # seconds that the last turn of a job found in the list may end after the recording
+_PAGES = 20  # of the job list that are searched
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted: a submission to be, and what it needs to leave.
+
+    Attributes
+    ----------
+    submission : Submission
+        As it is written if the journal has none with its key.
+    began : datetime
+        When this was wanted; an answer that was delivered before is another one's.
+    request : dict
+        The body without its ``url``.
+    url : str or None
+        Of a recording that the service fetches by itself.
+    content : Content or None
+        Else what to upload, under `content_hash` (its SHA-256 where `exact`).
+    """
+
+    submission: Submission
+    began: datetime
+    request: dict[str, Any]
+    url: str | None = field(default=None, repr=False)  # may be signed
+    content: Content | None = None
+    content_hash: str = ""
+    exact: bool = True
+    resubmit: bool = False
+    timeout: float | None = None
+
+
+class Jobs:
+    """Does orders.
+
+    Parameters
+    ----------
+    service : Service
+    journal : Journal
+    waits : Waits
+    report : callable
+        Given the stage in words and a fraction, 0-1.
+    """
+
+    def __init__(self, service: Service, journal: Journal, waits: Waits, report: Callable[[str, float], None]) -> None:
+        self._service, self._journal, self._waits, self._report = service, journal, waits, report
+
+    async def do(self, order: Order) -> Submission:
+        """Give a succeeded submission whose answer is in the journal.
+
+        Raises
+        ------
+        ApiError
+            What stopped it; the journal holds how far it came.
+        AudioError
+            The recording could not be sent.
+        """
+        row, uploaded = await self._accepted(order)
+        try:
+            return await self.result(row, order.timeout)
+        except JobFailedError as error:
+            # An upload of an earlier call may be gone by now; a failed job is not billed, so once more.
+            if uploaded or order.content is None or "load audio" not in str(error):
+                raise
+        self._journal.change(row, state="failed", media_at=None)
+        row, _ = await self._accepted(order, fresh=True)
+        return await self.result(row, order.timeout)
+
+    async def submitted(self, order: Order) -> Submission:
+        """Give an accepted submission, without waiting for its job."""
+        return (await self._accepted(order))[0]
+
+    async def claimed(self, job_id: str, stranger: Submission) -> Submission:
+        """Give the row to which a job belongs that the journal does not know: the one in doubt that it clears up."""
+        _, job = await get_job(self._service, job_id, "of another recording")
+        created = _moment(job.get("createdAt"))
+        async with self._journal.sending(
+            stranger.engine, stranger.origin
+        ):  # who is looking for it has found it, or not
+            doubtful = [
+                row
+                for row in self._journal.of_service(stranger.engine, stranger.origin)
+                if row.state in ("sent", "uncertain")
+                and created is not None
+                and _fits(created, row.sent_at or row.created)
+            ]
+            if (known := self._journal.job(job_id)) is not None:
+                return known
+            if len(doubtful) == 1:
+                return self._journal.change(doubtful[0], state="accepted", job_id=job_id, adopted=True)
+            return self._journal.prepare(stranger)
+
+    async def result(self, row: Submission, timeout: float | None) -> Submission:
+        """Wait for an accepted submission, and archive its answer."""
+        if row.state == "succeeded":
+            return row
+        job_id, name = check_job_id(row.job_id), shortened(row.source, 80)
+        self._report("waiting", 0.35)
+        reply, job = await Poller.of(self._service).ended(
+            self._service, job_id, name, self._waits, timeout, lambda status: self._report(status, 0.4)
+        )
+        output = job.get("output")
+        if job["status"] == "succeeded" and isinstance(output, dict):
+            return self._delivered(row, reply.body, job)
+        if job["status"] == "succeeded":
+            self._journal.change(row, state="expired")
+            raise _expired(row)
+        self._journal.change(row, state=job["status"])
+        said = output.get("error") if isinstance(output, dict) else None
+        reason = shortened(printable(said), 150) if isinstance(said, str) and said.strip() else "no reason given"
+        if job["status"] == "failed" and row.media is None:
+            reason += ". Is the address public and direct, without a page in between?"
+        kind, what = (JobFailedError, "failed") if job["status"] == "failed" else (JobCanceledError, "was canceled")
+        raise kind(
+            f"job {job_id} ({name}) {what} at pyannoteAI: {reason}; it is not billed. Run the cell again to submit it "
+            "anew.",
+            job_id=job_id,
+        )
+
+    def _delivered(self, row: Submission, body: bytes, job: dict[str, Any]) -> Submission:
+        """Archive an answer, then look at it."""
+        duration = row.about.get("duration")
+        billed = None if row.endpoint == "/v1/voiceprint" or duration is None else max(LEAST_BILLED, float(duration))
+        done = _moment(job.get("updatedAt")) or time.time() + self._service.skew
+        state = "accepted" if row.adopted else "succeeded"
+        row = self._journal.archive(row, body, state=state, expires=done + KEPT, billed_seconds=billed)
+        if row.adopted and duration is not None and last_end(job) > duration + _BEYOND:
+            now = self._journal.get(row.id)
+            if now is not None and now.job_id == row.job_id:  # nobody has gone on with it
+                self._journal.change(row, state="uncertain", adopted=False, job_id=None)
+            raise self._doubt(row, [check_job_id(row.job_id)], "and the only candidate is of a longer recording")
+        self._report("done", 1.0)
+        return row if row.state == "succeeded" else self._journal.change(row, state="succeeded")
+
+    async def _accepted(self, order: Order, *, fresh: bool = False) -> tuple[Submission, bool]:
+        """Give a row whose job exists, and whether its audio was uploaded just now."""
+        uploaded = False
+        while True:
+            async with self._journal.sending(order.submission.engine, order.submission.origin):
+                row = await self._current(order)
+                if row.state == "prepared" and (order.url or (row.media_at is not None and (uploaded or not fresh))):
+                    row = await self._submit(row, order)
+            if row.state != "prepared":
+                return row, uploaded
+            row = await self._upload(row, order)
+            uploaded = True
+
+    async def _current(self, order: Order) -> Submission:
+        """Find out how things stand: the row to go on with, "prepared", "accepted" or "succeeded"."""
+        row = self._journal.find(order.submission.key)
+        if row is not None and row.state == "expired" and not order.resubmit:
+            raise _expired(row)
+        if row is not None and order.resubmit and row.state in ("sent", "uncertain", "expired"):
+            self._journal.close(row.id)
+            row = None
+        if row is not None and row.state == "succeeded" and self._journal.answer(row) is None:
+            row = self._journal.change(row, state="accepted")  # damaged on disk; the service may still have it
+        if row is None and (run := self._journal.delivered(order.submission, order.began)) is not None:
+            row = self._journal.prepare(replace(order.submission, job_id=run.job_id, billed_seconds=run.billed_seconds))
+            return self._journal.archive(row, json.dumps(run.raw).encode(), state="succeeded")
+        if row is None or row.state in ("failed", "canceled"):
+            row = self._journal.prepare(order.submission)
+        if row.state == "prepared" and order.content is not None:
+            since = time.time() - _FRESH
+            media = f"media://diarnb/{order.content_hash}"
+            row = self._journal.change(row, media=media, media_at=self._journal.media(row.origin, media, since))
+        if row.state in ("sent", "uncertain"):  # nobody is sending it now: we have the right to
+            row = await self._reconciled(self._journal.change(row, state="uncertain"))
+        return row
+
+    async def _upload(self, row: Submission, order: Order) -> Submission:
+        """Send the audio to where the service reads it; the same content to the same place."""
+        assert order.content is not None  # noqa: S101
+        expected = order.content_hash if order.exact else None
+        body = content_body(order.content, expected, lambda part: self._report("uploading", 0.3 * part))
+        for _ in range(_ADDRESSES):
+            reply = await self._service.request("POST", "/v1/media/input", kind=Kind.WRITE, json={"url": row.media})
+            target = self._upload_address(reply)
+            try:
+                await self._service.request("PUT", target, kind=Kind.WRITE, body=body, within=self._waits.submit)
+            except PermissionDeniedError as error:
+                expired = error
+                continue
+            return self._journal.change(row, media_at=time.time())
+        raise UploadExpiredError(
+            f"{shortened(row.source, 80)} could not be uploaded: the address that pyannoteAI gave was refused "
+            f"{_ADDRESSES} times as expired. Nothing was submitted. Check this machine's clock, then try again."
+        ) from expired
+
+    def _upload_address(self, reply: Reply) -> Secret:
+        """Take the signed address from an answer; it must be a secure one."""
+        url = str(reply.json().get("url"))
+        try:
+            parts = urlsplit(url)
+            near = parts.scheme == "http" and is_loopback(url) and is_loopback(self._service.origin)
+        except ValueError:
+            parts, near = urlsplit(""), False
+        if not parts.hostname or parts.username is not None or not (parts.scheme == "https" or near):
+            shown = shortened(printable(public_url(url)), 80)
+            raise reply.unlike(f"the address to upload to is {shown!r}, which is not a secure one")
+        return Secret(url, "")
+
+    async def _submit(self, row: Submission, order: Order) -> Submission:
+        """Send the one request that is billed."""
+        if not self._service.heard:  # its clock must be known before, for what may have to be looked for after
+            await self._service.request("GET", "/v1/test", kind=Kind.READ)
+        body = {"url": order.url or row.media, **order.request}
+        for _ in range(_TRIES):
+            self._report("submitting", 0.32)
+            try:
+                job_id = await self._post(row, body)
+            except ApiError as error:
+                row = self._journal.get(row.id) or row
+                if not error.uncertain:
+                    self._journal.change(row, state="prepared", sent_at=None)
+                    raise
+                row = await self._reconciled(self._journal.change(row, state="uncertain"), error)
+                if row.state == "accepted":
+                    return row
+                failure = error
+                continue
+            return self._journal.change(self._journal.get(row.id) or row, state="accepted", job_id=job_id)
+        failure.uncertain = False
+        raise failure
+
+    async def _post(self, row: Submission, body: dict[str, Any]) -> str:
+        def before() -> None:
+            self._journal.change(row, state="sent", sent_at=time.time() + self._service.skew)
+
+        reply = await self._service.request(
+            "POST", row.endpoint, kind=Kind.BILLED, json=body, within=self._waits.submit, before=before
+        )
+        try:
+            return check_job_id(reply.json().get("jobId"))
+        except ApiError as error:
+            error.uncertain = True  # there is a job, but who knows which
+            raise
+
+    async def _reconciled(self, row: Submission, error: ApiError | None = None) -> Submission:
+        """Find out what became of a request that may have been carried out: "accepted", "prepared", or an error."""
+        self._report("looking for the job", 0.33)
+        sent_at = row.sent_at or row.created
+        old = (
+            time.time() + self._service.skew - sent_at
+            > self._waits.first_look + self._waits.second_look + self._waits.submit
+        )
+        for wait in (0.0,) if old else (self._waits.first_look, self._waits.second_look):
+            await asyncio.sleep(wait)
+            try:
+                found = await self._candidates(sent_at)
+            except ApiError as asked:
+                raise self._doubt(row, [], "and the list of jobs cannot be read now") from asked
+            if found:
+                break
+        else:
+            return self._journal.change(row, state="prepared", sent_at=None)
+        rivals = [
+            other
+            for other in self._journal.of_service(row.engine, row.origin)
+            if other.id != row.id and other.state in ("sent", "uncertain") and _overlap(other, found)
+        ]
+        if len(found) == 1 and not rivals:
+            return self._journal.change(row, state="accepted", job_id=next(iter(found)), adopted=True)
+        raise self._doubt(row, list(found), f"and {len(found)} jobs of that moment could be it") from error
+
+    async def _candidates(self, sent_at: float) -> dict[str, float]:
+        """Give jobs that nobody here knows and that were created when the request was under way, with their times."""
+        known = self._journal.known_jobs()
+        found: dict[str, float] = {}
+        cursor = None
+        for _ in range(_PAGES):
+            items, cursor = await list_jobs(self._service, cursor)
+            times = {item["id"]: _moment(item.get("createdAt")) for item in items}
+            found |= {
+                job: at for job, at in times.items() if at is not None and job not in known and _fits(at, sent_at)
+            }
+            oldest = min((at for at in times.values() if at is not None), default=None)
+            if cursor is None or (oldest is not None and oldest < sent_at - _BEFORE):
+                break
+        return found
+
+    def _doubt(self, row: Submission, candidates: list[str], why: str) -> SubmissionUncertainError:
+        look = f"diarnb.resume({candidates[0]!r}) fetches it" if candidates else "Run the cell again to look once more"
+        return SubmissionUncertainError(
+            f"{shortened(row.source, 80)} may have been submitted to pyannoteAI, {why}; nothing was sent again. "
+            f"{look}; resubmit=True submits anew, and may be billed twice.",
+            candidates=candidates,
+        )
+
+
+def answered(journal: Journal, row: Submission) -> dict[str, Any]:
+    """Give the answer of a succeeded submission."""
+    content = journal.answer(row)
+    if content is None and (run := journal.run_of_job(row.job_id)) is not None:
+        return run.raw
+    if content is None:
+        raise JobExpiredError(f"the answer of job {row.job_id} is damaged on disk", job_id=row.job_id or "")
+    return parsed(content)
+
+
+def _expired(row: Submission) -> JobExpiredError:
+    age = (time.time() - row.created) / 3600
+    return JobExpiredError(
+        f"job {row.job_id} ({shortened(row.source, 80)}) is done, but pyannoteAI has deleted its result, as it does "
+        f"after 24 h; it was submitted {age:.0f} h ago. resubmit=True submits it anew, and is billed again.",
+        job_id=row.job_id or "",
+    )
+
+
+def _fits(created: float, sent_at: float) -> bool:
+    return sent_at - _BEFORE <= created <= sent_at + _AFTER
+
+
+def _overlap(other: Submission, found: dict[str, float]) -> bool:
+    return any(_fits(created, other.sent_at or other.created) for created in found.values())
+
+
+def _moment(text: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,149 @@
+"""What pyannoteAI may be asked, and how it is written in a request."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from diarnb.engines.addresses import check_reachable, is_loopback
+from diarnb.engines.base import Option
+from diarnb.engines.paying import CLOUD_OPTIONS
+from diarnb.engines.pyannoteai.voiceprints import check_model, unpack
+from diarnb.engines.voices import check_matching, check_voiceprints
+from diarnb.errors import InvalidParameterError
+from diarnb.journal import submission_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diarnb.params import Params
+
+MODELS = ("precision-1", "precision-2", "precision-3", "community-1")
+"""The first is the service's own default, as its reference says; it recommends the second."""
+
+TRANSCRIBERS = ("parakeet-tdt-0.6b-v3", "faster-whisper-large-v3-turbo")
+
+_MATCHING = {"exclusive": True, "threshold": 0.0}
+_VENDOR_NAMES = {
+    "num_speakers": "numSpeakers",
+    "min_speakers": "minSpeakers",
+    "max_speakers": "maxSpeakers",
+    "turn_level_confidence": "turnLevelConfidence",
+    "exclusive": "exclusive",
+    "confidence": "confidence",
+    "transcription": "transcription",
+    "transcription_config": "transcriptionConfig",
+    "speech_probability": "speechProbability",
+    "crosstalk_probability": "crosstalkProbability",
+    "speaker_probability": "speakerProbability",
+    "webhook": "webhook",
+    "webhook_status_only": "webhookStatusOnly",
+}
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidParameterError(f"{name} is True or False, not {value!r:.60}")
+    return bool(value)
+
+
+def _webhook(value: Any) -> str:
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or parts.scheme not in ("https", "http") or not parts.hostname:
+        raise InvalidParameterError("webhook is the https address that the result is sent to")
+    return str(value)
+
+
+def _transcription_config(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise InvalidParameterError(f"transcription_config is a dict such as {{'model': {TRANSCRIBERS[0]!r}}}")
+    model = value.get("model", TRANSCRIBERS[0])
+    if not isinstance(model, str) or not model.strip():
+        raise InvalidParameterError(f"transcription_config['model'] is a name such as {TRANSCRIBERS[0]!r}")
+    return dict(value)
+
+
+def _voiceprints(value: Any) -> dict[str, str]:
+    check_voiceprints(value)
+    return dict(value)
+
+
+def _matching(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value.keys() <= _MATCHING.keys():
+        raise InvalidParameterError(f"matching is a dict such as {_MATCHING}, not {value!r:.60}")
+    matching = {**_MATCHING, **value}
+    check_matching(**matching)
+    return {**matching, "threshold": float(matching["threshold"])}
+
+
+OPTIONS: dict[str, Option] = {
+    **CLOUD_OPTIONS,
+    "transcription": Option("words as well, for diarnb.words(turns)", partial(_flag, "transcription")),
+    "transcription_config": Option("how to transcribe: {'model': ...}", _transcription_config),
+    "speech_probability": Option("a score of speech for each frame", partial(_flag, "speech_probability")),
+    "crosstalk_probability": Option("a score of overlap for each frame", partial(_flag, "crosstalk_probability")),
+    "speaker_probability": Option("a score of each speaker for each frame", partial(_flag, "speaker_probability")),
+    "voiceprints": Option("known people to find, {name: voiceprint}", _voiceprints, kept=submission_key),
+    "matching": Option("how to find them: {'threshold': 0-100, 'exclusive': True or False}", _matching),
+    "webhook": Option("an https address that gets the result too", _webhook, changes_result=False),
+    "webhook_status_only": Option(
+        "tell the webhook that it is done, and not the result",
+        partial(_flag, "webhook_status_only"),
+        changes_result=False,
+    ),
+    "resubmit": Option(
+        "submit anew, and pay, what an earlier call left uncertain or expired",
+        partial(_flag, "resubmit"),
+        changes_result=False,
+    ),
+}
+
+
+def check(model: str, options: Mapping[str, Any]) -> None:
+    """Refuse what contradicts itself, before anything is sent.
+
+    Raises
+    ------
+    InvalidParameterError
+        With the rule.
+    """
+    if options.get("transcription") and model in ("precision-1", "community-1"):
+        raise InvalidParameterError(f"transcription needs model='precision-2' or newer; {model} does not transcribe")
+    if "voiceprints" in options:
+        if options.get("transcription"):
+            raise InvalidParameterError("pyannoteAI does not transcribe while it identifies; leave transcription out")
+        check_model(model)
+        for label, voiceprint in options["voiceprints"].items():
+            unpack(label, voiceprint, model)
+    elif "matching" in options:
+        raise InvalidParameterError("matching says how to find known people; add voiceprints={name: voiceprint}")
+    if "transcription_config" in options and not options.get("transcription"):
+        raise InvalidParameterError("transcription_config says how to transcribe; add transcription=True")
+    if "webhook_status_only" in options and "webhook" not in options:
+        raise InvalidParameterError("webhook_status_only says what the webhook gets; add webhook='https://...'")
+    if "webhook" in options and not is_loopback(options["base_url"]):
+        if not options["webhook"].startswith("https:"):
+            raise InvalidParameterError("webhook is an https address; pyannoteAI calls no http one")
+        check_reachable(options["webhook"], options["base_url"], "pyannoteAI")
+
+
+def request_of(model: str, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what is asked as the service reads it; the model always, and else only what is not its default.
+
+    Examples
+    --------
+    >>> from diarnb.params import Params
+    >>> request_of("precision-2", Params(num_speakers=2, exclusive=True), {})
+    {'model': 'precision-2', 'numSpeakers': 2, 'exclusive': True}
+    """
+    asked = {name: getattr(params, name, None) for name in _VENDOR_NAMES}
+    asked |= {name: value for name, value in options.items() if name in _VENDOR_NAMES}
+    request = {_VENDOR_NAMES[name]: value for name, value in asked.items() if value not in (None, False)}
+    if "voiceprints" in options:
+        known = options["voiceprints"].items()
+        request["voiceprints"] = [{"label": name, "voiceprint": unpack(name, text, model)} for name, text in known]
+        request["matching"] = options.get("matching", _MATCHING)
+    return {"model": model, **request}
