@@ -65,9 +65,10 @@ FRAME, STEP = 400, 160  # samples over which, and at which, energy is taken
 
 @dataclass(frozen=True)
 class Recording:
-    """One person's recording at 16 kHz, its speech at a root mean square of 1, and where it may be cut."""
+    """One person's recording, its speech at a root mean square of 1, and where it may be cut, in seconds."""
 
     samples: Samples
+    rate: float
     phrases: list[tuple[float, float]]
     starts: npt.NDArray[np.float64]
     ends: npt.NDArray[np.float64]
@@ -75,8 +76,7 @@ class Recording:
     def slower(self, times: float) -> Recording:
         """Return the same played slower, and so lower."""
         phrases = [(times * a, times * b) for a, b in self.phrases]
-        samples = soxr.resample(self.samples, SAMPLE_RATE, times * SAMPLE_RATE)
-        return Recording(samples, phrases, times * self.starts, times * self.ends)
+        return Recording(self.samples, self.rate / times, phrases, times * self.starts, times * self.ends)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def listen(path: Path) -> Recording | None:
     if not len(starts):
         return None
     spoken = np.concatenate([samples[round(a * SAMPLE_RATE) : round(b * SAMPLE_RATE)] for a, b in phrases])
-    return Recording(samples / np.sqrt(np.mean(spoken**2)), phrases, starts, ends)
+    return Recording(samples / np.sqrt(np.mean(spoken**2)), SAMPLE_RATE, phrases, starts, ends)
 
 
 def _levels(samples: Samples) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
+import soxr
 from scipy import signal
 
 from benchmarks._acoustics import AWAY, HELD, ROOMS, Line, Noise, Room, Samples, handset
@@ -100,10 +101,13 @@ def _heard(utterances: Sequence[Utterance], scene: Scene, length: int) -> Iterat
 
 def _dry(utterance: Utterance) -> Samples:
     """Cut a piece with a faded margin on each side, at its level."""
-    piece, margin = utterance.piece, round(FADE * SAMPLE_RATE)
-    first, last = (round(time * SAMPLE_RATE) for time in (piece.start, piece.end))
-    found = piece.recording.samples[max(first - margin, 0) : last + margin]
-    cut = np.pad(found, (max(margin - first, 0), max(last + margin - len(piece.recording.samples), 0)))
+    piece, recording = utterance.piece, utterance.piece.recording
+    first, last = (round(time * recording.rate) for time in (piece.start - FADE, piece.end + FADE))
+    found = recording.samples[max(first, 0) : last]
+    cut = np.pad(found, (max(-first, 0), max(last - len(recording.samples), 0)))
+    if recording.rate != SAMPLE_RATE:
+        cut = soxr.resample(cut, recording.rate, SAMPLE_RATE)
+    margin = round(FADE * SAMPLE_RATE)
     ramp = np.sin(np.linspace(0, np.pi / 2, margin, dtype=np.float32)) ** 2
     cut[:margin] *= ramp
     cut[-margin:] *= ramp[::-1]
