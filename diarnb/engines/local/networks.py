@@ -79,6 +79,8 @@ def _load(
         )
     options = ort.SessionOptions()
     options.log_severity_level = 3  # its warnings are about graph optimisation, of no use to a listener
+    # the two networks take turns, and threads of the one that wait busily are in the way of the other's
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
