@@ -155,7 +155,7 @@ class Store:
         bool
             False, with a `StoreWarning`, where it could not be kept.
         """
-        raw = zlib.compress(json.dumps(run.raw).encode())
+        raw = zlib.compress(json.dumps(run.raw).encode(), level=1)  # four times as fast, for half as much again
         values = {entry.name: getattr(run, entry.name) for entry in fields(run)} | {
             "raw": raw,
             "sha256": _sha256(raw),

@@ -184,20 +184,15 @@ def _switching(pieces: NDArray[np.int32], change: NDArray[np.float32]) -> NDArra
 
 def _best_path(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.int64]:
     """Viterbi, with one price for going to any other speaker."""
-    pieces, speakers = likelihood.shape
-    back = np.zeros((pieces, speakers), np.int64)
-    stay = np.arange(speakers)
-    score = likelihood[0]
-    for i in range(1, pieces):
-        best = int(score.argmax())
-        moved = score[best] - switch[i]
-        back[i] = np.where(score >= moved, stay, best)
-        score = np.maximum(score, moved) + likelihood[i]
-    path = np.empty(pieces, np.int64)
-    path[-1] = score.argmax()
-    for i in range(pieces - 1, 0, -1):
-        path[i - 1] = back[i, path[i]]
-    return path
+    score = likelihood.copy()
+    for before, here, price in zip(score, score[1:], switch[1:].tolist(), strict=False):
+        here += np.maximum(before, before.max() - price)
+    best = score[:-1].argmax(1)
+    stays = score[:-1] >= (score[np.arange(len(best)), best] - switch[1:])[:, None]
+    path = [int(score[-1].argmax())]
+    for stay, other in zip(stays[::-1].tolist(), best[::-1].tolist(), strict=True):
+        path.append(path[-1] if stay[path[-1]] else other)
+    return np.array(path[::-1])
 
 
 def _posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.float64]:
