@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("meeting", "interview", "call")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+# A shell that starts something in the background has it ignore interrupts, and with it all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 mpl.use("Agg")  # here and not by MPLBACKEND, which the kernels of the notebooks would inherit
 
