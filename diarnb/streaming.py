@@ -68,7 +68,7 @@ def stream(
 
     Gives tables of the turns that are new or have changed, as they come: with the local engine within about 3 s of
     being spoken. A turn may still change while its ``final`` is False, also its speaker; one that was taken back comes
-    once more, final and with a duration of 0. So the newest row of a ``turn_id`` always wins::
+    once more, with a duration of 0. So the newest row of a ``turn_id`` always wins::
 
         turns = pd.concat([turns, changed]).drop_duplicates("turn_id", keep="last").query("duration > 0")
 
@@ -93,7 +93,8 @@ def stream(
     num_speakers, min_speakers, max_speakers : int, optional
         As for `diarize`.
     **options
-        The engine's own. Local: ``providers``, ``threads`` and ``threshold``, as for `diarize`.
+        The engine's own. Local: ``providers``, ``threads`` and ``threshold``, as for `diarize`. Deepgram: ``api_key``,
+        ``base_url`` and what its live service takes, in snake_case (``language``, ``keyterm``, ``endpointing``, ...).
 
     Returns
     -------
@@ -107,12 +108,16 @@ def stream(
     InvalidParameterError
         A parameter is wrong, or the engine cannot do this; or, at the end of the tables, a chunk was wrong.
     ConfigurationError
-        A model or an extra is missing.
+        A model, an extra or a key is missing.
+    ApiError
+        While tables come: the service refuses, or the connection breaks again and again (`StreamClosedError`). What
+        was understood until then is in ``live.turns``, and is not kept as a run.
 
     Warns
     -----
     DiarnbWarning
-        At the end: the number of speakers that was asked for could not be met, or samples were no numbers.
+        The connection broke, and speakers are numbered anew since. Or, at the end: the number of speakers asked
+        for could not be met, or samples were no numbers.
 
     Examples
     --------
@@ -321,12 +326,8 @@ class _Work:
         if inbox.invalid:
             problems = [f"{inbox.invalid:,} samples were NaN or infinite; they were read as 0."]
         content = inbox.content.hexdigest()
-        about = {
-            **self._about,
-            "content_hash": content,
-            "duration": inbox.samples / inbox.rate,
-            "problems": problems,
-        }
+        heard = {"content_hash": content, "duration": inbox.samples / inbox.rate, "problems": problems}
+        about = self._about | heard
         if isinstance(engine, Reader):
             bill = engine.bill(answer.raw, about)
         else:
@@ -334,11 +335,10 @@ class _Work:
             answer = replace(answer, raw={**answer.raw, "warning": warning})
         version = version_of(engine, about["model"])
         key = digest("stream", content, engine.name, version, about["params"], about["options"])
-        heard = None if answer.evidence is None else f"stream-{key}"
         store = Store.default()
-        run = keep(store, about, key, engine, answer, evidence_key=heard, **bill)
+        run = keep(store, about, key, engine, answer, evidence_key=None if answer.evidence is None else key, **bill)
         if answer.evidence is not None:
-            store.put_evidence(f"stream-{key}", answer.evidence)
+            store.put_evidence(key, answer.evidence)
         table = table_of(run)
         other = {ours: theirs for ours, theirs in names.items() if ours != theirs}
         with self.changed:

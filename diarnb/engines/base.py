@@ -179,7 +179,7 @@ class Streamer(Protocol):
         This call checks what was asked against `live_offer`, and raises what is wrong; listening begins with the first
         block. Gives turns that are new or have changed: ``turn_id`` (counted from 0), ``start``, ``end``, ``speaker``,
         ``final``, and ``text`` where the engine has words. A turn that is final does not change any more. One that was
-        taken back comes once more, without length (``end == start``) and final, unless its id goes to another.
+        taken back comes once more, without length (``end == start``); if that is not final, its id may go to another.
 
         A generator may return, when the blocks have ended, an `Answer` for the whole with a mapping from its labels to
         those of the stream.

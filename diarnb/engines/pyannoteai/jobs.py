@@ -128,9 +128,8 @@ class Jobs:
         """Give the row to which a job belongs that the journal does not know: the one in doubt that it clears up."""
         _, job = await get_job(self._service, job_id, "of another recording")
         created = _moment(job.get("createdAt"))
-        async with self._journal.sending(
-            stranger.engine, stranger.origin
-        ):  # who is looking for it has found it, or not
+        # By the time that this is its turn, whoever was looking for the job has found it, or not.
+        async with self._journal.sending(stranger.engine, stranger.origin):
             doubtful = [
                 row
                 for row in self._journal.of_service(stranger.engine, stranger.origin)
