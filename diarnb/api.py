@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from diarnb import engines
 from diarnb._asking import opened, reporting, settled
 from diarnb._keeping import digest, keep, key_of, moved, outcome, version_of
+from diarnb._transcribing import LISTENING, part_of, wanted_words
+from diarnb._wordtables import add_words
 from diarnb.engines.base import Answer, Decider, Resumer, check_options, describe
 from diarnb.engines.keys import sealed
 from diarnb.errors import DiarnbWarning, InvalidParameterError
@@ -21,12 +23,14 @@ from diarnb.results import evidence_of, run_of, table_of
 from diarnb.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
     from diarnb._run import Run
+    from diarnb._transcribing import WantedWords
     from diarnb.engines.base import Engine, Progress
+    from diarnb.transcribers import Transcriber
 
 
 def diarize(
@@ -41,6 +45,7 @@ def diarize(
     confidence: bool = False,
     turn_level_confidence: bool = False,
     channels: str | int = "mix",
+    words: str | Transcriber | pd.DataFrame | Iterable[Mapping[str, Any]] | None = None,
     refresh: bool = False,
     progress: bool | Progress = True,
     **options: Any,
@@ -71,6 +76,12 @@ def diarize(
     channels : {"mix", "split"} or int, default "mix"
         Listen to the mean of all channels, to each by itself (a column ``channel`` tells which; counts of speakers
         then hold for each), or to one of them, counted from 0.
+    words : str, callable or pandas.DataFrame, optional
+        What is said, for the local engine: a transcriber (``"sphinx"``, ``"whisper"``, ``"whisper:medium"`` or a
+        callable, as `diarnb.transcribers` describes them), or a table of words from elsewhere, whisperX for one, with
+        ``start``, ``end`` and ``word`` or ``text``. A word goes to whoever has the floor; the turns get a column
+        ``text``, and `diarnb.words` and `diarnb.utterances` tell the rest. What a transcriber with a ``version`` heard
+        is kept, and not heard again for another number of speakers.
     refresh : bool, default False
         Ask anew, even if the run store holds an answer.
     progress : bool or callable, default True
@@ -88,13 +99,15 @@ def diarize(
     -------
     pandas.DataFrame
         One row a turn, sorted by start, end and speaker, overlap kept: ``start``, ``end``, ``duration`` in seconds,
-        ``speaker`` (``SPEAKER_00`` speaks first), and ``confidence`` or ``channel`` where asked for.
+        ``speaker`` (``SPEAKER_00`` speaks first), and ``confidence``, ``text`` or ``channel`` where asked for.
         ``attrs["diarnb"]`` holds the run's id, engine, model, source, duration and any warning.
 
     Raises
     ------
     InvalidParameterError
         A parameter is wrong, or the engine does not offer it; nothing has been read yet.
+    TurnTableError
+        `words` is no table of words, or not of this recording.
     AudioError
         The source cannot be read, is no audio, or is empty.
     ConfigurationError
@@ -125,16 +138,18 @@ def diarize(
         model=model,
     )
     chosen = engines.get(engine)
+    wanted = wanted_words(words, chosen)
     checked = settled(chosen, params, options)
     with reporting(progress) as report, opened(source, chosen, checked, report) as recording:
-        run = _answer(recording, chosen, params, checked, report, refresh=refresh)
+        run = _answer(recording, chosen, params, checked, report, refresh=refresh, words=wanted)
     return _remarked(run)
 
 
 async def diarize_async(source: Any, *, progress: bool | Progress = True, **arguments: Any) -> pd.DataFrame:
     """Find out who speaks when, without blocking the event loop.
 
-    Takes what `diarize` takes and works in a thread, which stops within about a second when this is cancelled.
+    Takes what `diarize` takes and works in a thread, which stops within about a second when this is cancelled; a
+    transcriber hears the stretch to its end that it is at.
 
     Examples
     --------
@@ -180,7 +195,8 @@ def recluster(
     Returns
     -------
     pandas.DataFrame
-        What `diarize` gives for these settings; the run is a new one.
+        What `diarize` gives for these settings; the run is a new one. Its words, if there are any, get their speakers
+        anew; nothing is transcribed again.
 
     Raises
     ------
@@ -202,6 +218,8 @@ def recluster(
     options = check_options(given, engine.offer, engine.name)
     store = Store.default()
     changing = {name: value for name, value in options.items() if engine.offer.options[name].changes_result}
+    if "words" in run.options:
+        changing["words"] = run.options["words"]
     now: dict[str, Any] = {
         "params": params.key(),
         "options": changing,
@@ -212,6 +230,8 @@ def recluster(
     if known is None:
         evidence, decider = evidence_of(run)
         raw = decider.decide(evidence, params, options)
+        if "words" in run.options:
+            raw = add_words(raw, run.raw["words"])
         known = replace(
             run,
             **now,
@@ -279,23 +299,40 @@ def _answer(
     report: Progress,
     *,
     refresh: bool,
+    words: WantedWords | None,
 ) -> Run:
     """Answer from the store, from the evidence in the store, or by listening; and keep the answer."""
     store = Store.default()
     about = describe(recording, engine, params, options)
+    if words is not None:
+        about["options"]["words"] = words.key
     key = key_of(about, engine)
     heard = digest(about["content_hash"], engine.name, version_of(engine, about["model"]), params.channels)
     if not refresh and (known := store.find(key)) is not None:
         return moved(known, about, store)
-    if not refresh and isinstance(engine, Decider) and (evidence := store.evidence(heard)) is not None:
+    evidence = store.evidence(heard) if not refresh and isinstance(engine, Decider) else None
+    if words is not None:
+        words.prepare(evidence or {})
+    listened = 0.0
+    if evidence is not None and isinstance(engine, Decider):
         answer = Answer(engine.decide(evidence, params, options))
     else:
-        answer = engine.diarize(recording, params, options, report)
+        listened = 1.0 if words is None else LISTENING
+        answer = engine.diarize(recording, params, options, part_of(report, 0.0, listened))
+        evidence = answer.evidence
+        if evidence is not None:  # before words are heard, which takes longer
+            store.put_evidence(heard, evidence)
+    if words is not None:
+        said, kept = words.of(recording, params.channels, answer.raw, evidence or {}, part_of(report, listened, 1.0))
+        if kept and evidence is not None:
+            store.put_evidence(heard, evidence | kept)
+        answer = replace(answer, raw=add_words(answer.raw, said))
+        about["options"]["words"] = words.key
+        key = key_of(about, engine)
+        if not refresh and (known := store.find(key)) is not None:
+            return moved(known, about, store)  # a transcriber that does not tell its version heard the same again
     about["problems"] = list(recording.problems)  # all of them are known now
-    run = keep(store, about, key, engine, answer, evidence_key=heard if isinstance(engine, Decider) else None)
-    if answer.evidence is not None:
-        store.put_evidence(heard, answer.evidence)
-    return run
+    return keep(store, about, key, engine, answer, evidence_key=heard if isinstance(engine, Decider) else None)
 
 
 def _remarked(run: Run) -> pd.DataFrame:

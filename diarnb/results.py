@@ -225,7 +225,7 @@ def words(turns: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``start, end`` in seconds, ``word``, ``text`` (with its punctuation), ``speaker`` (missing where the service
         names nobody), ``confidence``, ``speaker_confidence`` (0-1, NaN where there is none), ``channel``; sorted by
-        time. Empty for the local engine, which hears voices and not words.
+        time. Empty for the local engine, which hears voices, unless it was given ``words=``.
 
     Examples
     --------
@@ -248,7 +248,7 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``start, end`` in seconds, ``speaker``, ``text``, ``confidence`` (of the words, 0-1), ``channel``; sorted by
         time. The service's own where they were asked for (Deepgram: ``utterances=True``), but never one that several
-        speak, else computed from the words. Empty for the local engine.
+        speak, else computed from the words. Empty for the local engine, unless it was given ``words=``.
 
     Examples
     --------
@@ -269,8 +269,9 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `turns`. The engine's own choice of who has the floor where the table is from a run that has one, else
-        computed: who speaks first speaks on. ``attrs["diarnb"]["exclusive"]`` says ``"engine"`` or ``"computed"``.
+        As `turns`. The engine's own choice of who has the floor where the table is from a run that has one, and was not
+        corrected since, else computed: who speaks first speaks on. ``attrs["diarnb"]["exclusive"]`` says ``"engine"``
+        or ``"computed"``.
 
     Examples
     --------
@@ -278,7 +279,7 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     'engine'
     """
     facts = turns.attrs.get("diarnb") or {}
-    run = run_of(turns) if "run" in facts else None
+    run = run_of(turns) if "run" in facts and not facts.get("corrected") else None
     if run is not None and read_run(run).get("exclusiveDiarization") is not None:
         table, origin = table_of(run, "exclusiveDiarization"), "engine"
         table["speaker"] = table["speaker"].map(_shown(turns, table["speaker"].unique()))

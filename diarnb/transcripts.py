@@ -101,6 +101,33 @@ def transcript(table: pd.DataFrame) -> str:
     return "\n".join(f"[{_called(who)}] {' '.join(text.split())}" for who, text in rows if _some(text))
 
 
+def groups_of(words: list[dict[str, Any]], pause: float) -> list[list[dict[str, Any]]]:
+    """Cut one channel's words where the speaker changes or a pause is longer than `pause` seconds."""
+    groups: list[list[dict[str, Any]]] = []
+    until = 0.0
+    for word in words:
+        if groups and groups[-1][-1]["speaker"] == word["speaker"] and word["start"] - until <= pause:
+            groups[-1].append(word)
+            until = max(until, word["end"])
+        else:
+            groups.append([word])
+            until = word["end"]
+    return groups
+
+
+def utterance_of(words: list[dict[str, Any]]) -> dict[str, Any]:
+    """Make one utterance of the words of a group."""
+    known = [word["confidence"] for word in words if word["confidence"] is not None]
+    return {
+        "start": min(word["start"] for word in words),
+        "end": max(word["end"] for word in words),
+        "speaker": words[0]["speaker"],
+        "text": " ".join(word["text"] for word in words),
+        "confidence": sum(known) / len(known) if known else None,
+        "channel": words[0]["channel"],
+    }
+
+
 def _called(speaker: Any) -> str:
     if not _some(speaker):
         return "?"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from diarnb.engines.deepgram.parameters import UTT_SPLIT
 from diarnb.errors import ApiResponseError
+from diarnb.transcripts import groups_of, utterance_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,7 +69,7 @@ def read_answer(raw: Any, options: Mapping[str, Any], *, split: bool = False) ->
     turns = [_turn(group, labels, where) for words in channels for group in groups_of(words, pause)]
     utterances = _utterances(results, len(channels), until)
     if utterances is None:
-        utterances = [_utterance(group) for words in channels for group in groups_of(words, pause)]
+        utterances = [utterance_of(group) for words in channels for group in groups_of(words, pause)]
     return {
         "duration": duration,
         "columns": ["text", "channel"] if where else ["text"],
@@ -116,20 +117,6 @@ def _remarks(words: list[Word], metadata: Mapping[str, Any], options: Mapping[st
     return remarks
 
 
-def groups_of(words: list[Word], pause: float) -> list[list[Word]]:
-    """Cut one channel's words where the speaker changes or a pause is longer than `pause` seconds."""
-    groups: list[list[Word]] = []
-    until = 0.0
-    for word in words:
-        if groups and groups[-1][-1]["speaker"] == word["speaker"] and word["start"] - until <= pause:
-            groups[-1].append(word)
-            until = max(until, word["end"])
-        else:
-            groups.append([word])
-            until = word["end"]
-    return groups
-
-
 def _turn(words: list[Word], labels: Mapping[tuple[int, int], str], where: bool) -> dict[str, Any]:
     speaker = _label(words[0], labels)
     score = _mean([(word["speaker_confidence"], word["end"] - word["start"]) for word in words])
@@ -154,17 +141,6 @@ def _mean(weighted: Iterable[tuple[float | None, float]]) -> float | None:
     return sum(value * weight for value, weight in known) / total
 
 
-def _utterance(words: list[Word]) -> dict[str, Any]:
-    return {
-        "start": min(word["start"] for word in words),
-        "end": max(word["end"] for word in words),
-        "speaker": words[0]["speaker"],
-        "text": " ".join(word["text"] for word in words),
-        "confidence": _mean((word["confidence"], 1.0) for word in words),
-        "channel": words[0]["channel"],
-    }
-
-
 def _utterances(results: Mapping[str, Any], channels: int, until: float) -> list[dict[str, Any]] | None:
     """Give the service's own utterances, cut where the speaker changes: it ends them at pauses only.
 
@@ -181,7 +157,7 @@ def _utterances(results: Mapping[str, Any], channels: int, until: float) -> list
         words = read_words(item, place, until, channel)
         pieces = groups_of(words, math.inf)
         if len(pieces) > 1:
-            found += [_utterance(piece) for piece in pieces]
+            found += [utterance_of(piece) for piece in pieces]
             continue
         start, end = _span(item, place, until)
         whole = {

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diarnb.engines.deepgram.answers import groups_of, read_words
+from diarnb.engines.deepgram.answers import read_words
 from diarnb.errors import ApiResponseError
+from diarnb.transcripts import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

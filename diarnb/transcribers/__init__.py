@@ -1,0 +1,305 @@
+"""What hears words: any callable, two that come as extras, and the one function that gives them speech to hear.
+
+A transcriber is called with 16 kHz samples (float32, one channel, full scale 1) and their rate, and gives the words in
+them: a DataFrame or dicts with ``start`` and ``end`` in seconds from the first sample, ``word``, and where it knows
+them ``text`` (with punctuation) and ``confidence`` (0-1). What it may have beyond that, as attributes:
+
+``version``
+    A text that is another whenever its words may be. Its words are then kept, and the same recording is not transcribed
+    again. Of a callable without one, nobody can say whether it is still what it was: it is called every time.
+``lengths``
+    Two numbers of seconds, ``(30, 30)`` where there are none: stretches of speech are given together up to the first
+    (with 0 each comes by itself, cut where the speaker changes), and longer ones than the second are cut, where it is
+    quietest.
+``prepare``
+    A method without arguments that is called before a recording is listened to: the place to load a model, and to say
+    that there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from diarnb._wordtables import Word, check_words
+from diarnb.audio import SAMPLE_RATE, Samples
+from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.transcribers._sphinx import Sphinx
+from diarnb.transcribers._whisper import Whisper
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from diarnb.audio import Recording
+    from diarnb.engines.base import Progress
+
+Transcriber = Callable[[Samples, int], "pd.DataFrame | Iterable[Mapping[str, Any]]"]
+"""Any callable from samples and their rate to words, as the head of this module has it."""
+
+__all__ = ["Transcriber", "identity", "sphinx", "transcribe", "transcriber", "whisper"]
+
+_LENGTHS = (30.0, 30.0)  # seconds; what Whisper hears at once
+_AROUND = 0.2  # seconds before and after speech that are heard as well: diarizers cut close
+_APART = 2.0  # seconds of silence that part two stretches even where both would fit
+_BEYOND = 1.0  # seconds by which a word may end after the sound: recognisers pad
+_QUIET = SAMPLE_RATE // 10  # samples over which it must be quiet where a long stretch is cut
+
+
+def sphinx() -> Sphinx:
+    """Hear English words with PocketSphinx, which needs no download: its model is in the package.
+
+    It is small and old: it shows what words are good for, offline and at once, and is no match for Whisper. It knows
+    American English spoken into a near microphone, 16 kHz, and writes neither punctuation nor capitals. On the shipped
+    examples, which are synthetic, it gets 38 % of the words of the interview wrong, 59 % of the telephone call (53 %
+    with its channels apart) and 66 % of the meeting in a room: ``python -m benchmarks.transcribing``. While it hears a
+    stretch, of 10 s at the most, nothing can stop it, and no other thread of Python runs.
+
+    Returns
+    -------
+    Sphinx
+
+    Raises
+    ------
+    ConfigurationError
+        PocketSphinx is not installed: the extra ``sphinx``.
+
+    Examples
+    --------
+    >>> from diarnb.audio import open_recording
+    >>> with open_recording(example("interview")) as recording:
+    ...     " ".join(word["text"] for word in transcribe(recording, [(0.5, 1.3)], sphinx()))
+    'welcome back'
+    """
+    return Sphinx()
+
+
+def whisper(
+    model: str = "small",
+    *,
+    language: str | None = None,
+    device: str = "auto",
+    compute_type: str = "default",
+    **options: Any,
+) -> Whisper:
+    """Hear words in some hundred languages with Whisper, by way of faster-whisper.
+
+    The model is fetched from the Hugging Face Hub when it is first needed (``small``: some 480 MB), and asked for there
+    only if it is not on this machine. Where the network does not allow that, pass a folder that holds one. diarnb's own
+    tests run this adapter without a real model's weights, which its authors' machines could not fetch.
+
+    Parameters
+    ----------
+    model : str, default "small"
+        A size (``tiny``, ``base``, ``small``, ``medium``, ``large-v3``, ``turbo``, ``small.en`` and others), a
+        repository on the Hub, or a folder with a converted model.
+    language : str, optional
+        Such as ``"en"``; without it every stretch of up to 30 s is asked anew which language it is.
+    device : str, default "auto"
+        ``"cpu"`` or ``"cuda"``.
+    compute_type : str, default "default"
+        As CTranslate2 has it: ``"int8"`` is fast on processors.
+    **options
+        What else ``faster_whisper.WhisperModel.transcribe`` takes.
+
+    Returns
+    -------
+    Whisper
+
+    Raises
+    ------
+    ConfigurationError
+        faster-whisper is not installed: the extra ``whisper``; or, once it is used, the model cannot be had.
+    """
+    return Whisper(model, language=language, device=device, compute_type=compute_type, options=options)
+
+
+def transcriber(wanted: str | Transcriber) -> Transcriber:
+    """Give a transcriber by its name; a callable is taken as it is.
+
+    Parameters
+    ----------
+    wanted : str or callable
+        ``"sphinx"``, ``"whisper"``, ``"whisper:SIZE"`` (or a folder), or ``"module:function"`` for one of your own.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    InvalidParameterError
+        There is none of this name.
+    ConfigurationError
+        Its package is not installed.
+
+    Examples
+    --------
+    >>> transcriber("sphynx")
+    Traceback (most recent call last):
+    ...
+    diarnb.errors.InvalidParameterError: there is no transcriber 'sphynx'; did you mean 'sphinx'?
+    """
+    if callable(wanted):
+        return wanted
+    name, _, more = wanted.partition(":") if isinstance(wanted, str) else ("", "", "")
+    if wanted == "sphinx":
+        return sphinx()
+    if name == "whisper":
+        return whisper(more or "small")
+    if more:
+        return _own(name, more)
+    known = ["sphinx", "whisper", "whisper:small"]
+    close = get_close_matches(name, known, n=1) if name else []
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}, and any callable"
+    raise InvalidParameterError(f"there is no transcriber {wanted!r:.60}; {hint}")
+
+
+def identity(transcriber: Transcriber) -> str | None:
+    """Tell a transcriber from others, and from what it was in other versions; None where it does not say."""
+    version = getattr(transcriber, "version", None)
+    what: Any = transcriber if hasattr(transcriber, "__qualname__") else type(transcriber)
+    return None if version is None else f"{what.__module__}.{what.__qualname__} {version}"
+
+
+def transcribe(
+    sound: Recording | Samples,
+    speech: Iterable[tuple[float, float]],
+    transcriber: Transcriber,
+    progress: Progress = lambda stage, fraction: None,  # noqa: ARG005
+    *,
+    channel: Literal["mix"] | int = "mix",
+) -> list[Word]:
+    """Hear the words in stretches of speech; of the sound, only one stretch is in memory.
+
+    Parameters
+    ----------
+    sound : Recording or numpy.ndarray
+        An open recording, or samples as blocks of one have them: 16 kHz, one channel, float32, full scale 1.
+    speech : iterable of (start, end)
+        Seconds, in any order. Where two touch, the speaker changes; what overlaps is heard once.
+    transcriber : callable
+    progress : callable, optional
+        Told ``"transcribing"`` and the finished fraction of the speech, 0-1, before the first stretch and after each.
+        It may raise to stop the work.
+    channel : "mix" or int, default "mix"
+        Of a recording.
+
+    Returns
+    -------
+    list of dict
+        ``start, end`` (seconds from the start of the sound), ``word``, ``text`` and ``confidence`` (0-1 or None), by
+        time.
+
+    Raises
+    ------
+    TurnTableError
+        The transcriber gave something that is no words, or words after the end of what it heard.
+
+    Examples
+    --------
+    >>> def hear(samples, sample_rate):
+    ...     return [{"start": 0.0, "end": len(samples) / sample_rate, "text": "Hm."}]
+    >>> transcribe(np.zeros(32000, np.float32), [(1.0, 1.5)], hear)
+    [{'start': 0.8, 'end': 1.7, 'word': 'hm', 'text': 'Hm.', 'confidence': None}]
+    """
+    together, longest = getattr(transcriber, "lengths", _LENGTHS)
+    stretches = _stretches(speech, together)
+    blocks = iter([sound]) if isinstance(sound, np.ndarray) else sound.blocks(channel, **_until(stretches))
+    total = sum(beyond - first for first, beyond in stretches)
+    found: list[Word] = []
+    heard = 0
+    progress("transcribing", 0.0)
+    for first, piece in _pieces(blocks, stretches, longest):
+        length, offset = len(piece) / SAMPLE_RATE, first / SAMPLE_RATE
+        for word in _checked(transcriber(piece, SAMPLE_RATE), length, transcriber):
+            start, end = (round(offset + min(word[side], length), 6) for side in ("start", "end"))
+            found.append({**word, "start": start, "end": end})
+        heard += len(piece)
+        progress("transcribing", heard / total)
+    return sorted(found, key=lambda word: (word["start"], word["end"]))
+
+
+def _checked(words: Any, length: float, transcriber: Transcriber) -> list[Word]:
+    """Check what a transcriber gave for a stretch of so many seconds."""
+    name = getattr(transcriber, "__qualname__", type(transcriber).__qualname__)
+    try:
+        checked = check_words(words)
+    except TurnTableError as error:
+        raise TurnTableError(f"the transcriber {name} did not give words: {error}") from error
+    latest = max((word["end"] for word in checked), default=0.0)
+    if latest > length + _BEYOND:
+        raise TurnTableError(
+            f"the transcriber {name} gave a word at {latest:g} s of a stretch of {length:.1f} s; times are seconds, "
+            "counted from the first sample that was given"
+        )
+    return checked
+
+
+def _own(module: str, function: str) -> Transcriber:
+    try:
+        found = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise InvalidParameterError(f"there is no transcriber {f'{module}:{function}'!r:.80}: {error}") from error
+    if not callable(found):
+        raise InvalidParameterError(f"{module}:{function} is no transcriber: it cannot be called")
+    own: Transcriber = found
+    return own
+
+
+def _until(stretches: list[tuple[int, int]]) -> dict[str, float]:
+    return {"end": stretches[-1][1] / SAMPLE_RATE} if stretches else {}
+
+
+def _stretches(speech: Iterable[tuple[float, float]], together: float) -> list[tuple[int, int]]:
+    """Give what is heard at once, in samples: speech without overlap, with a little around it, joined where it fits."""
+    alone: list[tuple[float, float]] = []
+    for start, end in sorted(speech):
+        start = max(start, alone[-1][1]) if alone else start
+        if start < end:
+            alone.append((start, end))
+    padded = []
+    for number, (start, end) in enumerate(alone):
+        before = start - alone[number - 1][1] if number else 2 * start
+        after = alone[number + 1][0] - end if number + 1 < len(alone) else np.inf
+        padded.append((start - min(_AROUND, before / 2), end + min(_AROUND, after / 2)))
+    joined: list[tuple[float, float]] = []
+    for start, end in padded:
+        if joined and start - joined[-1][1] <= _APART - 2 * _AROUND and end - joined[-1][0] <= together:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((start, end))
+    return [(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in joined]
+
+
+def _pieces(
+    blocks: Iterator[Samples], stretches: list[tuple[int, int]], longest: float
+) -> Iterator[tuple[int, Samples]]:
+    """Cut stretches out of the sound as it passes by; gives the first sample's number and the samples."""
+    held, at = np.zeros(0, np.float32), 0
+    most = round(longest * SAMPLE_RATE)
+    for first, beyond in stretches:
+        while first < beyond:
+            end = min(beyond, first + most)
+            while at + len(held) < end and (block := next(blocks, None)) is not None:
+                past = min(max(first - at, 0), len(held))
+                held, at = np.concatenate([held[past:], block]), at + past
+            piece: Samples = held[max(first - at, 0) : end - at]
+            if not len(piece):
+                return  # the sound ends before the speech does
+            if end < beyond:
+                piece = piece[: _quietest(piece)]
+            yield first, piece
+            first += len(piece)
+
+
+def _quietest(piece: Samples) -> int:
+    """Give where to cut: in the last third, where the sound is weakest for a tenth of a second."""
+    low = len(piece) * 2 // 3
+    energy = np.cumsum(np.square(piece[low:], dtype=np.float64))
+    if len(energy) <= _QUIET:
+        return len(piece)
+    return low + int(np.argmin(energy[_QUIET:] - energy[:-_QUIET])) + _QUIET // 2

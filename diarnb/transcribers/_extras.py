@@ -1,0 +1,36 @@
+"""What both transcribers that come as extras have to check."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from diarnb.audio import SAMPLE_RATE
+from diarnb.errors import ConfigurationError, InvalidParameterError
+
+
+def version_of(package: str, extra: str) -> str:
+    """Give the version of the package that an extra brings.
+
+    Raises
+    ------
+    ConfigurationError
+        It is not installed.
+    """
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        command = f"pip install 'diarnb[{extra}]'"
+        raise ConfigurationError(
+            f"words={extra!r} needs the package {package}, which is not installed: {command}"
+        ) from None
+
+
+def check_rate(sample_rate: int) -> None:
+    """Refuse sound of another rate than diarnb's own.
+
+    Raises
+    ------
+    InvalidParameterError
+    """
+    if sample_rate != SAMPLE_RATE:
+        raise InvalidParameterError(f"a transcriber hears {SAMPLE_RATE} Hz, not {sample_rate!r:.40}; resample first")

@@ -1,0 +1,253 @@
+"""Whatever hears words gets speech in stretches, and its words come back with the times of the recording."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import diarnb
+from diarnb import transcribers
+from diarnb.audio import SAMPLE_RATE, open_recording
+from diarnb.errors import ConfigurationError, InvalidParameterError, TurnTableError
+from diarnb.transcribers import identity, transcribe, transcriber
+from diarnb.transcribers._whisper import words_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_whisper = pytest.mark.skipif(find_spec("faster_whisper") is None, reason="the extra whisper is not installed")
+
+
+class Listener:
+    """Notes what it is given, and hears one word for all of it."""
+
+    def __init__(self, *lengths: float) -> None:
+        self.heard: list[np.ndarray] = []
+        if lengths:
+            self.lengths = lengths
+
+    def __call__(self, samples: np.ndarray, sample_rate: int) -> list[dict[str, Any]]:
+        assert sample_rate == SAMPLE_RATE
+        assert samples.dtype == np.float32
+        self.heard.append(samples)
+        return [{"start": 0.0, "end": len(samples) / sample_rate, "word": f"w{len(self.heard)}", "confidence": 0.5}]
+
+
+def spans(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    return [(round(word["start"], 3), round(word["end"], 3)) for word in words]
+
+
+def ramp(seconds: float) -> np.ndarray:
+    """Samples that tell where they are."""
+    return (np.arange(round(seconds * SAMPLE_RATE)) / (100.0 * SAMPLE_RATE)).astype(np.float32)
+
+
+def test_speech_near_by_is_heard_together_and_the_rest_apart() -> None:
+    listener = Listener()
+    words = transcribe(ramp(60), [(10.0, 12.0), (1.0, 2.0), (2.5, 4.0), (50.0, 55.0)], listener)
+    assert spans(words) == [(0.8, 4.2), (9.8, 12.2), (49.8, 55.2)]
+    assert [round(float(samples[0]) * 100, 2) for samples in listener.heard] == [0.8, 9.8, 49.8]
+
+
+def test_with_zero_every_stretch_comes_by_itself_and_no_sound_twice() -> None:
+    listener = Listener(0.0, 30.0)
+    words = transcribe(ramp(10), [(1.0, 2.0), (2.0, 3.0), (2.5, 4.0), (4.1, 5.0)], listener)
+    assert spans(words) == [(0.8, 2.0), (2.0, 3.0), (3.0, 4.05), (4.05, 5.2)]
+
+
+def test_a_long_stretch_is_cut_where_it_is_quietest() -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 70 * SAMPLE_RATE).astype(np.float32)
+    for pause in (27.0, 50.0):
+        sound[round(pause * SAMPLE_RATE) : round((pause + 0.3) * SAMPLE_RATE)] *= 0.01
+    listener = Listener()
+    words = transcribe(sound, [(0.0, 70.0)], listener)
+    assert max(map(len, listener.heard)) <= 30 * SAMPLE_RATE
+    assert np.array_equal(np.concatenate(listener.heard), sound)  # nothing is lost, and nothing heard twice
+    assert words[0]["end"] == pytest.approx(27.15, abs=0.15)
+    assert words[1]["end"] == pytest.approx(50.15, abs=0.15)
+
+
+def test_a_recording_is_heard_as_its_samples_are() -> None:
+    speech = [(3.0, 5.5), (8.0, 16.0), (29.0, 33.0)]
+    alone, among = Listener(), Listener()
+    with open_recording(diarnb.example("call")) as recording:
+        for channel in ("mix", 1):
+            sound = np.concatenate([*recording.blocks(channel)])
+            assert transcribe(recording, speech, among, channel=channel) == transcribe(sound, speech, alone)
+            assert all(np.array_equal(one, other) for one, other in zip(alone.heard, among.heard, strict=True))
+
+
+def test_speech_after_the_end_of_the_sound_is_silence() -> None:
+    assert spans(transcribe(ramp(2), [(1.0, 3.0), (8.0, 9.0)], Listener())) == [(0.8, 2.0)]
+    assert transcribe(ramp(2), [], Listener()) == []
+    assert transcribe(np.zeros(0, np.float32), [(0.0, 1.0)], Listener()) == []
+
+
+def test_progress_is_told_between_stretches_and_can_stop_them() -> None:
+    told: list[float] = []
+    listener = Listener()
+
+    def report(stage: str, fraction: float) -> None:
+        assert stage == "transcribing"
+        told.append(fraction)
+        if fraction > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transcribe(ramp(60), [(1.0, 2.0), (10.0, 16.0), (50.0, 52.0)], listener, report)
+    assert len(listener.heard) == 2
+    assert told == sorted(told)
+    assert told[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pd.DataFrame({"start": [0.5], "end": [0.75], "text": ["Hello,"], "score": [0.25]}),
+        [{"start": 0.5, "end": 0.75, "text": "Hello,", "probability": 0.25}],
+        ({"start": 0.5, "end": 0.75, "text": " Hello, ", "confidence": 0.25} for _ in range(1)),
+    ],
+    ids=["table", "list", "generator"],
+)
+def test_words_may_come_as_a_table_or_as_dicts(given: Any) -> None:
+    found = transcribe(ramp(4), [(1.2, 3.0)], lambda samples, rate: given)
+    assert found == [{"start": 1.5, "end": 1.75, "word": "hello", "text": "Hello,", "confidence": 0.25}]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "not NoneType"),
+        ("hello there", "not str"),
+        (["hello", "there"], "holds 'hello'"),
+        ([{"start": 0.1, "end": 0.2}], "no column word, nor text"),
+        ([{"word": "a", "start": 0.1}], r"no column end .*word, start"),
+        ([{"word": "a", "start": 0.4, "end": 0.2}], "0 <= start <= end"),
+        ([{"word": "a", "start": 0.4, "end": float("nan")}], "0 <= start <= end"),
+        ([{"word": "a", "start": 0.1, "end": 0.2, "confidence": 95}], "'confidence' with 95, which is no"),
+        ([{"word": "a", "start": 100, "end": 450}], "450 s of a stretch of 2.4 s; times are seconds"),
+    ],
+)
+def test_what_is_no_words_is_an_error_that_says_so(given: Any, message: str) -> None:
+    def mine(samples: np.ndarray, sample_rate: int) -> Any:
+        return given
+
+    with pytest.raises(TurnTableError, match=f"the transcriber .*mine .*{message}"):
+        transcribe(ramp(4), [(1.0, 3.0)], mine)
+
+
+def test_words_that_end_a_little_late_end_with_the_sound() -> None:
+    def late(samples: np.ndarray, sample_rate: int) -> list[dict[str, Any]]:
+        return [{"start": 0.9, "end": len(samples) / sample_rate + 0.7, "word": "late"}]
+
+    assert spans(transcribe(ramp(4), [(1.2, 3.0)], late)) == [(1.9, 3.2)]
+
+
+def hears_nothing(samples: np.ndarray, sample_rate: int) -> list[dict[str, Any]]:
+    return []
+
+
+def test_transcribers_are_known_by_name() -> None:
+    assert isinstance(transcriber("sphinx"), type(transcribers.sphinx()))
+    assert transcriber(hears_nothing) is hears_nothing
+    assert transcriber("test_transcribers:hears_nothing").__name__ == "hears_nothing"
+    for wrong, hint in [("sphynx", "'sphinx'"), ("whispr:small", "whispr"), ("", "sphinx, whisper"), (3, "sphinx, ")]:
+        with pytest.raises(InvalidParameterError, match=f"there is no transcriber.*{hint}"):
+            transcriber(wrong)
+    with pytest.raises(InvalidParameterError, match="cannot be called"):
+        transcriber("sys:path")
+
+
+def test_only_a_version_makes_a_transcriber_known() -> None:
+    assert identity(hears_nothing) is None
+    assert identity(Listener()) is None
+    versioned = Listener()
+    versioned.version = "2"
+    assert (identity(versioned) or "").endswith("Listener 2")
+    assert re.search(r"Sphinx \d+\.", identity(transcriber("sphinx")) or "")
+
+
+def test_sphinx_hears_english() -> None:
+    exact = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"))
+    with open_recording(diarnb.example("interview")) as recording:
+        words = transcribe(recording, [(0.5, 3.5)], transcribers.sphinx())
+    assert [word["word"] for word in words[:2]] == ["welcome", "back"] == exact["word"].head(2).tolist()
+    for word, (start, end) in zip(words[:2], exact[["start", "end"]].head(2).to_numpy(), strict=True):
+        assert (word["start"], word["end"]) == pytest.approx((start, end), abs=0.15)
+    assert all(word["text"] == word["word"] and 0 <= word["confidence"] <= 1 for word in words)
+    assert not any(re.search(r"[<\[(\d]", word["word"]) for word in words)
+
+
+def test_sphinx_hears_nothing_where_there_is_nothing() -> None:
+    sphinx = transcribers.sphinx()
+    for samples in (0, SAMPLE_RATE):
+        assert sphinx(np.zeros(samples, np.float32), SAMPLE_RATE) == []
+    for samples in (1, 300):  # too short for anything, and no reason to fail
+        assert sphinx(np.full(samples, 0.1, np.float32), SAMPLE_RATE) == []
+    with pytest.raises(InvalidParameterError, match="16000 Hz, not 8000"):
+        sphinx(np.zeros(SAMPLE_RATE, np.float32), 8000)
+
+
+@pytest.mark.parametrize(("name", "package"), [("sphinx", "pocketsphinx"), ("whisper", "faster-whisper")])
+def test_a_missing_extra_is_one_sentence(
+    name: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])  # where nothing is installed
+    with pytest.raises(ConfigurationError, match=rf"{package}, which is not installed: pip install 'diarnb\[{name}\]'"):
+        transcriber(name)
+
+
+@needs_whisper
+def test_words_of_whisper_are_converted() -> None:
+    from faster_whisper.transcribe import Segment, Word
+
+    def segment(*words: Word) -> Segment:
+        text = "".join(word.word for word in words)
+        return Segment(0, 0, 0.0, 2.0, text, [], -0.2, 1.0, 0.0, list(words) or None, 0.0)
+
+    first = segment(Word(0.1, 0.4, " Well,", 0.9), Word(0.4, 0.9, " it's", 0.8))
+    last = segment(Word(1.9, 2.6, " me.", 0.5), Word(2.5, 3.0, " Thanks!", 0.1))
+    found = transcribe(ramp(4), [(1.2, 2.8)], lambda samples, rate: words_of([first, segment(), last], 2.0))
+    assert [word["text"] for word in found] == ["Well,", "it's", "me."]
+    assert [word["word"] for word in found] == ["well", "it's", "me"]
+    assert spans(found) == [(1.1, 1.4), (1.4, 1.9), (2.9, 3.0)]
+    assert [word["confidence"] for word in found] == [0.9, 0.8, 0.5]
+
+
+@needs_whisper
+def test_a_model_that_cannot_be_had_is_one_sentence(tmp_path: Path) -> None:
+    code = "import diarnb; diarnb.diarize(diarnb.example('call'), words='whisper:tiny', progress=False)"
+    # Nobody listens there, and an address that is refused at once is a network that does not allow it.
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "DIARNB_HOME": str(tmp_path / "runs")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **nowhere}
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("diarnb.errors.ConfigurationError: the Whisper model 'tiny' is not on this machine")
+    assert "faster_whisper.download_model('tiny'" in last
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be loaded"):
+        transcribers.whisper(str(tmp_path / "empty")).prepare()
+
+
+@needs_whisper
+def test_another_model_or_language_is_another_transcriber(tmp_path: Path) -> None:
+    several = [
+        transcribers.whisper(),
+        transcribers.whisper("tiny"),
+        transcribers.whisper(language="en"),
+        transcribers.whisper(beam_size=1),
+        transcriber(f"whisper:{tmp_path}"),
+    ]
+    (tmp_path / "model.bin").write_bytes(b"other weights")
+    several.append(transcriber(f"whisper:{tmp_path}"))
+    assert len({identity(each) for each in several}) == len(several)
+    assert identity(transcribers.whisper()) == identity(transcriber("whisper:small"))
