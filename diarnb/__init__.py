@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from diarnb.listening import clip
     from diarnb.plot import timeline
     from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, utterances, words
+    from diarnb.server import serve
     from diarnb.streaming import stream
     from diarnb.transcripts import assign_speakers
     from diarnb.turns import overlap, rename, speakers
     from diarnb.voiceprints import identify, matches, voiceprint
+    from diarnb.widgets.cards import cards
+    from diarnb.widgets.controls import controls
+    from diarnb.widgets.player import player
+    from diarnb.widgets.review import review
 
 # Loaded when first used: pandas and matplotlib take longer than most people want to wait for an import.
 _HOME = {
@@ -49,15 +54,22 @@ _HOME = {
     "overlap": "turns",
     "rename": "turns",
     "speakers": "turns",
+    "serve": "server",
     "identify": "voiceprints",
     "matches": "voiceprints",
     "voiceprint": "voiceprints",
+    "cards": "widgets.cards",
+    "controls": "widgets.controls",
+    "player": "widgets.player",
+    "review": "widgets.review",
 }
 
 __all__ = [
     "assign_speakers",
+    "cards",
     "clip",
     "confidences",
+    "controls",
     "diarize",
     "diarize_async",
     "example",
@@ -68,12 +80,15 @@ __all__ = [
     "matches",
     "open_run",
     "overlap",
+    "player",
     "raw",
     "read",
     "recluster",
     "rename",
     "resume",
+    "review",
     "runs",
+    "serve",
     "speakers",
     "stream",
     "timeline",

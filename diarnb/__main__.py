@@ -28,8 +28,11 @@ examples:
                                      you know that two people speak; keep the turns in two files
   python -m diarnb call.wav --channels split
                                      each side of the call has a channel of its own
+  python -m diarnb talk.wav --words whisper
+                                     what is said as well, line by line below the table
+  python -m diarnb serve             answer the APIs of pyannoteAI and Deepgram on this machine; serve --help tells more
   python -m diarnb talk.wav > talk.txt
-                                     only the table goes to stdout; all the rest goes to stderr
+                                     the table, and what is said, goes to stdout; all the rest goes to stderr
 
 exit codes:
   0  done                            1  the recording, the work or an output failed; stderr says why
@@ -53,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code, as ``--help`` explains it.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments[:1]) == ["serve"]:
+        from diarnb.server.command import main as serve
+
+        return serve(arguments[1:])
     parser = _parser()
     asked = parser.parse_args(arguments)
     try:
@@ -87,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--channels", type=_channels, default="mix", metavar="mix|split|N", help=told["channels"])
     parser.add_argument(
+        "--words", metavar="NAME", help="Hear the words too: sphinx, whisper or whisper:SIZE (extras of these names)."
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -117,10 +128,10 @@ def _channels(text: str) -> str | int:
 
 def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path]) -> None:
     """Refuse an output that could not be written, before minutes of work."""
-    from diarnb.formats import FORMATS
+    from diarnb.formats import FORMATS, WORDS_ONLY
 
     for path in outputs:
-        known = sorted({*FORMATS, *_PICTURES})
+        known = sorted({*FORMATS, *_PICTURES} - WORDS_ONLY)
         if path.suffix.lower() not in known:
             parser.error(f"cannot write {str(path)!r}: an output ends in one of {', '.join(known)}")
         try:
@@ -146,6 +157,7 @@ def _answer(asked: argparse.Namespace) -> int:
             exclusive=asked.exclusive,
             turn_level_confidence=asked.confidence,
             channels=asked.channels,
+            words=asked.words,
             progress=not asked.no_progress,
         )
         if asked.exclusive:
@@ -157,7 +169,7 @@ def _answer(asked: argparse.Namespace) -> int:
     # Files first: whoever reads stdout may stop reading, but what went wrong with a file must not cost the table.
     written = [_write(turns, path) for path in asked.output]
     try:
-        sys.stdout.write(_table(turns))
+        sys.stdout.write(_table(turns) if asked.words is None else f"{_table(turns)}\n{_transcript(turns)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would try again at exit, and complain.
@@ -205,6 +217,15 @@ def _table(turns: pd.DataFrame) -> str:
     columns = [[cell.rjust(max(map(len, cells))) for cell in cells] for cells in columns]
     columns.append(["speaker", *(visible(name, limit=80) for name in turns["speaker"])])
     return "".join("  ".join(row) + "\n" for row in zip(*columns, strict=True))
+
+
+def _transcript(turns: pd.DataFrame) -> str:
+    """Write what was said, a line for each utterance."""
+    import diarnb
+    from diarnb._labels import visible
+    from diarnb.transcripts import transcript
+
+    return "\n".join(visible(line, limit=10_000) for line in transcript(diarnb.utterances(turns)).splitlines())
 
 
 def _summary(turns: pd.DataFrame) -> str:

@@ -33,7 +33,7 @@ async def exclusively(path: Path) -> AsyncIterator[None]:
     True
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    while (held := _take(path)) is None:
+    while (held := take(path)) is None:
         await asyncio.sleep(_AGAIN)
     try:
         yield
@@ -43,8 +43,8 @@ async def exclusively(path: Path) -> AsyncIterator[None]:
         os.close(held)
 
 
-def _take(path: Path) -> int | None:
-    """Take the lock; None if somebody has it."""
+def take(path: Path) -> int | None:
+    """Take a lock: an open file that holds it until it is closed; None if somebody has it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         _lock(file)

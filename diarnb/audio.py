@@ -7,6 +7,7 @@ import math
 import numbers
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +69,8 @@ class Recording:
     channels : int
     duration : float
         Seconds, as announced; counted where nothing is announced.
+    seeks : bool
+        Whether a later start saves time: what PyAV decodes is decoded from its beginning.
     opened : datetime
         When, in UTC.
     """
@@ -78,6 +81,7 @@ class Recording:
         self.sample_rate = decoder.rate
         self.channels = decoder.channels
         self.duration = decoder.frames / decoder.rate
+        self.seeks = not isinstance(decoder, AvDecoder)
         self._shown = shortened(name)
         self._decoder, self._content, self._open = decoder, content, True
         self._max_frames = min(max_duration * decoder.rate, MAX_SAMPLES / decoder.channels)
@@ -186,7 +190,7 @@ class Recording:
     def _checked(self, channel: str | int, start: int, stop: int | None) -> Iterator[Block]:
         try:
             yield from self._mono(channel, start, stop)
-        except AudioError:
+        except (AudioError, OSError):
             if self._content:
                 self._content.check_unchanged()  # then that is the reason
             raise
@@ -312,6 +316,7 @@ def open_recording(
     max_duration: float = MAX_DURATION,
     max_bytes: int = MAX_BYTES,
     download_timeout: float = MAX_SECONDS,
+    name: str | None = None,
 ) -> Iterator[Recording]:
     """Open any source of sound; what it holds decides, not what it is called.
 
@@ -326,6 +331,8 @@ def open_recording(
         Of a download or of an open file.
     download_timeout : float, default 600
         Seconds for the whole download.
+    name : str, optional
+        What to call it, where that is not what its file or address is called.
 
     Yields
     ------
@@ -352,6 +359,7 @@ def open_recording(
             recording.close()
         return
     with open_content(source, max_bytes=max_bytes, max_seconds=download_timeout) as content:
+        content = content if name is None else replace(content, name=name)
         recording = Recording(content.name, _decoder(content, max_duration), content, max_duration)
         try:
             yield recording

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
 from diarnb import engines
 from diarnb._asking import reporting, settled
 from diarnb._checks import check_turns
 from diarnb._excerpts import RATE, excerpts
+from diarnb._matching import choose
 from diarnb.api import diarize
 from diarnb.audio import open_recording
 from diarnb.engines.base import Recognizer, VoiceprintMaker
@@ -214,7 +214,7 @@ def identify(
     with open_recording(source) as recording:
         _check_ends(turns, recording.duration, recording.name)
         scores = recognizer.identify(recording, _with_channel(turns, run), voiceprints)
-    names = _choose(scores, list(voiceprints), float(threshold), exclusive=exclusive)
+    names = choose(scores, list(voiceprints), float(threshold), exclusive=exclusive)
     for stays in sorted(scores.keys() - names.keys()):
         if stays in names.values():
             raise InvalidParameterError(
@@ -294,21 +294,6 @@ def _recognizer(chosen: Engine) -> Recognizer:
             f"the engine {chosen.name!r} knows no voices again; leave engine= out: the local one takes turns from any"
         )
     return chosen
-
-
-def _choose(
-    scores: Mapping[str, Mapping[str, float]], labels: list[str], threshold: float, *, exclusive: bool
-) -> dict[str, str]:
-    """Give a label to each speaker who has one: the assignment with the highest sum of scores, or everybody's best."""
-    heard = [speaker for speaker, found in scores.items() if found]
-    table = np.array([[scores[speaker][label] for label in labels] for speaker in heard]).reshape(-1, len(labels))
-    allowed = table.round(1) >= threshold  # as it is shown
-    worth = np.where(allowed, table, -1.0)  # rather a bad match than one that is not to be
-    if exclusive:
-        rows, columns = linear_sum_assignment(worth, maximize=True)
-    else:
-        rows, columns = np.arange(len(heard)), worth.argmax(1)
-    return {heard[row]: labels[column] for row, column in zip(rows, columns, strict=True) if allowed[row, column]}
 
 
 def _undone(turns: pd.DataFrame) -> pd.DataFrame:

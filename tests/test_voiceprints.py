@@ -13,6 +13,7 @@ import soundfile
 
 import diarnb
 from diarnb._excerpts import excerpts
+from diarnb._matching import choose
 from diarnb.audio import open_recording
 from diarnb.engines.base import Recognizer
 from diarnb.engines.local import LocalEngine
@@ -27,7 +28,6 @@ from diarnb.errors import (
     VoiceprintAudioError,
     VoiceprintError,
 )
-from diarnb.voiceprints import _choose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,10 +194,10 @@ def test_two_people_are_never_joined_by_chance_under_one_name(meeting: pd.DataFr
 
 def test_the_assignment_is_the_best_taken_together() -> None:
     scores = {"S0": {"A": 90.0, "B": 80.0}, "S1": {"A": 85.0, "B": 10.0}, "S2": {}}
-    assert _choose(scores, ["A", "B"], 0, exclusive=True) == {"S0": "B", "S1": "A"}
-    assert _choose(scores, ["A", "B"], 82, exclusive=True) == {"S0": "A"}
-    assert _choose(scores, ["A", "B"], 0, exclusive=False) == {"S0": "A", "S1": "A"}
-    assert _choose({"S2": {}}, ["A"], 0, exclusive=True) == {}
+    assert choose(scores, ["A", "B"], 0, exclusive=True) == {"S0": "B", "S1": "A"}
+    assert choose(scores, ["A", "B"], 82, exclusive=True) == {"S0": "A"}
+    assert choose(scores, ["A", "B"], 0, exclusive=False) == {"S0": "A", "S1": "A"}
+    assert choose({"S2": {}}, ["A"], 0, exclusive=True) == {}
 
 
 def test_who_is_never_heard_stays_unknown_and_nobody_is_nobody(

@@ -45,7 +45,7 @@ _BYSTANDER_SHARE = 0.2
 _AGAIN = "make one with diarnb.voiceprint(recording)"
 
 
-def make(recording: Recording, raw: Mapping[str, Any]) -> tuple[str, str | None]:
+def make(recording: Recording, raw: Mapping[str, Any], *, threads: int | None = None) -> tuple[str, str | None]:
     """Make a voiceprint of the one person who speaks in a recording.
 
     Parameters
@@ -53,6 +53,8 @@ def make(recording: Recording, raw: Mapping[str, Any]) -> tuple[str, str | None]
     recording : Recording
     raw : mapping
         Who speaks when in it: `engines.base.Answer.raw`.
+    threads : int, optional
+        As `networks.load` takes it.
 
     Returns
     -------
@@ -73,8 +75,10 @@ def make(recording: Recording, raw: Mapping[str, Any]) -> tuple[str, str | None]
     sounds = excerpts(recording, pd.DataFrame(raw["diarization"]), LONGEST)
     seconds = {speaker: _length(sound) for speaker, sound in sounds.items()}
     main, *others = sorted(sounds, key=lambda speaker: -seconds[speaker])
-    voice = embed(sounds[main])
-    others = [other for other in others if not _alike(voice, embed(sounds[other]))]  # one voice taken for two is one
+    voice = embed(sounds[main], threads)
+    others = [
+        other for other in others if not _alike(voice, embed(sounds[other], threads))
+    ]  # one voice taken for two is one
     beside = sum(seconds[other] for other in others)
     own = sum(seconds.values()) - beside
     if beside > min(_BYSTANDER, _BYSTANDER_SHARE * own):
@@ -83,7 +87,7 @@ def make(recording: Recording, raw: Mapping[str, Any]) -> tuple[str, str | None]
             f"{len(others) + 1} people speak in {recording.name} ({told}), and a voiceprint is of one: "
             "turns = diarnb.diarize(recording); diarnb.voiceprint(turns[turns['speaker'] == 'SPEAKER_00'])"
         )
-    voice = embed([piece for speaker in sounds if speaker not in others for piece in sounds[speaker]])
+    voice = embed([piece for speaker in sounds if speaker not in others for piece in sounds[speaker]], threads)
     if voice is None or own < SHORTEST:
         raise VoiceprintAudioError(
             f"There are only {own:.1f} s of speech in {recording.name}; a voiceprint needs {SHORTEST:g} s, and is the "
@@ -93,10 +97,12 @@ def make(recording: Recording, raw: Mapping[str, Any]) -> tuple[str, str | None]
     return pack(voice), " ".join(remarks) or None
 
 
-def match(recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str]) -> dict[str, dict[str, float]]:
+def match(
+    recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str], *, threads: int | None = None
+) -> dict[str, dict[str, float]]:
     """Score every speaker of `turns` against every voiceprint, 0-100; without a score who cannot be heard."""
     known = {label: unpack(text, label) for label, text in voiceprints.items()}
-    voices = {speaker: embed(sound) for speaker, sound in excerpts(recording, turns, HEARD).items()}
+    voices = {speaker: embed(sound, threads) for speaker, sound in excerpts(recording, turns, HEARD).items()}
     return {
         speaker: {label: score(voice, other) for label, other in known.items()} if voice is not None else {}
         for speaker, voice in voices.items()
@@ -112,7 +118,7 @@ def check_length(name: str, duration: float) -> None:
         )
 
 
-def embed(sounds: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+def embed(sounds: Sequence[NDArray[np.float32]], threads: int | None = None) -> NDArray[np.float32] | None:
     """Embed one speaker's stretches of 16 kHz samples as one; None where there is too little sound."""
     features = np.concatenate([_features(sound) for sound in sounds] or [_features(np.zeros(0, np.float32))])
     if not len(features):
@@ -121,7 +127,7 @@ def embed(sounds: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
     features = features[power > np.percentile(power, 95) - _QUIET]
     if len(features) < _FEWEST:
         return None
-    network = networks.load("embedding", providers=("CPUExecutionProvider",), threads=None)
+    network = networks.load("embedding", providers=("CPUExecutionProvider",), threads=threads)
     pooled = np.ones((1, 1, -(-len(features) // 2)), np.float32)
     found: NDArray[np.float32] = network.run(
         None, {"features": (features - features.mean(0))[None], "weights": pooled}

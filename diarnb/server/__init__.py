@@ -1,0 +1,200 @@
+"""One local server that speaks the APIs of pyannoteAI and Deepgram, from the local engine: free, and in the house."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from diarnb.engines.keys import Secret
+from diarnb.errors import ConfigurationError, InvalidParameterError
+from diarnb.server.settings import Settings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_STOPPING = 20.0  # seconds until a server that was told to end is ended; it takes ten at the most
+
+
+def serve(
+    *,
+    port: int = 0,
+    key: str | None = None,
+    words: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    **settings: Any,
+) -> Server:
+    """Start a server that answers the pyannoteAI and the Deepgram API from the local engine.
+
+    It runs in a process of its own on this machine, as ``python -m diarnb serve`` does, and ends with this one: at
+    ``stop()``, at the end of a ``with`` block, or whenever the kernel ends, whatever ends it. The vendors' own SDKs
+    work with it, and so do the engines ``"pyannoteai"`` and ``"deepgram"``; its page at `base_url` tells how.
+
+    Parameters
+    ----------
+    port : int, default 0
+        Of this machine; 0 takes a free one.
+    key : str, optional
+        Whoever has it may use the server. By default ``DIARNB_SERVER_KEY`` of the environment, else a new one.
+    words : str, optional
+        What hears the words: ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names. By default
+        there are speakers and no words.
+    folder : path, optional
+        Where jobs and uploads are kept, and outlive the server. By default a temporary one that is removed with it.
+    workers : int, optional
+        Recordings that are listened to at once; by default as many as there are cores.
+    **settings
+        The rest of what a server can be told, by the names in `diarnb.server.settings.Settings`:
+        ``allow_url_fetch=("*",)``, ``rate_limits="vendor"``, ``webhook_secret=...``.
+
+    Returns
+    -------
+    Server
+        With ``base_url``, ``key`` and ``stop()``.
+
+    Raises
+    ------
+    ConfigurationError
+        The extra ``server`` or that of the words is missing; the port or the folder is in use.
+    InvalidParameterError
+        A setting is unknown or wrong.
+
+    Examples
+    --------
+    >>> import httpx
+    >>> with serve(workers=1) as server:
+    ...     print(httpx.get(f"{server.base_url}/health").json()["status"])
+    ok
+
+    And then ``diarize("talk.wav", engine="pyannoteai", base_url=server.base_url, api_key=server.key)``.
+    """
+    check_installed(words)
+    secret = choose_key(key)
+    if workers is not None:
+        settings["workers"] = workers
+    place = Path(tempfile.mkdtemp(prefix="diarnb-server-") if folder is None else folder).absolute()
+    try:
+        try:
+            chosen = Settings(folder=place, keys=(secret.reveal(),), port=port, words=words, **settings)
+        except TypeError as error:
+            raise InvalidParameterError(f"serve: {str(error).partition(' ')[2]}; see diarnb.server.settings") from None
+        return Server(chosen, secret, temporary=folder is None)
+    except BaseException:
+        if folder is None:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+class Server:
+    """A server that runs in a process of its own; made by `serve`.
+
+    Attributes
+    ----------
+    base_url : str
+        The origin, ``http://127.0.0.1:PORT``: what ``base_url=`` takes, and where the page is.
+    """
+
+    def __init__(self, settings: Settings, key: Secret, *, temporary: bool) -> None:
+        self._key, self._folder = key, settings.folder if temporary else None
+        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        told = json.dumps({"settings": settings.as_json(), "temporary": temporary})
+        with (settings.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "diarnb.server.running"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the terminal of a kernel is for the kernel
+            )
+        try:
+            self.base_url = self._begin(told, settings.folder / "server.log")
+        except BaseException:
+            self.stop()
+            raise
+        atexit.register(self.stop)  # and so it lives on where nobody keeps this object
+
+    @property
+    def key(self) -> str:
+        """What clients send; shown by nothing but this."""
+        return self._key.reveal()
+
+    def stop(self) -> None:
+        """End it; jobs that are not done wait in the folder, where that is not a temporary one."""
+        atexit.unregister(self.stop)
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        assert self._process.stdout is not None  # noqa: S101 - likewise
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOPPING)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        ended = "" if self._process.poll() is None else ", ended"
+        return f"<diarnb server at {self.base_url}{ended}>"
+
+    def _begin(self, told: str, log: Path) -> str:
+        """Tell the process what to be, and wait until it is that."""
+        assert self._process.stdin is not None  # noqa: S101 - it was asked for
+        assert self._process.stdout is not None  # noqa: S101 - likewise
+        with suppress(BrokenPipeError):  # the reason comes the other way
+            self._process.stdin.write(f"{told}\n".encode())
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            said = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            raise ConfigurationError(f"the server ended before it began: {said:.200}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ConfigurationError(answer["error"])
+        return str(answer["origin"])
+
+
+def check_installed(words: str | None) -> None:
+    """Check that there is what a server needs, before one is started.
+
+    Raises
+    ------
+    ConfigurationError
+        An extra is missing.
+    InvalidParameterError
+        `words` names no transcriber.
+    """
+    if find_spec("aiohttp") is None:
+        raise ConfigurationError('the server needs aiohttp: run pip install "diarnb[server]"')
+    if words is not None:
+        from diarnb.transcribers import transcriber
+
+        transcriber(words)
+
+
+def choose_key(given: str | None) -> Secret:
+    """Take the key that was given, else the environment's, else make one (whose source is ``"new"``)."""
+    if given is not None:
+        return Secret(given, "key")
+    if found := os.environ.get("DIARNB_SERVER_KEY"):
+        return Secret(found, "DIARNB_SERVER_KEY")
+    return Secret(f"diarnb-{secrets.token_hex(16)}", "new")

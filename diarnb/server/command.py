@@ -1,0 +1,159 @@
+"""``python -m diarnb serve``: the server in the foreground, until it is interrupted or told to end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from diarnb._labels import visible
+from diarnb.errors import ConfigurationError, DiarnbError, InvalidParameterError
+from diarnb.server import check_installed, choose_key
+from diarnb.server.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPILOG = """\
+environment:
+  DIARNB_SERVER_KEY        the key, or several with commas between: each sees its own jobs and uploads only;
+                           without any a new one is made and printed once
+  DIARNB_WEBHOOK_SECRET    signs webhooks
+  DIARNB_HOME              the folder of diarnb's data, in which the server's own is kept
+
+examples:
+  python -m diarnb serve                       for this machine, with a new key
+  DIARNB_SERVER_KEY=... python -m diarnb serve --port 9000 --words whisper
+                                               with a key of yours, and words
+  python -m diarnb serve --public-url https://speech.example.org
+                                               behind a proxy of that name, which speaks TLS
+
+It stops in ten seconds at the most after Ctrl-C or SIGTERM; jobs that are not done are done after the next start.
+Exit codes are 0, 1 for what cannot be used (a port, a folder, an extra) and 2 for a wrong command.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Those after ``serve``.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    try:
+        check_installed(asked.words)
+        return _serve(asked)
+    except InvalidParameterError as error:
+        return _complain(error, 2)
+    except DiarnbError as error:
+        return _complain(error, 1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m diarnb serve",
+        description="Answer the pyannoteAI and the Deepgram HTTP API on this machine, from diarnb's local engine.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    known = Settings.__dataclass_fields__
+    parser.add_argument("--host", default=known["host"].default, help="Where to listen; by default 127.0.0.1.")
+    parser.add_argument("--port", type=int, default=known["port"].default, help="By default 8000; 0 takes a free one.")
+    parser.add_argument("--key", help="Better in DIARNB_SERVER_KEY: everybody here can see a command's arguments.")
+    parser.add_argument("--folder", type=Path, help="Where jobs and uploads are kept; by default among diarnb's data.")
+    parser.add_argument("--workers", type=int, help="Recordings listened to at once; by default one for each core.")
+    parser.add_argument("--words", metavar="NAME", help="Hear words too: sphinx, whisper or whisper:SIZE (extras).")
+    parser.add_argument("--public-url", metavar="URL", help="What clients call the server, if it is behind a proxy.")
+    parser.add_argument(
+        "--allow-url-fetch",
+        nargs="*",
+        metavar="HOST",
+        help="Fetch recordings from addresses that clients name: from any public host, or from these hosts only.",
+    )
+    parser.add_argument(
+        "--allow-webhook",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="Tell this host of results though its address is not public, by http too; may be repeated.",
+    )
+    parser.add_argument("--webhook-secret", help="Better in DIARNB_WEBHOOK_SECRET, for the same reason.")
+    parser.add_argument("--rate-limits", choices=("off", "vendor"), default="off", help="Refuse what pyannoteAI would.")
+    parser.add_argument(
+        "--streaming-diarize-model",
+        choices=("seed", "new"),
+        default="seed",
+        help="new: streams take diarize_model=latest and v1, as Deepgram's do since July 2026.",
+    )
+    parser.add_argument(
+        "--memory", type=int, default=known["memory"].default, metavar="MIB", help="A worker's; 0: any."
+    )
+    return parser
+
+
+def _serve(asked: argparse.Namespace) -> int:
+    key = choose_key(asked.key)
+    fetched = asked.allow_url_fetch
+    chosen: dict[str, Any] = {
+        "keys": tuple(key.reveal().split(",")),
+        "folder": (asked.folder or _home() / "server").expanduser().absolute(),
+        "allow_url_fetch": () if fetched is None else tuple(fetched) or ("*",),
+        "allow_webhook": tuple(asked.allow_webhook),
+        "webhook_secret": asked.webhook_secret or os.environ.get("DIARNB_WEBHOOK_SECRET") or None,
+    }
+    as_they_are = ("host", "port", "words", "public_url", "rate_limits", "streaming_diarize_model", "memory", "workers")
+    chosen |= {name: value for name in as_they_are if (value := getattr(asked, name)) is not None}
+    settings = Settings(**chosen)
+    # imported when it is known that there is an aiohttp, and that it will be used
+    from diarnb.server import running
+    from diarnb.server.page import environment
+
+    def ready(origin: str) -> None:
+        known_as = settings.public_url or origin
+        pyannoteai, deepgram = environment(known_as)
+        words = f"words by {settings.words}" if settings.words else "no words"
+        lines = [
+            f"diarnb serves at {known_as} ({settings.workers} at once, {words}, {settings.folder})",
+            f"  pyannoteAI's SDK:  {pyannoteai}",
+            f"  Deepgram's SDK:    {deepgram}",
+            f"How they are used, and how the server is, stands at {known_as}/",
+        ]
+        if key.source == "new":
+            lines.insert(1, f"export DIARNB_SERVER_KEY={key.reveal()}   # new, and shown this once")
+        print("\n".join(lines), flush=True)
+        if settings.host not in ("127.0.0.1", "::1", "localhost"):
+            _say("others on the network can reach it, and nothing is encrypted: let a proxy with TLS stand before it")
+
+    running.quiet()
+    try:
+        asyncio.run(running.serve(settings, ready))
+    except KeyboardInterrupt:  # before the server had begun
+        return 130
+    return 0
+
+
+def _home() -> Path:
+    return Path(os.environ.get("DIARNB_HOME") or platformdirs.user_data_dir("diarnb"))
+
+
+def _complain(error: ConfigurationError | Exception, code: int) -> int:
+    _say(f"error: {error}")
+    return code
+
+
+def _say(text: str) -> None:
+    print(f"diarnb: {visible(text, limit=2000)}", file=sys.stderr)

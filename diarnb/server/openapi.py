@@ -1,0 +1,298 @@
+"""What the server answers, as OpenAPI 3.1: a document for each dialect, written from the rules that are applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diarnb.engines.pyannoteai.parameters import MODELS, TRANSCRIBERS
+from diarnb.server import deepgram_rules, pyannoteai_rules
+
+Schema = dict[str, Any]
+
+_STREAMS = ("interim_results", "vad_events", "no_delay")  # flags that only a stream has
+
+_TEXT: Schema = {"type": "string"}
+_FLAG: Schema = {"type": ["boolean", "null"], "default": False}
+_COUNT: Schema = {"type": ["integer", "null"], "minimum": 1}
+_SECONDS: Schema = {"type": "number", "minimum": 0}
+_SCORE: Schema = {"type": "number", "minimum": 0, "maximum": 100}
+_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_ID: Schema = {"type": "string", "format": "uuid"}
+
+
+def pyannoteai(origin: str) -> Schema:
+    """Describe pyannoteAI's dialect.
+
+    Parameters
+    ----------
+    origin : str
+        Of the server.
+
+    Examples
+    --------
+    >>> sorted(pyannoteai("http://127.0.0.1:8000")["paths"])[:2]
+    ['/v1/diarize', '/v1/identify']
+    """
+    refusal = _refers("Refusal")
+    no = {"400": _json("It is refused, and why", refusal), "401": _json("No key, or not a right one", refusal)}
+    busy = {"429": _json("Too many requests, with --rate-limits vendor", refusal)}
+    accepted = {"200": _json("It is accepted", _refers("Accepted")), **no, **busy}
+
+    def submit(summary: str, body: Schema) -> Schema:
+        return {"post": _operation(summary, accepted, body=body)}
+
+    def address(summary: str) -> Schema:
+        media = _object({"url": {"type": "string", "pattern": r"^media://[a-zA-Z0-9\-_./]+$", "maxLength": 255}}, "url")
+        signed = {"201": _json("An address that is valid for an hour", _object({"url": _TEXT}, "url"))}
+        return {"post": _operation(summary, {**signed, **no, **busy}, body=media)}
+
+    listing = [
+        _parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}),
+        _parameter("cursor", {"type": "string", "minLength": 1, "maxLength": 100}),
+        _parameter("status", {"type": "string", "enum": list(pyannoteai_rules.STATUSES)}),
+    ]
+    job_id = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
+    job = {"200": _json("The job", _refers("Job")), "404": _json("There is none", refusal), "401": no["401"], **busy}
+    paths = {
+        "/v1/test": {
+            "get": _operation("Try a key", {"200": _json("It is right", {"type": "object"}), "401": no["401"]})
+        },
+        "/v1/media/input": address("Ask for an address to upload a recording to, by PUT and without a key"),
+        "/v1/media/output": address("Ask for an address to read an upload from"),
+        "/v1/diarize": submit("Ask who spoke when", _asked("community-1", "live-1", transcription=True)),
+        "/v1/identify": submit("Ask who of some people spoke when", _asked("live-1", voiceprints=True)),
+        "/v1/voiceprint": submit("Ask for what a voice is recognised by", _voiceprint()),
+        "/v1/jobs/{id}": {"get": {**_operation("Look after a job", job), "parameters": [job_id]}},
+        "/v2/jobs": {
+            "get": {
+                **_operation("List jobs, the newest first", {"200": _json("A page", _refers("Page")), **no, **busy}),
+                "parameters": listing,
+            }
+        },
+    }
+    return _document("pyannoteAI", origin, paths, _PYANNOTEAI, {"type": "http", "scheme": "bearer"})
+
+
+def deepgram(origin: str) -> Schema:
+    """Describe Deepgram's dialect.
+
+    Parameters
+    ----------
+    origin : str
+        Of the server.
+
+    Examples
+    --------
+    >>> list(deepgram("http://127.0.0.1:8000")["paths"])
+    ['/v1/listen']
+    """
+    refusal = _refers("Refusal")
+    whys = {
+        "400": "It is refused, and why",
+        "401": "No key, or not a right one",
+        "408": "The recording came too slowly",
+        "413": "The recording is larger than 2 GiB",
+        "429": "Too many requests wait",
+        "503": "Try again",
+        "504": "It took too long",
+    }
+    answers = {
+        "200": _json("What was said, or with `callback` the request's id", _refers("Answer")),
+        **{status: _json(why, refusal) for status, why in whys.items()},
+    }
+    content = {
+        "application/json": {"schema": _object({"url": _TEXT}, "url")},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    }
+    post = _operation("Listen to a recording", answers)
+    post |= {"parameters": _listen_parameters(), "requestBody": {"required": True, "content": content}}
+    scheme = {"type": "apiKey", "in": "header", "name": "Authorization", "description": "`Token KEY` or `Bearer KEY`"}
+    return _document("Deepgram", origin, {"/v1/listen": {"post": post}}, _DEEPGRAM, scheme)
+
+
+def _asked(*models: str, transcription: bool = False, voiceprints: bool = False) -> Schema:
+    known = [name for name in (*MODELS, *models) if name != "community-1" or name in models]
+    members = _source(dict.fromkeys(known))
+    members |= dict.fromkeys(("numSpeakers", "minSpeakers", "maxSpeakers"), _COUNT)
+    members |= dict.fromkeys(pyannoteai_rules.SCORES, _FLAG)
+    needed = ["url"]
+    if transcription:
+        members["transcription"] = _FLAG
+        members["transcriptionConfig"] = {
+            "type": ["object", "null"],
+            "properties": {"model": {"enum": [*TRANSCRIBERS, None]}},
+        }
+    if voiceprints:
+        label = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^(?![sS][pP][eE][aA][kK][eE][rR]_)"}
+        text = {"type": "string", "minLength": 1, "maxLength": 20_000, "pattern": "^[A-Za-z0-9+/_-]+=*$"}
+        item = _object({"label": label, "voiceprint": text}, "label", "voiceprint")
+        members["voiceprints"] = {"type": "array", "items": item, "minItems": 1, "maxItems": 50}
+        members["matching"] = {
+            "type": ["object", "null"],
+            "properties": {
+                "exclusive": {**_FLAG, "default": True},
+                "threshold": {**_SCORE, "type": ["number", "null"], "default": 0},
+            },
+        }
+        needed.append("voiceprints")
+    return _object(members, *needed)
+
+
+def _voiceprint() -> Schema:
+    return _object(_source(dict.fromkeys((*(name for name in MODELS if name != "community-1"), "live-1"))), "url")
+
+
+def _source(models: dict[str, None]) -> Schema:
+    return {
+        "url": {
+            "type": "string",
+            "pattern": r"^(media://[a-zA-Z0-9\-_./]+|https?://[^\s\\]+)$",
+            "maxLength": 255,
+            "description": "An upload; or an address of the web, of up to 4096 characters, with --allow-url-fetch",
+        },
+        "model": {"enum": [*models, None], "description": "Whatever it says, the local engine answers"},
+        "webhook": {"type": ["string", "null"], "pattern": "^https://", "maxLength": 4096},
+        "webhookStatusOnly": _FLAG,
+    }
+
+
+def _listen_parameters() -> list[Schema]:
+    rules = deepgram_rules
+    flag = {"type": "boolean"}
+    flags = [_parameter(name, flag) for name in rules.FLAGS if name not in _STREAMS]
+    choices = [_parameter(name, {"enum": list(values)}) for name, values in rules.CHOICES.items()]
+    text = {"type": "string", "minLength": 1, "maxLength": 128}
+    repeated = [
+        _parameter(name, {"type": "array", "items": text, "maxItems": rules.LISTS.get(name, 100)})
+        for name in rules.REPEATED
+        if name != "extra"
+    ]
+    extra = {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:", "maxLength": 2048}}
+    return [
+        _parameter("model", {"type": "string", "default": "base-general"}),
+        *(*flags, *choices, *repeated, _parameter("extra", extra)),
+        _parameter("language", {"type": "string", "pattern": r"^(multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)$"}),
+        _parameter("utt_split", {"type": "number", "minimum": 0, "default": 0.8}),
+        _parameter("callback", {"type": "string", "format": "uri"}),
+    ]
+
+
+def _document(service: str, origin: str, paths: Schema, schemas: Schema, scheme: Schema) -> Schema:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"diarnb in the dialect of {service}",
+            "version": "1",
+            "description": "Answered on this machine, by diarnb's local engine.",
+        },
+        "servers": [{"url": origin}],
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": {"key": scheme}},
+    }
+
+
+def _operation(summary: str, answers: Schema, *, body: Schema | None = None) -> Schema:
+    told: Schema = {"summary": summary, "responses": answers}
+    if body is not None:
+        told["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return told
+
+
+def _json(why: str, schema: Schema) -> Schema:
+    return {"description": why, "content": {"application/json": {"schema": schema}}}
+
+
+def _refers(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _parameter(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _object(members: Schema, *needed: str) -> Schema:
+    return {"type": "object", "properties": members, "required": list(needed)}
+
+
+def _list(of: Schema) -> Schema:
+    return {"type": "array", "items": of}
+
+
+_TURN = _object({"speaker": _TEXT, "start": _SECONDS, "end": _SECONDS}, "speaker", "start", "end")
+_SCORES = _object({"score": _list(_SCORE), "resolution": _SECONDS}, "score", "resolution")
+_STATUS: Schema = {"enum": list(pyannoteai_rules.STATUSES)}
+_OUTPUT: Schema = {
+    "type": "object",
+    "properties": {
+        "diarization": _list(_refers("Turn")),
+        "exclusiveDiarization": _list(_refers("Turn")),
+        "confidence": _SCORES,
+        "identification": _list(_refers("Turn")),
+        "voiceprints": _list({"type": "object"}),
+        "voiceprint": _TEXT,
+        "warning": _TEXT,
+        "error": _TEXT,
+    },
+}
+_WRONG = _list(_object({"field": _TEXT, "message": _TEXT}, "field", "message"))
+_JOB = {"jobId": _TEXT, "status": _STATUS, "createdAt": _TEXT, "updatedAt": _TEXT, "output": _OUTPUT}
+_ITEM = _object({"id": _TEXT, "status": _STATUS, "createdAt": _TEXT}, "id", "status", "createdAt")
+
+_PYANNOTEAI: Schema = {
+    "Turn": _TURN,
+    "Accepted": _object({"jobId": _ID, "status": _STATUS}, "jobId", "status"),
+    "Job": _object(_JOB, "jobId", "status", "createdAt", "updatedAt"),
+    "Page": _object({"items": _list(_ITEM), "nextCursor": {"type": ["string", "null"]}}, "items", "nextCursor"),
+    "Refusal": _object({"message": _TEXT, "requestId": _ID, "errors": _WRONG}, "message"),
+}
+
+_WORD = _object(
+    {
+        "word": _TEXT,
+        "start": _SECONDS,
+        "end": _SECONDS,
+        "confidence": _SHARE,
+        "speaker": {"type": "integer", "minimum": 0},
+        "speaker_confidence": _SHARE,
+        "punctuated_word": _TEXT,
+    },
+    *("word", "start", "end", "confidence"),
+)
+_ALTERNATIVE = _object(
+    {"transcript": _TEXT, "confidence": _SHARE, "words": _list(_WORD), "paragraphs": {"type": "object"}},
+    *("transcript", "confidence", "words"),
+)
+_RESULTS = _object(
+    {
+        "channels": _list(_object({"alternatives": _list(_ALTERNATIVE)}, "alternatives")),
+        "utterances": _list({"type": "object"}),
+    },
+    "channels",
+)
+_METADATA = _object(
+    {
+        "request_id": _ID,
+        "sha256": _TEXT,
+        "created": _TEXT,
+        "duration": _SECONDS,
+        "channels": {"type": "integer", "minimum": 1},
+        "models": _list(_ID),
+        "model_info": {"type": "object"},
+        "diarize_info": {"type": "object"},
+    },
+    *("request_id", "sha256", "created", "duration", "channels", "models", "model_info"),
+)
+
+_DEEPGRAM: Schema = {
+    "Answer": {
+        "oneOf": [
+            _object({"metadata": _METADATA, "results": _RESULTS}, "metadata", "results"),
+            {**_object({"request_id": _ID}, "request_id"), "additionalProperties": False},
+        ]
+    },
+    "Refusal": _object(
+        {"err_code": _TEXT, "err_msg": _TEXT, "request_id": _ID, "category": _TEXT, "message": _TEXT, "details": _TEXT},
+        *("err_code", "err_msg", "request_id"),
+    ),
+}

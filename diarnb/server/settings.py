@@ -1,0 +1,118 @@
+"""How a server is run: everything that can be chosen, checked before it starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from diarnb.errors import InvalidParameterError
+
+MAX_BODY = 2 * 1024**3
+"""Bytes of a recording: what Deepgram takes; pyannoteAI takes half of it."""
+
+MAX_JSON = 4 * 1024**2
+"""Bytes of a request in JSON; fifty voiceprints of the longest kind are one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a server is told.
+
+    Attributes
+    ----------
+    folder : Path
+        Jobs, uploads and the secret that signs addresses; one server at a time uses it.
+    keys : tuple of str
+        Whoever has one may use the server; each sees its own jobs and uploads only.
+    host, port : str, int
+        Where it listens; port 0 takes a free one.
+    workers : int
+        Recordings that are listened to at once; as many WebSocket streams besides.
+    words : str or None
+        The transcriber: ``sphinx``, ``whisper``, ``whisper:MODEL``, or ``module:function`` for one of your own: code
+        that runs here, and that no request can name. None for no words.
+    public_url : str or None
+        What clients call the server, where that is not its own address: behind a proxy.
+    allow_url_fetch : tuple of str
+        Hosts from which recordings may be fetched, ``*`` for any public one; none by default.
+    allow_webhook : tuple of str
+        Hosts that may be told of results though their address is not public; loopback receivers, mostly.
+    webhook_secret : str or None
+        Signs what is told.
+    rate_limits : {"off", "vendor"}
+        Whether to refuse what the services would refuse as too much.
+    streaming_diarize_model : {"seed", "new"}
+        Whether a stream may name a diarizer: no by the older documents, ``latest`` and ``v1`` by the newer.
+    memory : int
+        MiB that one worker may hold; 0 for no limit.
+    queue : int
+        Requests that may wait for a worker while the client does; more are refused with 429.
+    """
+
+    folder: Path
+    keys: tuple[str, ...] = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    words: str | None = None
+    public_url: str | None = None
+    allow_url_fetch: tuple[str, ...] = ()
+    allow_webhook: tuple[str, ...] = ()
+    webhook_secret: str | None = field(default=None, repr=False)
+    rate_limits: str = "off"
+    streaming_diarize_model: str = "seed"
+    memory: int = 4096
+    queue: int = 100
+
+    def __post_init__(self) -> None:
+        if not self.keys or not all(_printable(key) for key in self.keys):
+            raise InvalidParameterError(
+                "a key has 8 characters or more, of ASCII, without spaces; leave it out for a new one"
+            )
+        for name, least, most in (
+            ("port", 0, 65535),
+            ("workers", 1, 1 << 10),
+            ("memory", 0, 1 << 30),
+            ("queue", 0, 1 << 30),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise InvalidParameterError(f"{name} is a whole number from {least} to {most}, not {value!r:.40}")
+        for name in ("allow_url_fetch", "allow_webhook"):
+            hosts = getattr(self, name)
+            if isinstance(hosts, str) or not all(isinstance(host, str) for host in hosts):
+                raise InvalidParameterError(f"{name} is a tuple of hosts, such as ('media.example.org',)")
+        for name, known in (("rate_limits", ("off", "vendor")), ("streaming_diarize_model", ("seed", "new"))):
+            if getattr(self, name) not in known:
+                raise InvalidParameterError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r:.40}")
+        if self.public_url is not None and not _origin(self.public_url):
+            raise InvalidParameterError(
+                f"public_url is an origin such as https://speech.example.org, not {self.public_url!r:.80}"
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what JSON can hold, keys included: for the process that is told by a pipe, and for nobody else."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Settings:
+        """Take back what `as_json` gave."""
+        lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+        return cls(**{**told, **lists, "folder": Path(told["folder"])})
+
+
+def _printable(key: Any) -> bool:
+    return isinstance(key, str) and len(key) >= 8 and key.isascii() and key.isprintable() and " " not in key
+
+
+def _origin(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    bare = not (parts.path or parts.query or parts.fragment or parts.username)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and bare

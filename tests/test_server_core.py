@@ -1,0 +1,686 @@
+"""The server's core: jobs that survive whatever ends a worker or the server, and doors that only some may pass."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import statistics
+import sys
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+import pytest
+from aiohttp import web
+
+from diarnb.errors import ConfigurationError, InvalidParameterError
+from diarnb.server import core as cores
+from diarnb.server import guard, page, wire, workers
+from diarnb.server.jobs import ATTEMPTS, JOB_KEPT, RESULT_KEPT, Job, Jobs
+from diarnb.server.refusing import OWNER
+from diarnb.server.settings import MAX_JSON
+from diarnb.server.workers import TaskFailedError, TaskTimeoutError, WorkerLostError
+from tests.servers import KEY, OTHER_KEY, PATIENCE, InProcess, InThread, in_process, in_thread, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from diarnb.server.core import Core
+
+PROGRAM = "tests.server_worker"
+
+
+@pytest.fixture(scope="module")
+def scripted() -> Iterator[None]:
+    """Let the servers of this process have workers whose tasks tests have written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_PROGRAM", PROGRAM)
+        yield
+
+
+@pytest.fixture(scope="module")
+def server(scripted: None) -> Iterator[InThread]:
+    with in_thread() as server:
+        yield server
+
+
+def job(do: str, **task: Any) -> Job:
+    name = f"{do}-{time.perf_counter_ns()}"
+    return Job(id=name, owner=cores.owner_of(KEY), kind="diarize", task={"do": f"test.{do}", **task})
+
+
+def until(found: Callable[[], Any], what: str = "it") -> Any:
+    """Wait for what has no event that a test could wait for."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.01)
+    return value
+
+
+def processes(pool: workers.Workers) -> list[psutil.Process]:
+    return [psutil.Process(worker._process.pid) for worker in pool._all if worker._process is not None]
+
+
+def submit(server: InThread, *jobs: Job) -> None:
+    for one in jobs:
+        server.call(server.core.jobs.add(one))
+
+
+def ended(server: InThread, one: Job) -> Job:
+    def look() -> Job | None:
+        async def read() -> Job | None:
+            return server.core.jobs.get(one.id)
+
+        found = server.call(read())
+        return found if found is not None and found.ended else None
+
+    return until(look, "the end of a job")
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_done_and_its_answer_kept(server: InThread) -> None:
+    one = job("echo", number=1)
+    submit(server, one)
+    done = ended(server, one)
+    assert (done.state, done.attempts) == ("succeeded", 1)
+    assert json.loads(done.output or b"")["number"] == 1
+
+
+def test_a_worker_stands_back_for_others(server: InThread) -> None:
+    one = job("echo")
+    submit(server, one)
+    assert json.loads(ended(server, one).output or b"")["nice"] >= 10
+
+
+def test_what_a_library_prints_does_not_come_between(server: InThread) -> None:
+    one = job("prints")
+    submit(server, one)
+    assert ended(server, one).output == b"{}"
+
+
+def test_a_lost_worker_costs_an_attempt_and_nothing_else(server: InThread, tmp_path: Path) -> None:
+    one, other = job("crash", tried=str(tmp_path / "tried"), times=1), job("echo")
+    submit(server, one, other)
+    assert (ended(server, one).state, ended(server, one).attempts) == ("succeeded", 2)
+    assert ended(server, other).state == "succeeded"
+
+
+def test_a_worker_killed_in_a_job_is_replaced(server: InThread, tmp_path: Path) -> None:
+    one = job("wait", begun=str(tmp_path / "begun"), go=str(tmp_path / "go"))
+    submit(server, one)
+    until((tmp_path / "begun").exists)
+    (worker,) = processes(server.core.workers)
+    (tmp_path / "begun").unlink()
+    worker.kill()
+    until((tmp_path / "begun").exists)  # it was begun again
+    (tmp_path / "go").touch()
+    assert (ended(server, one).state, ended(server, one).attempts) == ("succeeded", 2)
+
+
+def test_a_poisoned_job_fails_after_three_attempts_and_others_go_on(server: InThread, tmp_path: Path) -> None:
+    poison, other = job("crash", tried=str(tmp_path / "tried")), job("echo")
+    submit(server, poison, other)
+    failed = ended(server, poison)
+    assert (failed.state, failed.attempts) == ("failed", ATTEMPTS)
+    assert (tmp_path / "tried").stat().st_size == ATTEMPTS
+    assert json.loads(failed.output or b"") == {"error": "It ended the process that worked on it, 3 times."}
+    assert ended(server, other).state == "succeeded"
+
+
+def test_damaged_audio_fails_at_once_in_the_words_of_the_services(server: InThread) -> None:
+    one = job("fails")
+    submit(server, one)
+    done = ended(server, one)
+    assert (done.state, done.attempts) == ("failed", 1)
+    assert json.loads(done.output or b"")["error"] == "Could not load audio: talk.wav is damaged"
+
+
+def test_a_job_that_takes_too_long_is_ended(server: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "JOB_SECONDS", 0.5)
+    one = job("spin")
+    submit(server, one)
+    assert "It took longer" in json.loads(ended(server, one).output or b"")["error"]
+    assert all(worker.cpu_percent(0.2) < 50 for worker in processes(server.core.workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are set on Linux only")
+def test_a_worker_that_takes_all_memory_fails_alone(scripted: None) -> None:
+    with in_thread(memory=1024) as server:
+        assert server.call(server.core.workers.do({"do": "test.greedy", "mebibytes": 8}, seconds=PATIENCE))
+        with pytest.raises(WorkerLostError):
+            server.call(server.core.workers.do({"do": "test.greedy", "mebibytes": 4096}, seconds=PATIENCE))
+
+
+def test_a_full_disk_costs_no_job(server: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing fails a few times, in the middle of a job; it is done nevertheless."""
+    monkeypatch.setattr(cores, "_DISK", 0.05)
+    write, failures = Jobs._write, [3]
+
+    async def failing(self: Jobs, statement: str, values: tuple[Any, ...]) -> Any:
+        if failures[0] and not statement.startswith("INSERT"):
+            failures[0] -= 1
+            raise sqlite3.OperationalError("database or disk is full")
+        return await write(self, statement, values)
+
+    monkeypatch.setattr(Jobs, "_write", failing)
+    one, other = job("echo"), job("echo")
+    submit(server, one, other)
+    assert {ended(server, one).state, ended(server, other).state} == {"succeeded"}
+    assert failures == [0]
+
+
+def test_workers_do_one_task_each_at_a_time(scripted: None, tmp_path: Path) -> None:
+    with in_thread(workers=2) as server:
+        held = [job("wait", begun=str(tmp_path / f"begun{n}"), go=str(tmp_path / f"go{n}")) for n in range(3)]
+        submit(server, *held)
+        until(lambda: all((tmp_path / f"begun{n}").exists() for n in range(2)))
+        assert server.core.workers.full
+        assert not (tmp_path / "begun2").exists()
+        for n in range(3):
+            (tmp_path / f"go{n}").touch()
+        assert {ended(server, one).state for one in held} == {"succeeded"}
+
+
+# --- tasks that somebody waits for -----------------------------------------------------------------------------------
+
+
+def test_a_task_that_nobody_waits_for_any_more_is_ended(server: InThread, tmp_path: Path) -> None:
+    async def leave() -> None:
+        task = {"do": "test.wait", "begun": str(tmp_path / "begun"), "go": str(tmp_path / "never")}
+        doing = asyncio.create_task(server.core.workers.do(task, seconds=PATIENCE))
+        while not (tmp_path / "begun").exists():
+            await asyncio.sleep(0.01)
+        doing.cancel()
+        with suppress(asyncio.CancelledError):
+            await doing
+
+    server.call(leave())
+    assert (server.core.workers.busy, server.core.workers.waiting) == (0, 0)
+    assert json.loads(server.call(server.core.workers.do({"do": "test.echo"}, seconds=PATIENCE)))["do"] == "test.echo"
+    assert len(processes(server.core.workers)) == 1
+
+
+@pytest.mark.parametrize(
+    ("do", "error"), [("fails", TaskFailedError), ("bug", WorkerLostError), ("spin", TaskTimeoutError)]
+)
+def test_a_task_says_how_it_failed(server: InThread, do: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        server.call(server.core.workers.do({"do": f"test.{do}"}, seconds=1 if do == "spin" else PATIENCE))
+    assert server.call(server.core.workers.do({"do": "test.echo"}, seconds=PATIENCE))
+
+
+def test_a_stream_is_talked_with(server: InThread) -> None:
+    async def talk(core: Core) -> tuple[list[Any], Any]:
+        async with core.streams.session({"do": "test.talk"}) as session:
+            notes = []
+            for size in (3, 4):
+                await session.send(wire.SOUND, b"x" * size)
+                notes.append(json.loads((await session.receive())[1]))
+            await session.send(wire.END)
+            kind, answer = await session.receive()
+            assert kind == wire.DONE
+            return notes, json.loads(answer)
+
+    assert server.call(talk(server.core)) == ([{"heard": 3}, {"heard": 7}], {"heard": 7})
+
+
+def test_a_stream_that_is_left_leaves_nothing_to_the_next(server: InThread) -> None:
+    async def leave(core: Core) -> bytes:
+        async with core.streams.session({"do": "test.talk"}) as session:
+            await session.send(wire.SOUND, b"xyz")
+        return await core.streams.do({"do": "test.echo"}, seconds=PATIENCE)
+
+    assert json.loads(server.call(leave(server.core)))["do"] == "test.echo"
+
+
+def test_a_stream_ends_with_its_worker(server: InThread) -> None:
+    async def lose(core: Core) -> None:
+        async with core.streams.session({"do": "test.talk"}) as session:
+            await session.send(wire.SOUND, b"x")
+            await session.receive()
+            processes(core.streams)[0].kill()
+            with pytest.raises(WorkerLostError):
+                await session.receive()
+
+    server.call(lose(server.core))
+
+
+# --- the end, and the next beginning ---------------------------------------------------------------------------------
+
+
+def accepted(folder: Path, *jobs: Job) -> None:
+    """Write jobs into a table as a server does that then ends."""
+
+    async def add() -> None:
+        table = Jobs(folder / "jobs.sqlite")
+        for one in jobs:
+            await table.add(one)
+        table.close()
+
+    asyncio.run(add())
+
+
+def looked_up(folder: Path, one: Job) -> Job:
+    async def look() -> Job | None:
+        table = Jobs(folder / "jobs.sqlite")
+        found = table.get(one.id)
+        table.close()
+        return found
+
+    found = asyncio.run(look())
+    assert found is not None
+    return found
+
+
+def gone(*processes: psutil.Process) -> bool:
+    return not psutil.wait_procs(list(processes), PATIENCE)[1]
+
+
+def free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+    return True
+
+
+def test_kill_9_of_the_server_loses_no_job_and_leaves_no_process(tmp_path: Path) -> None:
+    one = job("wait", begun=str(tmp_path / "begun"), go=str(tmp_path / "go"))
+    accepted(tmp_path, one)
+    with in_process(tmp_path, program=PROGRAM) as server:
+        until((tmp_path / "begun").exists)
+        children = server.workers()
+        server.kill()
+        assert gone(*children)
+    assert looked_up(tmp_path, one).state == "running"
+    (tmp_path / "go").touch()
+    with in_process(tmp_path, program=PROGRAM) as server:
+        until(lambda: looked_up(tmp_path, one).ended)
+    assert looked_up(tmp_path, one).output == b'{"went": true}'
+    assert looked_up(tmp_path, one).attempts == 2
+
+
+def test_a_job_with_which_the_server_died_three_times_is_not_begun_again(tmp_path: Path) -> None:
+    one = job("echo")
+    accepted(tmp_path, one)
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as table, table:
+        table.execute("UPDATE jobs SET state = 'running', attempts = ?", (ATTEMPTS,))
+    with in_thread(tmp_path):
+        found = looked_up(tmp_path, one)
+    assert found.state == "failed"
+    assert json.loads(found.output or b"") == {"error": "The server ended 3 times while this was worked on."}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_server_that_is_told_to_end_ends_in_ten_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    one = job("wait", begun=str(tmp_path / "begun"), go=str(tmp_path / "never"))
+    accepted(tmp_path, one)
+    with in_process(tmp_path, program=PROGRAM) as server:
+        until((tmp_path / "begun").exists)
+        children = server.workers()
+        with socket.create_connection(("127.0.0.1", server.port)) as idle:  # one that never says what it wants
+            idle.sendall(b"POST /v1/listen HTTP/1.1\r\n")
+            began = time.monotonic()
+            server.process.send_signal(number)
+            assert server.process.wait(PATIENCE) == 0
+            assert time.monotonic() - began <= 10
+        assert gone(*children)
+        assert free(server.port)
+    waits = looked_up(tmp_path, one)
+    assert (waits.state, waits.attempts) == ("created", 0)  # it was not the job's fault
+
+
+def test_the_server_of_a_process_ends_with_it(tmp_path: Path) -> None:
+    with in_process(tmp_path) as server:
+        children = until(server.workers)
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        assert server.process.wait(PATIENCE) == 0
+        assert gone(*children)
+
+
+def test_what_a_killed_server_was_receiving_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "half").write_bytes(b"RIFF")
+    with in_thread(tmp_path):
+        assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_two_servers_do_not_share_a_folder(tmp_path: Path) -> None:
+    with in_thread(tmp_path), pytest.raises(ConfigurationError, match=r"another server uses .*--folder"):
+        in_thread(tmp_path).__enter__()
+
+
+def test_a_port_in_use_is_said(tmp_path: Path) -> None:
+    with in_thread() as server, pytest.raises(ConfigurationError, match=rf"port {server.port}: something else.*--port"):
+        in_thread(tmp_path, port=server.port).__enter__()
+    with in_thread(tmp_path):  # and nothing of the failed start is in the way
+        pass
+
+
+def test_a_table_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "jobs.sqlite").write_bytes(b"no table" * 1000)
+    with pytest.raises(ConfigurationError, match=rf"the folder {re.escape(str(tmp_path))} cannot be used"):
+        in_thread(tmp_path).__enter__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are another matter there")
+def test_others_cannot_read_the_folder(tmp_path: Path) -> None:
+    with in_thread(tmp_path / "new") as server:
+        assert [path.name for path in server.folder.iterdir() if path.is_dir() and path.stat().st_mode & 0o077] == []
+
+
+# --- what is kept, and for how long ----------------------------------------------------------------------------------
+
+
+def test_results_are_forgotten_before_their_jobs(tmp_path: Path) -> None:
+    async def age() -> list[tuple[bool, bool]]:
+        table, one, now = Jobs(tmp_path / "jobs.sqlite"), job("echo"), time.time()
+        await table.add(one)
+        await table.end(one, "succeeded", b"{}")
+        seen = []
+        for seconds in (RESULT_KEPT - 60, RESULT_KEPT + 60, JOB_KEPT + 60):
+            await table.forget(now + seconds)
+            found = table.get(one.id)
+            seen.append((found is not None, found is not None and found.output is not None))
+        table.close()
+        return seen
+
+    assert asyncio.run(age()) == [(True, True), (True, False), (False, False)]
+
+
+def test_jobs_are_listed_page_by_page_to_their_owner(tmp_path: Path) -> None:
+    async def pages() -> None:
+        table = Jobs(tmp_path / "jobs.sqlite")
+        mine = [job("echo") for _ in range(5)]
+        for one in mine:
+            await table.add(one)
+        await table.add(Job(id="other", owner="somebody", kind="diarize", task={"secret": 1}))
+        me = mine[0].owner
+        first = table.page(me, kinds=("diarize",), limit=3)
+        assert first is not None
+        assert [one.id for one in first] == [one.id for one in reversed(mine)][:3]
+        assert all(one.task == {} for one in first)
+        rest = table.page(me, kinds=("diarize",), limit=10, after=first[-1].id)
+        assert rest is not None
+        assert [one.id for one in rest] == [one.id for one in reversed(mine)][3:]
+        assert table.page(me, kinds=("diarize",), limit=10, after="other") is None
+        assert table.get("other", me) is None
+        assert table.page(me, kinds=("diarize",), limit=10, state="succeeded") == []
+        assert table.count("created") == 6
+        table.close()
+
+    asyncio.run(pages())
+
+
+# --- the doors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def doors() -> Iterator[InThread]:
+    async def read(request: web.Request) -> web.Response:
+        return web.json_response({"owner": request[OWNER], "bytes": len(await request.read())})
+
+    async def bug(request: web.Request) -> web.Response:
+        raise ValueError("nobody thought of this")
+
+    async def full(request: web.Request) -> web.Response:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def slow(request: web.Request) -> web.Response:
+        await asyncio.sleep(PATIENCE)
+        raise AssertionError
+
+    as_is = page.routes
+    with pytest.MonkeyPatch.context() as patch:
+        more = [web.post("/test/read", read), web.get("/test/bug", bug), web.get("/test/full", full)]
+        patch.setattr(page, "routes", lambda core: [*as_is(core), *more, web.get("/test/slow", slow)])
+        with in_thread() as server:
+            yield server
+
+
+def raw(server: InThread | InProcess, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes, and read the answer until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+        connection.sendall(request)
+        answer = b""
+        with suppress(ConnectionError):
+            while piece := connection.recv(1 << 16):
+                answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+    return int(lines[0].split()[1]) if answer else 0, headers, body
+
+
+def asked(method: str, path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Connection: close", *headers, "", ""]).encode("latin-1")
+
+
+def test_a_key_opens_the_door(doors: InThread) -> None:
+    answer = httpx.post(f"{doors.base_url}/test/read", headers=doors.bearer, content=b"abc")
+    assert answer.json() == {"owner": cores.owner_of(KEY), "bytes": 3}
+    other = httpx.post(f"{doors.base_url}/test/read", headers={"Authorization": f"Bearer {OTHER_KEY}"})
+    assert other.json()["owner"] == cores.owner_of(OTHER_KEY)
+    assert KEY not in cores.owner_of(KEY)
+
+
+@pytest.mark.parametrize("path", ["/test/read", "/v1/nothing", "/v1/listen/nothing"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_what_is_not_there_is_answered_in_json(doors: InThread, path: str, method: str) -> None:
+    answer = httpx.request(method, doors.base_url + path, headers=doors.bearer)
+    assert answer.status_code in ((404, 405) if (method, path) != ("POST", "/test/read") else (200,))
+    assert isinstance(answer.json(), dict)
+    assert answer.headers["server"] == "diarnb"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert ("dg-request-id" in answer.headers) == path.startswith("/v1/listen")
+    if answer.status_code == 405:
+        assert answer.headers["allow"] == "POST"
+
+
+def test_strangers_learn_nothing_of_what_is_there(doors: InThread) -> None:
+    answers = [httpx.get(doors.base_url + path) for path in ("/test/bug", "/nothing")]
+    assert {answer.status_code for answer in answers} == {401}
+
+
+def test_no_byte_of_a_body_is_read_before_the_key(doors: InThread) -> None:
+    host = f"Host: 127.0.0.1:{doors.port}"
+    with socket.create_connection(("127.0.0.1", doors.port), timeout=PATIENCE) as connection:
+        connection.sendall(asked("POST", "/test/read", host, "Content-Length: 1000000"))  # and never a byte of it
+        assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_client_that_asks_first_is_told_before_it_sends(doors: InThread) -> None:
+    host, length, expects = f"Host: 127.0.0.1:{doors.port}", "Content-Length: 3", "Expect: 100-continue"
+    with socket.create_connection(("127.0.0.1", doors.port), timeout=PATIENCE) as connection:
+        connection.sendall(asked("POST", "/test/read", host, length, expects))
+        assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+    with socket.create_connection(("127.0.0.1", doors.port), timeout=PATIENCE) as connection:
+        connection.sendall(asked("POST", "/test/read", host, length, expects, f"Authorization: Bearer {KEY}"))
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    with socket.create_connection(("127.0.0.1", doors.port), timeout=PATIENCE) as connection:
+        connection.sendall(asked("POST", "/test/read", host, length, "Expect: cake", f"Authorization: Bearer {KEY}"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 417 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *(("127.0.0.1:{port}", 200), ("localhost:{port}", 200), ("LOCALHOST", 200), ("[::1]:{port}", 200)),
+        *(("localhost.", 200), ("speech.example.org", 421), ("127.0.0.1.nip.io", 421), ("", 421), ("[", 421)),
+        ("localhost@evil.example", 421),
+    ],
+)
+def test_a_page_that_gives_its_own_name_our_address_is_refused(doors: InThread, host: str, status: int) -> None:
+    lines = (f"Host: {host.format(port=doors.port)}", f"Authorization: Bearer {KEY}", "Content-Length: 0")
+    assert raw(doors, asked("POST", "/test/read", *lines))[0] == status
+
+
+def test_a_request_names_one_host(doors: InThread) -> None:
+    lines = (f"Authorization: Bearer {KEY}", "Content-Length: 0")
+    assert raw(doors, asked("POST", "/test/read", *lines))[0] in (400, 421)
+    assert raw(doors, asked("POST", "/test/read", "Host: localhost", "Host: a.example", *lines))[0] in (400, 421)
+
+
+def test_the_public_name_is_known(scripted: None) -> None:
+    with in_thread(public_url="https://speech.example.org") as server:
+        answer = httpx.get(f"{server.base_url}/nothing", headers={**server.bearer, "Host": "speech.example.org"})
+        assert answer.status_code == 404
+        assert server.core.origin == "https://speech.example.org"
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        *(("http://127.0.0.1:{port}", 200), ("http://127.0.0.1", 403), ("https://evil.example", 403), ("null", 403)),
+        ("http://localhost:{port}", 403),
+    ],
+)
+def test_pages_from_elsewhere_are_refused(doors: InThread, origin: str, status: int) -> None:
+    headers = {**doors.bearer, "Origin": origin.format(port=doors.port)}
+    answer = httpx.post(f"{doors.base_url}/test/read", headers=headers)
+    assert answer.status_code == status
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_compressed_bodies_are_not_unpacked(doors: InThread) -> None:
+    headers = {**doors.bearer, "Content-Encoding": "gzip"}
+    assert httpx.post(f"{doors.base_url}/test/read", headers=headers, content=b"\x1f\x8b").status_code == 415
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
+def test_too_much_is_refused_on_its_way(doors: InThread, chunked: bool) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(MAX_JSON // 65536 + 2):
+            yield bytes(65536)
+
+    content: Any = pieces() if chunked else bytes(MAX_JSON + 1)
+    answer = httpx.post(f"{doors.base_url}/test/read", headers=doors.bearer, content=content)
+    assert answer.status_code == 413
+    assert answer.json()["message"] == "Payload too large."
+
+
+@pytest.mark.parametrize(("path", "status"), [("/test/bug", 500), ("/test/full", 507)])
+def test_a_failure_of_ours_shows_nothing_of_ours(doors: InThread, path: str, status: int) -> None:
+    answer = httpx.get(doors.base_url + path, headers=doors.bearer)
+    assert answer.status_code == status
+    assert set(re.findall("Traceback|nobody thought|sqlite|diarnb/", answer.text)) == set()
+
+
+MALFORMED = {
+    "an unknown method": b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00",
+    "no version": b"GET /\r\n\r\n",
+    "another version": b"GET / HTTP/9.9\r\n\r\n",
+    "a space in a name": b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
+    "a bare line feed in a value": b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\n c: d\r\n\r\n",
+    "NUL in a value": b"GET / HTTP/1.1\r\nHost: localhost\r\nA: \x00\r\n\r\n",
+    "10,000 headers": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 10_000 + b"\r\n",
+    "a header of 100 kB": b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"b" * 100_000 + b"\r\n\r\n",
+    "an address of 100 kB": b"GET /" + b"b" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a length and chunks": b"POST /test/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    "two lengths": b"POST /test/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a negative length": b"POST /test/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    "a length with a sign": b"POST /test/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: +1\r\n\r\na",
+    "an odd chunk": b"POST /test/read HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + KEY.encode()
+    + b"\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "an unknown coding": b"POST /test/read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, cake\r\n\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_no_http_is_refused_in_few_words(doors: InThread, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    status, headers, body = raw(doors, MALFORMED[name])
+    assert 400 <= status < 500
+    assert headers["server"] == "diarnb"
+    assert b"aiohttp" not in body
+    assert not [record for record in caplog.records if record.exc_info]
+    assert httpx.post(f"{doors.base_url}/test/read", headers=doors.bearer).status_code == 200
+
+
+def test_connections_that_do_not_ask_are_closed(doors: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "_HEAD", 0.3)
+    monkeypatch.setattr(guard, "STALL", 0.3)
+    slow = [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: loc",
+        asked("POST", "/test/read", "Host: localhost", "Content-Length: 9", f"Authorization: Bearer {KEY}") + b"a",
+    ]
+    for request in slow:
+        with socket.create_connection(("127.0.0.1", doors.port), timeout=PATIENCE) as connection:
+            connection.sendall(request)
+            with suppress(ConnectionError):
+                assert connection.recv(100) == b""
+
+
+def test_a_drip_is_no_body(doors: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "STALL", 0.3)
+    request = asked("POST", "/test/read", "Host: localhost", "Content-Length: 999", f"Authorization: Bearer {KEY}")
+    with socket.create_connection(("127.0.0.1", doors.port), timeout=0.02) as connection:
+        connection.sendall(request)
+        for _ in range(900):
+            connection.sendall(b"a")
+            with suppress(TimeoutError, ConnectionError):
+                assert connection.recv(1) == b""  # closed
+                return
+    pytest.fail("it was let go on")
+
+
+def test_who_waits_for_an_answer_is_left_alone(doors: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "_HEAD", 0.1)
+    monkeypatch.setattr(guard, "STALL", 0.1)
+    with socket.create_connection(("127.0.0.1", doors.port), timeout=0.5) as connection:
+        connection.sendall(asked("GET", "/test/slow", "Host: localhost", f"Authorization: Bearer {KEY}"))
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+
+
+def test_unknown_and_wrong_keys_take_as_long(tmp_path: Path) -> None:
+    """Welch's t of a key that shares all but its last letter with ours, and of one that shares nothing."""
+    settings = settings_of(tmp_path)
+    owner = cores.Core.owner
+    like = type("Core", (), {"settings": settings})()
+    wrong, unknown = KEY[:-1] + "~", "~" * len(KEY)
+    times: dict[str, list[int]] = {wrong: [], unknown: []}
+    for number in range(20_000):
+        key = (wrong, unknown)[number % 2]
+        began = time.perf_counter_ns()
+        assert owner(like, key) is None
+        times[key].append(time.perf_counter_ns() - began)
+    # the machine does other things as well: what took longest says nothing about the key
+    one, other = (sorted(found)[: len(found) * 9 // 10] for found in times.values())
+    spread = statistics.variance(one) / len(one) + statistics.variance(other) / len(other)
+    assert abs(statistics.mean(one) - statistics.mean(other)) / spread**0.5 < 4.5 or (
+        abs(statistics.mean(one) - statistics.mean(other)) < 20  # ns: less than the clock can tell
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("keys", ()), ("keys", ("short",)), ("keys", ("with spaces in it",)), ("keys", ("schlüssel-lang",))),
+        *(("port", -1), ("port", 65536), ("workers", 0), ("memory", -1), ("queue", -1), ("rate_limits", "some")),
+        *(("streaming_diarize_model", "old"), ("public_url", "speech.example.org"), ("public_url", "ftp://a")),
+        *(("public_url", "https://a/b"), ("public_url", "https://me:pw@a"), ("public_url", "https://a:b")),
+    ],
+)
+def test_settings_are_checked_before_anything_starts(tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(InvalidParameterError):
+        settings_of(tmp_path, **{name: value})
+
+
+def test_no_key_is_shown(tmp_path: Path) -> None:
+    assert KEY not in repr(settings_of(tmp_path, webhook_secret=KEY))
