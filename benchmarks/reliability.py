@@ -31,6 +31,7 @@ from benchmarks._peers import compare
 from diarnb import errors
 from diarnb.journal import Journal, Submission
 from tests import faultserver as faults
+from tests import hostile
 from tests.clouds import ask, at_step, hasty, sound
 from tests.faultserver import refuses, says, serving
 from tests.test_pyannoteai import REFUSED
@@ -44,7 +45,9 @@ NOTES = """\
 - S1: a fault is survived when the result equals the fault-free one and is billed once, or the error is of the class
   that the catalogue demands. S2: half of the submissions meet a fault before, during or after they are carried out.
 - S4: `kill -9` before and after every step of one call, then the same call again. S8: of every error raised in S1 and
-  S7: its class is diarnb's, it has 400 characters at most, names what it is about, and says what to do next."""
+  S7: its class is diarnb's, it has 400 characters at most, names what it is about, and says what to do next.
+- S10: 60 texts as names of recordings and speakers, as words, remarks, errors and paths, in all four panels; raw is one
+  that changes the elements or attributes of what is saved, or of what a front end takes for HTML. nbconvert exports."""
 PEERS = """\
 The vendors' SDKs through the same draws of faults: of those that end by themselves, for the SDKs wait without end. Who
 gets an error calls again, three times at most. diarnb tells of an answer that Deepgram lost, and does not pay again
@@ -294,6 +297,14 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+def s10() -> tuple[str, list[str]]:
+    """Leave no hostile text raw in what the widgets show and keep."""
+    with fresh_home():
+        raw = hostile.raw()
+    remarks = [f"{surface}: {text!r}" for surface, text in raw]
+    return f"{len(raw)}/{len(hostile.TEXTS) * len(hostile.SURFACES)} ({', '.join(hostile.SURFACES)})", remarks
+
+
 def s11() -> tuple[str, list[str]]:
     """Upload without holding the file in memory."""
     taken: list[int] = []
@@ -469,6 +480,7 @@ def main() -> None:
         "S7": ("wrong parameters refused unsent", "40/40", lambda: s7(told)),
         "S8": ("errors that explain themselves", "90 %", lambda: s8(told)),
         "S9": ("secrets shown", "0", lambda: s9(told)),
+        "S10": ("texts left raw", "0/240", s10),
         "S11": ("memory for an upload", "20 MiB", s11),
         "S13": ("interrupt to prompt", "1 s", lambda: s13(arguments.repeats)),
         "S19": ("journal rows lost, stores corrupt", "0 and 0", lambda: s19(arguments.kills, arguments.seed)),

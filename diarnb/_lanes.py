@@ -61,7 +61,7 @@ def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> d
     order = _first_seen(hypothesis)
     twins: dict[str, str] = {}
     for reference in others:
-        twins = _twins(hypothesis, reference)
+        twins = twins_of(hypothesis, reference)
         order += [name for name in _first_seen(reference) if name not in order and name not in twins]
     looks = {
         name: Look(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
@@ -82,21 +82,21 @@ def _color(value: Any, speaker: str) -> Color:
         ) from None
 
 
-def _twins(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> dict[str, str]:
+def twins_of(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> dict[str, str]:
     """Pair the names that only one of the tables knows, by the time that they share."""
     known, true = _first_seen(hypothesis), _first_seen(reference)
     ours, theirs = [name for name in known if name not in true], [name for name in true if name not in known]
-    edges = _edges(hypothesis, reference)
-    shared = (_active(reference, theirs, edges) * np.diff(edges)) @ _active(hypothesis, ours, edges).T
+    edges = edges_of(hypothesis, reference)
+    shared = (active_of(reference, theirs, edges) * np.diff(edges)) @ active_of(hypothesis, ours, edges).T
     pairs = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
     return {theirs[row]: ours[column] for row, column in pairs if shared[row, column] > 0}
 
 
-def _edges(*tables: pd.DataFrame, also: Iterable[float] = ()) -> Floats:
+def edges_of(*tables: pd.DataFrame, also: Iterable[float] = ()) -> Floats:
     return np.unique(np.concatenate([*(table[["start", "end"]].to_numpy().ravel() for table in tables), [*also]]))
 
 
-def _active(table: pd.DataFrame, speakers: list[str], edges: Floats) -> NDArray[np.bool_]:
+def active_of(table: pd.DataFrame, speakers: list[str], edges: Floats) -> NDArray[np.bool_]:
     """Say who speaks (rows) between each edge and the next (columns)."""
     change = np.zeros((len(speakers), len(edges)), dtype=np.int64)
     wanted = table[table["speaker"].isin(speakers)]
@@ -135,8 +135,8 @@ def lay_out(tables: Mapping[str, pd.DataFrame], first: float, last: float, looks
         if not speakers:
             tracks.append(Track("silence", "", y + 0.5, _BAR))
             y += 1.0
-        edges = _edges(table, also=(first, last))
-        active = _active(table, speakers, edges) & (edges[:-1] >= first) & (edges[:-1] < last)
+        edges = edges_of(table, also=(first, last))
+        active = active_of(table, speakers, edges) & (edges[:-1] >= first) & (edges[:-1] < last)
         talk = active @ np.diff(edges)
         for speaker, seconds in zip(speakers, talk, strict=True):
             own = table[table["speaker"] == speaker]

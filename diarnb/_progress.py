@@ -48,14 +48,14 @@ def reporter(enabled: bool) -> Iterator[Progress]:
     if surface is None:
         yield lambda _stage, _fraction: None
         return
-    report = _Report(surface)
+    report = Report(surface)
     try:
         yield report
     finally:
         report.close()
 
 
-class _Surface(Protocol):
+class Surface(Protocol):
     """Where progress is drawn. Nothing is taken until the first `show`, and `close` gives everything back."""
 
     def show(self, text: str, fraction: float) -> None: ...
@@ -63,7 +63,7 @@ class _Surface(Protocol):
     def close(self) -> None: ...
 
 
-def _surface() -> _Surface | None:
+def _surface() -> Surface | None:
     ipython = sys.modules.get("IPython")  # never imported here: where it is not loaded, this is no notebook
     shell = ipython.get_ipython() if ipython is not None else None
     if getattr(shell, "kernel", None) is not None:
@@ -73,14 +73,14 @@ def _surface() -> _Surface | None:
     return None
 
 
-class _Report:
-    """Draws on a surface now and then, one thread at a time."""
+class Report:
+    """Draws on a surface now and then, one thread at a time; by default only once the work has taken a while."""
 
-    def __init__(self, surface: _Surface) -> None:
+    def __init__(self, surface: Surface, delay: float | None = None) -> None:
         self._surface = surface
         self._lock = threading.Lock()
         self._began = time.monotonic()
-        self._due = self._began + _DELAY
+        self._due = self._began + (_DELAY if delay is None else delay)
 
     def __call__(self, stage: str, fraction: float) -> None:
         now = time.monotonic()

@@ -42,6 +42,9 @@ class Diar:
     identify = _Verb("diarnb.voiceprints")
     matches = _Verb("diarnb.voiceprints")
     clip = _Verb("diarnb.listening")
+    player = _Verb("diarnb.widgets.player")
+    cards = _Verb("diarnb.widgets.cards")
+    review = _Verb("diarnb.widgets.review")
     write = _Verb("diarnb.formats")
 
     def __init__(self, turns: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
     import numpy as np
@@ -162,6 +162,22 @@ class Counter(Protocol):
 
     def count_evidence(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
         """Give the table that `diarnb.metrics.count_evidence` documents, with the engine's own labels."""
+        ...
+
+
+@runtime_checkable
+class Reconsiderer(Protocol):
+    """What an engine has beyond that if it can learn from corrections of its turns."""
+
+    def reconsider(
+        self, evidence: Evidence, params: Params, turns: pd.DataFrame, wrong: Mapping[int, Collection[str]]
+    ) -> pd.DataFrame:
+        """Say how likely each speaker is in each turn, given what is certain.
+
+        `turns` has ``start``, ``end``, ``speaker``, ``certain`` (bool), and ``channel`` where channels are apart;
+        `wrong` gives, by the index of turns, who does not speak there. Gives the index of `turns` and one column a
+        speaker, 0-100; NaN where a turn cannot be heard by itself.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from diarnb.engines.base import Answer, Offer, Option, check_offered, check_options
 from diarnb.engines.local import networks
+from diarnb.engines.local.correcting import reconsider
 from diarnb.engines.local.counting import Count, counts
 from diarnb.engines.local.deciding import decide
 from diarnb.engines.local.following import follow
@@ -27,7 +28,7 @@ from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Collection, Generator, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -163,6 +164,19 @@ class LocalEngine:
             tables.append(table.assign(channel=channel))
         table = pd.concat(tables, ignore_index=True)
         return table if params.channels == "split" else table.drop(columns="channel")
+
+    def reconsider(
+        self, evidence: Evidence, params: Params, turns: pd.DataFrame, wrong: Mapping[int, Collection[str]]
+    ) -> pd.DataFrame:
+        """Weigh every voice against those that are certain, on each channel by itself."""
+        apart = params.channels == "split"
+        heard = enumerate(Heard.unpacked(evidence))
+        parts = [
+            reconsider(each, turns[turns["channel"] == channel] if apart else turns, wrong) for channel, each in heard
+        ]
+        scores = pd.concat(parts).reindex(turns.index)
+        known = scores.notna().any(axis=1)
+        return scores.where(~known, scores.fillna(0.0))  # a speaker of another channel does not speak on this one
 
     def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:
         """Read them all."""

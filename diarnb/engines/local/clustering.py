@@ -37,6 +37,7 @@ _FIRST_SAMPLE = 500  # and for the first guess, which takes time with the square
 _ALIKE, _ALIKE_PAIRS = 0.5, 20  # expected cosine of two pieces of one breath, and how many pairs that counts for
 _NEAR = 0.02  # by which pieces of one breath seem less alike than they are: it may hide a change of voice
 _LAGS = range(2, 8)  # pieces apart; direct neighbours share sound
+_ROUNDS = 3  # of going to the nearest voice: a mixture alone would hold one of few pieces to be part of another
 _PRIOR_PAIRS = 10  # pairs of pieces that the recording's likeness counts for in every voice
 
 
@@ -106,6 +107,37 @@ def cluster(
     return _exactly(voices, weights, alike, low, labels) if low == high else labels
 
 
+def settle(
+    voices: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    alike: float,
+    first: NDArray[np.int64],
+    possible: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Say whose each piece is when something is known of some, from a first guess.
+
+    Parameters
+    ----------
+    voices, weights, alike
+        As `cluster` takes them.
+    first : numpy.ndarray [shape=(pieces,)]
+        A voice for each piece, -1 for no guess.
+    possible : numpy.ndarray [shape=(pieces, voices)]
+        Whose a piece can be: at least one voice's, and each voice is somewhere guessed or certain.
+
+    Returns
+    -------
+    numpy.ndarray [shape=(pieces,)]
+        A voice for each piece, by the numbers that came in.
+    """
+    numbers = np.arange(possible.shape[1])
+    for _ in range(_ROUNDS):
+        centres = ((first[:, None] == numbers) * weights[:, None]).T @ voices
+        centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
+        first = np.where(possible, voices @ centres.T, -np.inf).argmax(1)
+    return _mixture(voices, weights, alike, first, prune=False, possible=possible)
+
+
 def kept(voices: NDArray[np.float32], weights: NDArray[np.float32], alike: float, labels: NDArray[np.int64]) -> int:
     """Tell how many of some voices are left when the evidence may take away what explains too little.
 
@@ -168,14 +200,21 @@ def _mixture(
     first: NDArray[np.int64],
     *,
     prune: bool,
+    possible: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
-    """Variational inference of the mixture from a first guess; with `prune` the evidence may empty a voice."""
+    """Variational inference of the mixture from a first guess.
+
+    With `prune` the evidence may empty a voice; with `possible` (`settle`) voices keep their numbers.
+    """
     size = voices.shape[1]
     within = _SPREAD * (1 - alike) / size
     cost = _COST * max(1.0, float(weights.sum()) / _ENOUGH)
     mean = weights @ voices / max(float(weights.sum()), 1e-9)
     points = (voices - mean) * np.float32(np.sqrt(_BETWEEN / within))
-    share = np.exp(5 * (first[:, None] == np.arange(first.max() + 1)).astype(np.float32))
+    count = first.max() + 1 if possible is None else possible.shape[1]
+    share = np.exp(5 * (first[:, None] == np.arange(count)).astype(np.float32))
+    if possible is not None:
+        share *= possible
     share /= share.sum(1, keepdims=True)
     prior = np.full(share.shape[1], 1 / share.shape[1], np.float32)
     last = -np.inf
@@ -185,6 +224,8 @@ def _mixture(
         centre = _TRUST / cost * spread[:, None] * (weighted.T @ points)
         energy = size * spread + (centre**2).sum(1)
         likelihood = _TRUST * weights[:, None] * (points @ centre.T - _BETWEEN / 2 * energy) + np.log(prior + 1e-30)
+        if possible is not None:
+            likelihood[~possible] = -np.inf
         top = likelihood.max(1, keepdims=True)
         share = np.exp(likelihood - top)
         total = share.sum(1, keepdims=True)
@@ -197,7 +238,8 @@ def _mixture(
         if bound - last < 1e-5 * len(voices):
             break
         last = bound
-    return _renumbered(share.argmax(1))
+    labels: NDArray[np.int64] = share.argmax(1)
+    return _renumbered(labels) if possible is None else labels
 
 
 def _merged(

@@ -22,6 +22,7 @@ _OVERLAP = 0.55  # probability of two speaking above which a second one is named
 _SHORTEST_OVERLAP = 3  # frames
 _LIKENESS = 4.0  # seconds away that a speaker may be for a cosine higher by one, when the second one is named
 _NEIGHBOURHOOD = 30.0  # seconds within which a second speaker is looked for
+_NEVER = 300.0  # log-probability lost by what is impossible: its square is still a number
 _BLOCK = 100_000  # frames
 
 
@@ -151,6 +152,30 @@ def decode(
     posterior = _posterior(_CAUTION * likelihood, switch)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
     return Decision(first, second, owner, posterior, speech, overlap)
+
+
+def memberships(
+    pieces: NDArray[np.int32],
+    change: NDArray[np.float32],
+    voices: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    possible: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Give the probability that a piece is a speaker's, as sharply as speakers are chosen [shape=(pieces, speakers)].
+
+    Parameters
+    ----------
+    pieces, change, voices, weights, labels
+        As `decode` takes them; each speaker has a piece.
+    possible : numpy.ndarray [shape=(pieces, speakers)]
+        Whose a piece can be, at least one speaker's.
+    """
+    cosine = voices @ _centres(voices, weights, labels).T
+    likelihood = _SHARPNESS * _likelihoods(pieces, weights, cosine)
+    best = np.where(possible, likelihood, -np.inf).max(1, keepdims=True)
+    likelihood = np.where(possible, np.maximum(likelihood, best - _NEVER), best - _NEVER)
+    return _posterior(likelihood, _switching(pieces, change))
 
 
 def _centres(

@@ -1,0 +1,186 @@
+"""Measures the player in a real browser: ``python -m benchmarks.widgets [--hours 4]``.
+
+JupyterLab is served on loopback to a headless Chromium (playwright), with the player of a long recording in it: the
+shipped example `meeting`, repeated, with its true turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+import diarnb
+from benchmarks._machine import heading, table, versions
+from diarnb.audio import SAMPLE_RATE, open_recording
+from tests.browser import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.browser import Notebook
+
+NOTES = """\
+- before play: all that the kernel sends to the page, as it arrives on the WebSocket, from running the cell until the
+  player stands and its waveform is complete; of which trace: the picture and the table that stay in the notebook.
+- saved: the file of the notebook with this one cell, without and with the state of its widgets.
+- seek to sound: from a click on a moment of which the page has no sound until that sound begins (scheduled time of the
+  first sample on the audio clock), while playing; clicks all over the recording.
+- frame: time between two frames while the view is moved by a wheel event each frame; work: what the player itself does
+  in a frame. 60 frames a second are 16.7 ms. Chromium draws in software here."""
+
+WATCH = """() => {
+  window.seeks = [];
+  window.frames = [];
+  window.work = [];
+  const start = AudioBufferSourceNode.prototype.start;
+  AudioBufferSourceNode.prototype.start = function (when) {
+    if (window.clicked) {
+      window.seeks.push(performance.now() - window.clicked + 1000 * (when - this.context.currentTime));
+      window.clicked = 0;
+    }
+    return start.call(this, when);
+  };
+  const request = window.requestAnimationFrame.bind(window);
+  window.requestAnimationFrame = (then) => request((now) => {
+    const began = performance.now();
+    then(now);
+    if (window.counting) window.work.push(performance.now() - began);
+  });
+  window.frame = request;
+}"""
+
+CLICK = """share => {
+  const node = document.querySelector('.diarnb-player .view'), box = node.getBoundingClientRect();
+  const at = { clientX: box.left + share * box.width, clientY: box.top + 20, button: 0, pointerId: 1, bubbles: true };
+  node.setPointerCapture = () => {};
+  node.dispatchEvent(new PointerEvent('pointerdown', at));
+  window.clicked = performance.now();
+  node.dispatchEvent(new PointerEvent('pointerup', at));
+}"""
+
+SCROLL = """count => new Promise(done => {
+  const node = document.querySelector('.diarnb-player .view');
+  let last = 0, left = count;
+  window.frames = []; window.work = []; window.counting = true;
+  const next = now => {
+    if (last) window.frames.push(now - last);
+    last = now;
+    if (!left--) { window.counting = false; done(); return; }
+    const deltaX = left > count / 2 ? 40 : -40;
+    node.dispatchEvent(new WheelEvent('wheel', { deltaX, bubbles: true, cancelable: true }));
+    window.frame(next);
+  };
+  window.frame(next);
+})"""
+
+
+def conversation(folder: Path, hours: float) -> tuple[Path, Path, int]:
+    """Write the recording and its turns, and say how many these are."""
+    example = diarnb.example("meeting")
+    with open_recording(example) as recording:
+        samples = np.concatenate(list(recording.blocks()))
+    turns, length = diarnb.read(example.with_suffix(".rttm")), len(samples) / SAMPLE_RATE
+    count = round(hours * 3600 / length)
+    path = folder / "long.wav"
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+        for _ in range(count):
+            file.write(samples)
+    shifted = [turns.assign(start=turns["start"] + n * length, end=turns["end"] + n * length) for n in range(count)]
+    pd.concat(shifted, ignore_index=True).drop(columns="duration").to_csv(folder / "long.csv", index=False)
+    return path, folder / "long.csv", count * len(turns)
+
+
+def percentiles(values: Sequence[float]) -> str:
+    """Write median, 95th percentile and maximum."""
+    return " / ".join(f"{value:.1f}" for value in (*np.percentile(values, [50, 95]), max(values)))
+
+
+def shown(notebook: Notebook, received: list[bytes | str]) -> tuple[int, int]:
+    """Run the cell and wait until the player is complete: bytes that arrived, and bytes of the trace."""
+    received.clear()
+    notebook.run(1)
+    notebook.page.locator(".diarnb-player .view").wait_for()
+    while notebook.value("p._sound.peaks.done") < 1e9:
+        time.sleep(1.0)
+    notebook.page.wait_for_timeout(5000)  # the page asks for what was missing every 3 s at most
+    trace = notebook.value("sum(len(__import__('json').dumps(part)) for part in p._repr_mimebundle_()[0].values())")
+    # Our own questions, with `value`, arrive as well: they are told by their code, which echoes.
+    return sum(len(frame) for frame in received if not is_ours(frame)), trace
+
+
+def is_ours(frame: bytes | str) -> bool:
+    """Whether a frame answers a question of this benchmark, or only tells that the kernel is busy or idle."""
+    text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
+    return "user_expressions" in text or '"execution_state"' in text
+
+
+def measure(lab: Lab, path: Path, csv: Path) -> list[list[str]]:
+    """Return the lines of the table."""
+    first = f"import pandas as pd\nfrom diarnb.widgets.player import player\nturns = pd.read_csv({str(csv)!r})"
+    notebook = lab.open([first, f"p = player(turns, {str(path)!r})\np"])
+    page = notebook.page
+    received: list[bytes | str] = []
+    # A socket that is open already is not told of: a new page over the same notebook opens another.
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(frame)))
+    page.reload()
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    page.evaluate(WATCH)
+    notebook.run(0)
+    before, trace = shown(notebook, received)
+    rows = [["before play, kB", f"{before / 1000:.0f}"], ["of which trace, kB", f"{trace / 1000:.0f}"]]
+    for name, state in (("saved, kB", False), ("saved with widget state, kB", True)):
+        notebook.save(widget_state=state)
+        rows.append([name, f"{notebook.path.stat().st_size / 1000:.0f}"])
+    frames: dict[str, Any] = {"frame, 5 min in view": 0, "frame, 1 h in view": 4, "frame, half in view": 1}
+    for name, zooms in frames.items():
+        page.locator(".diarnb-player .view").focus()
+        if zooms == 1:
+            page.keyboard.press("0")
+            page.keyboard.press("+")
+        else:
+            for _ in range(zooms):
+                page.keyboard.press("-")
+        page.evaluate(SCROLL, 240)
+        rows.append([f"{name}, ms (median / 95 % / most)", percentiles(page.evaluate("window.frames"))])
+        rows.append(["  work, ms", percentiles(page.evaluate("window.work"))])
+    page.keyboard.press("0")
+    page.locator(".diarnb-player .play").click()
+    page.wait_for_function("document.querySelector('.diarnb-player .play').ariaLabel === 'Pause'")
+    for share in np.random.default_rng(0).uniform(0.01, 0.99, 30).tolist():
+        count = page.evaluate("window.seeks.length")
+        page.evaluate(CLICK, share)
+        page.wait_for_function(f"window.seeks.length > {count}")
+        page.wait_for_timeout(700)  # what was asked for ahead is on its way
+    rows.append(["seek to sound, ms (median / 95 % / most)", percentiles(page.evaluate("window.seeks"))])
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.widgets", description=__doc__)
+    parser.add_argument("--hours", type=float, default=4.0)
+    arguments = parser.parse_args(argv)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        parser.error("there is no Chromium on the path")
+    with tempfile.TemporaryDirectory(prefix="diarnb-", ignore_cleanup_errors=True) as base:
+        path, csv, turns = conversation(Path(base), arguments.hours)
+        lab = Lab(Path(base), chromium)
+        try:
+            rows = measure(lab, path, csv)
+        finally:
+            lab.tidy()
+            lab.close()
+    print(heading({"diarnb": versions("diarnb", "anywidget", "ipywidgets", "jupyterlab", "playwright")}))
+    print(NOTES, table([f"{arguments.hours:g} h, {turns} turns", ""], rows), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Speaker cards: each voice with a few clips, how much it says, and a box for its name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from diarnb._labels import visible
+from diarnb.turns import speakers
+from diarnb.widgets import form
+from diarnb.widgets.choosing import clips
+from diarnb.widgets.panel import Panel
+from diarnb.widgets.propagation import sureness
+from diarnb.widgets.reruns import replace_earlier
+from diarnb.widgets.sound import ClipButton
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from diarnb.widgets.edits import Corrections
+
+_LONGEST_NAME = 200  # characters
+_CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do: every button weighs 6 kB when saved
+
+
+def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person") -> Cards:
+    """Listen to each speaker in a few clips, and write down who it is.
+
+    Two voices may be given one name: then the panel asks whether they are the same person and are to be merged.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame or Corrections
+        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
+        its log. The table is left as it is.
+    audio : anything that `diarize` takes, optional
+        The recording, where it cannot be found through the run of the table.
+    by : str, default "person"
+        Who corrects: it stands in the log.
+
+    Returns
+    -------
+    Cards
+        ``.turns`` is the table with the names, ``.edits`` the log. A cell that is run again closes its earlier panel.
+
+    Raises
+    ------
+    AudioNotFoundError
+        The table does not know its recording, or it is no longer where it was: name it with ``audio=``.
+    AudioChangedError
+        There is another recording in its place.
+    AudioError
+        One of its kinds, when `audio` cannot be used.
+    TurnTableError
+        If this is no table of turns.
+
+    Examples
+    --------
+    >>> panel = cards(diarize(example("interview"), progress=False))
+    >>> panel.rename("SPEAKER_00", "Beth")
+    >>> panel.turns["speaker"][0]
+    'Beth'
+    >>> panel.close()
+    """
+    made = Cards(turns, audio, by)
+    replace_earlier(made, Cards)
+    return made
+
+
+class Cards(Panel):
+    """What `cards` gives; all it does can be done from Python as well."""
+
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
+        super().__init__(turns, audio, by)
+        self._cards: dict[str, _Card] = {}
+        self._kept: set[str] = set()  # names that several voices are to have
+        self._stack, self._asking = ipywidgets.VBox(), ipywidgets.VBox()
+        self.children = [
+            ipywidgets.HTML(form.STYLE),
+            self._stack,
+            self._asking,
+            form.row(self._undo, self._redo, self._said),
+        ]
+        self.refresh()
+
+    @property
+    def same_names(self) -> dict[str, list[str]]:
+        """The labels of voices that have one name, by this name; those of which `keep` was said left out."""
+        found: dict[str, list[str]] = {}
+        for label, name in self.corrections.labels.items():
+            found.setdefault(name, []).append(label)
+        return {name: labels for name, labels in found.items() if len(labels) > 1 and name not in self._kept}
+
+    def rename(self, label: str, name: str) -> None:
+        """Give a voice a name, as its box does."""
+        self.corrections.rename(label, name.strip()[:_LONGEST_NAME] if isinstance(name, str) else name)
+        self.refresh()
+
+    def merge(self, name: str) -> None:
+        """Make the voices of one name one."""
+        first, *others = self.same_names[name]
+        self.corrections.merge(others, into=first)
+        self.refresh()
+
+    def keep(self, name: str) -> None:
+        """Leave voices of one name apart, and ask no more."""
+        self._kept.add(name)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the corrections as they are now."""
+        super().refresh()
+        labels, table, voices = self.corrections.labels, self.turns, self.corrections.voices
+        table = table.assign(speaker=voices)
+        said = speakers(table).set_index("speaker")
+        new = [label for label in labels if label not in self._cards]
+        if new:
+            chosen = clips(table, sureness(self.corrections), _CLIPS if len(labels) <= _MANY else 1)
+            for label in new:
+                spans = chosen.loc[chosen["speaker"] == label, ["start", "end"]].itertuples(index=False)
+                self._cards[label] = _Card(self, label, [ClipButton(self._sound, *span) for span in spans])
+        for label in self._cards.keys() - labels.keys():
+            form.close_all(self._cards.pop(label).box)
+        for label, name in labels.items():
+            self._cards[label].show(name, said.loc[[label]].iloc[0])
+        self._stack.children = [self._cards[label].box for label in said.index]
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask of every name that several voices have whether they are one."""
+        before, self._asking.children = (
+            self._asking.children,
+            [
+                form.row(
+                    ipywidgets.HTML(
+                        form.note(
+                            f"{len(labels)} voices are called {visible(name)}: {', '.join(map(visible, labels))}."
+                        )
+                    ),
+                    self._button("Merge them", partial(self.merge, name), "They are one person"),
+                    self._button("Keep them apart", partial(self.keep, name), "They only have one name"),
+                )
+                for name, labels in self.same_names.items()
+            ],
+        )
+        for row in before:
+            form.close_all(row)
+
+
+class _Card:
+    """One voice."""
+
+    def __init__(self, panel: Cards, label: str, buttons: list[ClipButton]) -> None:
+        self._panel, self._label, self._showing = panel, label, False
+        self._said = ipywidgets.HTML()
+        self._name = ipywidgets.Text(description="Name", continuous_update=False, layout={"width": "18em"})
+        self._name.style.description_width = "initial"
+        self._name.observe(self._named, "value")
+        voice = ipywidgets.HTML(panel.swatch(label, visible(label, limit=40)))
+        self.box = ipywidgets.VBox([form.row(voice, self._name, self._said), form.row(*buttons)])
+
+    def show(self, name: str, said: pd.Series[Any]) -> None:
+        self._showing = True
+        self._name.value = name
+        self._showing = False
+        doubtful = "; perhaps nobody" if said["doubtful"] else ""
+        count = f"{said['turns']} turn{'s' if said['turns'] > 1 else ''}"
+        self._said.value = form.note(f"{100 * said['share_of_speech']:.0f} % of the talk, {count}{doubtful}")
+
+    def _named(self, change: Any) -> None:
+        if not self._showing:
+            self._panel.attempt(lambda: self._rename(change["new"]))
+
+    def _rename(self, name: str) -> None:
+        if name.strip():
+            self._panel.rename(self._label, name)
+        else:
+            self._panel.refresh()  # the box shows the name that it had

@@ -1,0 +1,261 @@
+"""What can be chosen in the panel, and what follows from it: arguments, a line of Python, a sentence on the cost.
+
+No widget is known here. Whatever is chosen becomes a plain dict of arguments, so that `diarize(source, **arguments)`,
+the panel and the line that it shows cannot differ.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diarnb._download import public_url
+from diarnb._labels import visible
+from diarnb.audio import open_recording
+from diarnb.cloud import estimate_cost
+from diarnb.engines import NAMES
+from diarnb.engines.links import is_link
+from diarnb.errors import DiarnbError
+from diarnb.examples import example
+from diarnb.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diarnb.engines.base import Engine, Offer, Option
+
+EXAMPLES = ("meeting", "interview", "call")
+MOST = 20
+"""Speakers at the end of the sliders; there it means: no upper limit."""
+
+FLAGS = ("exclusive", "confidence", "turn_level_confidence")
+COUNTS = ("num_speakers", "min_speakers", "max_speakers")
+AGAIN = frozenset({*COUNTS, "threshold"})
+"""What can be decided again without listening again."""
+
+_OTHERWISE = {"threshold", "price_per_hour"}  # these have a place of their own in the panel
+# What is typed travels through the page and may be saved with it: nothing that may be secret or personal is typed here,
+# and where a key is sent to is not for a page to say. With a callback there would be no table to show.
+_NOT_IN_A_PAGE = {"api_key", "base_url", "callback", "callback_method", "webhook", "webhook_status_only"}
+_NOT_IN_A_PAGE |= {"voiceprints", "matching"}
+_SECRET = ("key", "token", "secret", "password", "credential")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording that was chosen.
+
+    Attributes
+    ----------
+    value : object
+        What `diarize` takes; None where nothing has been chosen yet.
+    written : str
+        The same as Python, without what may be secret.
+    remark : str
+        What is to be known about that, for a comment.
+    """
+
+    value: Any = None
+    written: str = "..."
+    remark: str = ""
+
+
+class Upload(io.BytesIO):
+    """An uploaded file, with the name that it had there."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        super().__init__(content)
+        self.name = Path(name).name
+
+
+def kind_of(source: Any) -> str:
+    """Say where the picker stands for a source that was passed: example, file, url or given."""
+    if isinstance(source, str | os.PathLike) and not is_link(source):
+        return "example" if any(Path(os.fsdecode(source)) == example(name) for name in EXAMPLES) else "file"
+    return "url" if is_link(source) else "example" if source is None else "given"
+
+
+def chosen(kind: str, value: Any) -> Source:
+    """Give the source of a kind: an example's name, a path, an address, an `Upload`, or what was passed.
+
+    Examples
+    --------
+    >>> chosen("example", "call").written
+    'diarnb.example("call")'
+    """
+    if kind == "example":
+        return Source(example(value), f"diarnb.example({literal(value)})")
+    if value is None or (kind in {"file", "url"} and not str(value).strip()):
+        return Source()
+    if kind == "file":
+        return Source(value, literal(os.fsdecode(value)))
+    if kind == "url":
+        shown = public_url(value)
+        hides = "" if shown == value else f"url: {visible(shown, limit=200)} with what belongs to it"
+        return Source(value, "url" if hides else literal(value), hides)
+    if kind == "upload":
+        return Source(value, literal(value.name), "uploaded; put the file beside the notebook")
+    return Source(value, "source", "what was passed to controls(source)")
+
+
+def counts(mode: str, exactly: int, between: tuple[int, int]) -> dict[str, int]:
+    """Give the arguments for a number of speakers: "automatic", "exactly" or "between".
+
+    Examples
+    --------
+    >>> counts("between", 3, (2, 20))
+    {'min_speakers': 2}
+    """
+    if mode == "exactly":
+        return {"num_speakers": exactly}
+    low, high = between
+    bounds = {"min_speakers": low if low > 1 else None, "max_speakers": high if high < MOST else None}
+    return {name: value for name, value in bounds.items() if value is not None} if mode == "between" else {}
+
+
+def counted(mode: str, exactly: int, between: tuple[int, int]) -> str:
+    """Say the same in words.
+
+    Examples
+    --------
+    >>> counted("between", 3, (2, 20))
+    '2 or more'
+    """
+    low, high = between
+    if mode == "automatic" or (mode == "between" and between == (1, MOST)):
+        return "as many as are heard"
+    if mode == "exactly" or low == high:
+        return f"exactly {exactly if mode == 'exactly' else low}"
+    return f"{low} or more" if high == MOST else f"{high} at most" if low == 1 else f"{low} to {high}"
+
+
+def flags_of(offer: Offer) -> dict[str, str]:
+    """Give the switches that an engine offers, each with its line of help."""
+    return {name: Params.help()[name] for name in FLAGS if getattr(offer, name)}
+
+
+def options_of(offer: Offer) -> dict[str, Option]:
+    """Give the engine's own arguments that can be typed into a page."""
+    apart = _OTHERWISE | _NOT_IN_A_PAGE
+    return {
+        name: option
+        for name, option in offer.options.items()
+        if name not in apart and not any(word in name.lower().split("_") for word in _SECRET)
+    }
+
+
+def is_switch(option: Option) -> bool:
+    """Say whether an argument is True or False, and nothing else."""
+    return all(_takes(option, value) for value in (True, False)) and not any(
+        _takes(option, value) for value in ("text", "v2", "en", 1, 2.5)
+    )
+
+
+def typed(option: Option, text: str) -> Any:
+    """Read what was typed for an argument: as Python where the argument takes that, else as the text that it is.
+
+    Raises
+    ------
+    InvalidParameterError
+        The argument takes neither; in its own words.
+
+    Examples
+    --------
+    >>> from diarnb.engines.local import LocalEngine
+    >>> typed(LocalEngine.offer.options["threads"], "2")
+    2
+    """
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        value = text
+    if not _takes(option, value) and _takes(option, text):
+        value = text
+    option.check(value)
+    return value
+
+
+def _takes(option: Option, value: Any) -> bool:
+    try:
+        option.check(value)
+    except (DiarnbError, ValueError, TypeError):
+        return False
+    return True
+
+
+def look_at(source: Source) -> tuple[float | None, int]:
+    """Give a recording's seconds, None where they are not known before it is fetched, and its channels.
+
+    Raises
+    ------
+    DiarnbError
+        It cannot be read.
+    """
+    if source.value is None or is_link(source.value):
+        return None, 1
+    with open_recording(source.value) as recording:
+        return recording.duration, recording.channels
+
+
+def cost(source: Source, engine: Engine, price_per_hour: float | None, duration: float | None) -> str:
+    """Say what a run would send and cost, before anything is sent."""
+    billed = getattr(engine, "billed", None)
+    if billed is None:
+        return "Runs on this machine: nothing is sent, nothing is billed." if engine.name == "local" else ""
+    if duration is None:
+        return f"Run sends it to {engine.name}, which bills by its length, not known before it is fetched."
+    sentence = f"Run sends it to {engine.name}, which bills {clock(billed(duration))}"
+    if price_per_hour:
+        price = estimate_cost(source.value, engine=engine, price_per_hour=price_per_hour)
+        return f"{sentence}: {price:.2f} at {price_per_hour:g} an hour. An answer that is kept already costs nothing."
+    return f"{sentence}; give your price an hour to see the cost. An answer that is kept already costs nothing."
+
+
+def clock(seconds: float) -> str:
+    """Write a length of time for people.
+
+    Examples
+    --------
+    >>> clock(3725)
+    '1 h 2 min 5 s'
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def line(source: Source, arguments: Mapping[str, Any]) -> str:
+    """Write the line of Python that does the same.
+
+    Examples
+    --------
+    >>> line(chosen("file", "talk.wav"), {"engine": "deepgram", "model": "nova-3"})
+    'turns = diarnb.diarize("talk.wav", engine="deepgram", model="nova-3")'
+    """
+    named = [f"{name}={_argument(name, value)}" for name, value in arguments.items()]
+    remark = f"  # {source.remark}" if source.remark else ""
+    return f"turns = diarnb.diarize({', '.join([source.written, *named])}){remark}"
+
+
+def _argument(name: str, value: Any) -> str:
+    return "engine" if name == "engine" and value not in NAMES else literal(value)  # an object has no other name
+
+
+def literal(value: Any) -> str:
+    r"""Write a value as Python, text in double quotes where that needs no escapes.
+
+    Examples
+    --------
+    >>> print(literal("talk.wav"), literal('5" reel'))
+    "talk.wav" '5" reel'
+    """
+    written = repr(value)
+    plain = isinstance(value, str) and not set(written[1:-1]) & {'"', "'"}
+    return f'"{written[1:-1]}"' if plain else written

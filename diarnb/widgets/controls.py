@@ -1,0 +1,424 @@
+"""The panel: choose a recording and what is asked about it, run, and see who spoke when, with the line that does it."""
+
+from __future__ import annotations
+
+import html
+import logging
+import secrets
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from diarnb import engines
+from diarnb._asking import settled
+from diarnb._progress import Report
+from diarnb.api import diarize, recluster
+from diarnb.engines.base import Decider
+from diarnb.errors import DiarnbError, InvalidParameterError
+from diarnb.params import Params
+from diarnb.widgets import choices, form
+from diarnb.widgets.picker import Picker
+from diarnb.widgets.reruns import replace_earlier
+from diarnb.widgets.still import still
+from diarnb.widgets.working import Worker, quietly
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+    from diarnb.engines.base import Engine
+
+log = logging.getLogger("diarnb")
+
+_PAUSE = 0.15  # seconds that a slider rests before it is decided again
+# Where styles are taken away, as on GitHub, the line of Python shows; on a dark page, the picture turns dark.
+_STYLE = """<style>
+.diarnb-result .diarnb-line { display: none; }
+.diarnb-result img { max-width: 100%; }
+[data-jp-theme-light="false"] .diarnb-result img, html[theme="dark"] .diarnb-result img,
+.vscode-dark .diarnb-result img { filter: invert(0.92) hue-rotate(180deg); }
+</style>"""
+
+
+def controls(source: Any = None, *, engine: str | Engine = "local") -> Controls:
+    """Choose, run and see, in a panel.
+
+    Parameters
+    ----------
+    source : anything that `diarize` takes, optional
+        Default: an example.
+    engine : str or Engine, default "local"
+        What the panel begins with.
+
+    Returns
+    -------
+    Controls
+        ``.turns`` is the table of the last run, ``.code`` the line of Python that gives it, ``.params`` its arguments;
+        ``.run()`` does it without a page. Keys are taken from the environment and never typed here. The result is
+        ordinary output, and stays readable where nothing can run. A cell that is run again closes its earlier panel.
+
+    Raises
+    ------
+    InvalidParameterError
+        There is no such engine.
+
+    Examples
+    --------
+    >>> panel = controls(example("interview"))
+    >>> panel.code
+    'turns = diarnb.diarize(diarnb.example("interview"))'
+    >>> panel.run()["speaker"].nunique()
+    2
+    >>> panel.close()
+    """
+    made = Controls(source, engine)
+    replace_earlier(made)
+    return made
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is set in the panel at one moment."""
+
+    source: choices.Source
+    arguments: dict[str, Any]
+
+    def heard_alike(self, other: _Asked) -> bool:
+        """Whether another differs in nothing but what can be decided again."""
+        mine, theirs = ({**asked.arguments, **dict.fromkeys(choices.AGAIN)} for asked in (self, other))
+        return self.source is other.source and mine == theirs
+
+
+class Controls(ipywidgets.VBox):  # type: ignore[misc]
+    """What `controls` gives."""
+
+    def __init__(self, source: Any = None, engine: str | Engine = "local") -> None:
+        self._engine = engines.get(engine)
+        self._given = engine
+        self._lock = threading.RLock()  # a front end may call back in another thread while a cell runs
+        self._worker = Worker()
+        self._stop: threading.Event | None = None  # of the run that goes on
+        self._closed = False
+        self._result: tuple[pd.DataFrame, _Asked] | None = None
+        self._duration: float | None = None
+        self._trace = f"diarnb-{secrets.token_hex(8)}"  # the output that holds the result
+        self._displayed = False
+        self._build(source)
+        super().__init__([*self._parts()])
+        self.add_class("diarnb-panel")
+        self._look()
+        self._changed()
+
+    def _build(self, source: Any) -> None:
+        names: list[tuple[str, Any]] = [(name, name) for name in engines.NAMES]
+        if self._given not in engines.NAMES:
+            names.append(("as passed", self._given))
+        self._picker = Picker(source, self._picked)
+        self._engines = ipywidgets.Dropdown(options=names, value=self._given, description="Engine", **form.wide("19em"))
+        self._engines.observe(self._engine_chosen, "value")
+        self._cost = form.help_line()
+        self._form = form.Asked(self._engine.name, self._engine.offer, self._changed)
+        self._place = ipywidgets.VBox([self._form.box])
+        self._code = form.CodeLine()
+        self._run = ipywidgets.Button(description="Run", button_style="primary", icon="play")
+        self._halt = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
+        self._run.on_click(lambda _: self._start())
+        self._halt.on_click(lambda _: self.stop())
+        self._bar = ipywidgets.FloatProgress(max=1.0, layout={"width": "12em", "display": "none"})
+        self._said = form.help_line()
+
+    def _parts(self) -> Iterator[ipywidgets.Widget]:
+        yield ipywidgets.HTML(form.STYLE, layout={"display": "none"})
+        yield self._picker.box
+        yield form.row(self._engines, self._cost)
+        yield self._place
+        yield self._code
+        yield form.row(self._run, self._halt, self._bar, self._said)
+
+    # What Python reads and does.
+
+    @property
+    def source(self) -> Any:
+        """What `diarize` would be given; None where nothing is chosen yet."""
+        return self._picker.source.value
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The arguments: ``diarize(panel.source, **panel.params)`` does what the panel does.
+
+        Raises
+        ------
+        InvalidParameterError
+            Something was typed that an argument does not take.
+        """
+        named = {} if self._given == "local" else {"engine": self._given}
+        return {**named, **self._form.arguments}
+
+    @property
+    def code(self) -> str:
+        """The same as a line of Python."""
+        return str(self._code.code)
+
+    @property
+    def turns(self) -> pd.DataFrame | None:
+        """The table that is shown; None before the first run."""
+        return None if self._result is None else self._result[0]
+
+    def run(self) -> pd.DataFrame:
+        """Run, wait, and show; needs no page.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `turns`.
+
+        Raises
+        ------
+        DiarnbError
+            What `diarize` raises.
+        """
+        self._worker.stop()
+        self._worker.wait()
+        return self._listen(threading.Event(), diarize)
+
+    def stop(self) -> None:
+        """Stop the run that goes on; nothing where there is none."""
+        self._worker.stop()
+        with self._lock:
+            if self._stop is not None:
+                self._stop.set()
+                self._halt.disabled = True
+                self._say("stopping")
+
+    def close(self) -> None:
+        """Take the panel off the page and stop what it does; the result stays."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._worker.stop()
+        form.close_all(self)
+
+    # What happens in it.
+
+    def _picked(self) -> None:
+        self._look()
+        self._changed()
+
+    def _look(self) -> None:
+        """See how long the chosen recording is, where that needs no network."""
+        try:
+            self._duration, channels = choices.look_at(self._picker.source)
+        except DiarnbError as error:
+            self._duration, channels = None, 1
+            told, problem = str(error), True
+        else:
+            several = f" · {channels} channels" if channels > 1 else ""
+            told, problem = "" if self._duration is None else choices.clock(self._duration) + several, False
+        self._picker.facts.value = form.note(told, problem=problem)
+        self._form.heard(channels)
+
+    def _engine_chosen(self, change: Any) -> None:
+        with self._lock:
+            self._given, self._engine = change["new"], engines.get(change["new"])
+            before, self._form = self._form, form.Asked(self._engine.name, self._engine.offer, self._changed)
+            self._place.children = [self._form.box]
+            form.close_all(before.box)
+        self._look()
+        self._changed()
+
+    def _changed(self) -> None:
+        """Follow what was set: the line, the cost, what contradicts itself; and decide again where that is enough."""
+        if self._closed:
+            return
+        with self._lock:
+            self._cost.value = form.note(self._told_cost())
+            try:
+                asked = _Asked(self._picker.source, self.params)
+                self._code.code = choices.line(asked.source, asked.arguments)
+                self._check(asked)
+            except InvalidParameterError as error:
+                self._say(str(error), problem=True)
+                self._run.disabled = True
+                return
+            except DiarnbError as error:
+                self._say(str(error), problem=True)
+            else:
+                self._say("" if self._result is None else self._summary(asked))
+            self._run.disabled = self._stop is not None
+            if self._stop is None and self._can_decide_again(asked):
+                self._worker.submit(self._decide_again, delay=_PAUSE)
+
+    def _check(self, asked: _Asked) -> None:
+        """Refuse what contradicts itself; nothing is read or sent."""
+        common = {name: value for name, value in asked.arguments.items() if name in Params.help()}
+        own = {name: value for name, value in asked.arguments.items() if name not in common and name != "engine"}
+        settled(self._engine, Params(**common), own)
+
+    def _told_cost(self) -> str:
+        price = None if self._form.price is None else self._form.price.value or None
+        try:
+            return choices.cost(self._picker.source, self._engine, price, self._duration)
+        except DiarnbError:
+            return ""
+
+    def _can_decide_again(self, asked: _Asked) -> bool:
+        if self._result is None or not isinstance(self._engine, Decider) or not isinstance(self._given, str):
+            return False
+        shown = self._result[1]
+        return asked.arguments != shown.arguments and asked.heard_alike(shown)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._closed or self._stop is not None or self._run.disabled:
+                return
+            self._run.disabled = True
+        self._worker.submit(lambda stop: self._guarded(lambda: self._listen(stop, partial(quietly, diarize))))
+
+    def _decide_again(self, stop: threading.Event) -> None:
+        self._guarded(lambda: self._again(stop))
+
+    def _again(self, stop: threading.Event) -> None:
+        assert self._result is not None  # noqa: S101 - submitted only where there is one
+        turns, before = self._result
+        asked = _Asked(self._picker.source, self.params)
+        if not asked.heard_alike(before):
+            return
+        found = quietly(
+            recluster, turns, **{name: asked.arguments[name] for name in choices.AGAIN & asked.arguments.keys()}
+        )
+        if not stop.is_set():
+            self._show(found, asked)
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Say what goes wrong beside the page's messages, where nobody would see it raised."""
+        try:
+            work()
+        except (KeyboardInterrupt, DiarnbError):
+            pass  # said already
+        except Exception:
+            log.exception("the panel failed")
+
+    def _listen(self, stop: threading.Event, call: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+        asked = _Asked(self._picker.source, self.params)
+        with self._running(stop) as report:
+            if asked.source.value is None:
+                raise InvalidParameterError("no recording is chosen yet; choose an example, a file or an address")
+
+            def progress(stage: str, fraction: float) -> None:
+                if stop.is_set():
+                    raise KeyboardInterrupt  # what the engines know how to leave things in order after
+                report(stage, fraction)
+
+            turns = call(asked.source.value, progress=progress, **asked.arguments)
+            if stop.is_set() and self._closed:
+                raise KeyboardInterrupt
+        self._show(turns, asked)
+        self._changed()  # what was set meanwhile
+        return turns
+
+    @contextmanager
+    def _running(self, stop: threading.Event) -> Iterator[Report]:
+        """Show that it runs and how far it has come, and what it ends with."""
+        with self._lock:
+            self._stop = stop
+            self._run.disabled, self._halt.disabled = True, False
+            form.visible_if(self._bar, True)
+            self._say("starting")
+        report = Report(_Bar(self._bar, self._said), delay=0.0)
+        told = ""
+        try:
+            yield report
+        except KeyboardInterrupt as error:
+            told = str(error) or "Stopped; the table is as it was."
+            raise
+        except DiarnbError as error:
+            told = str(error)
+            raise
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            report.close()
+            with self._lock:
+                self._stop = None
+                if not self._closed:
+                    self._run.disabled, self._halt.disabled = False, True
+                    form.visible_if(self._bar, False)
+                    self._say(told, problem=bool(told))
+
+    def _show(self, turns: pd.DataFrame, asked: _Asked) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._result = (turns, asked)
+            self._say(self._summary(asked))
+        if self._displayed:
+            from IPython.display import update_display
+
+            update_display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
+
+    def _summary(self, asked: _Asked) -> str:
+        """Say what the table holds, and whether it is of what is set now."""
+        assert self._result is not None  # noqa: S101 - called only where there is one
+        turns, shown = self._result
+        voices = turns["speaker"].nunique()
+        told = f"{voices} speaker{'s' if voices != 1 else ''}, {len(turns)} turn{'s' if len(turns) != 1 else ''}."
+        warning = (turns.attrs.get("diarnb") or {}).get("warning")
+        if warning:
+            told += f" {warning}"
+        if not asked.heard_alike(shown) or (asked.arguments != shown.arguments and not self._can_decide_again(asked)):
+            told += " Settings have changed since: press Run."
+        return told
+
+    def _say(self, text: str, *, problem: bool = False) -> None:
+        self._said.value = form.note(text, problem=problem)
+
+    # What stays.
+
+    def __repr__(self) -> str:
+        return f"<Controls: {self.code}>"
+
+    def _ipython_display_(self, **_: Any) -> None:
+        # Two outputs: the panel, and the result below it. That is no widget, so that it is saved with the notebook.
+        from IPython.display import display
+
+        display(self._view(), raw=True)  # type: ignore[no-untyped-call]
+        self._displayed = True
+        display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {**self._still(), **self._view()}
+
+    def _view(self) -> dict[str, Any]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
+
+    def _still(self) -> dict[str, Any]:
+        """Give the result as ordinary output, or what will be there."""
+        line = html.escape(
+            self.code if self._result is None else choices.line(self._result[1].source, self._result[1].arguments)
+        )
+        kept = {"text/plain": "", "text/html": ""} if self._result is None else still(self._result[0])
+        body = f'<pre class="diarnb-line">{line}</pre>{kept["text/html"]}'
+        plain = "\n".join(filter(None, [self.code, kept["text/plain"]]))
+        return {"text/plain": plain, "text/html": f'{_STYLE}<div class="diarnb-result">{body}</div>'}
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """Where a run's progress is drawn."""
+
+    bar: ipywidgets.FloatProgress
+    words: ipywidgets.HTML
+
+    def show(self, text: str, fraction: float) -> None:
+        self.bar.value, self.words.value = fraction, form.note(text)
+
+    def close(self) -> None:
+        self.bar.value = 0.0

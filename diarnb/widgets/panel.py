@@ -1,0 +1,120 @@
+"""What the panels of speaker cards and of the review share: a table that is corrected, its sound, and their ends."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from diarnb._labels import speaker_colors
+from diarnb.errors import DiarnbError
+from diarnb.widgets import form
+from diarnb.widgets.edits import Corrections
+from diarnb.widgets.sound import Sound
+from diarnb.widgets.still import still
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+
+class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """A panel on which a table of turns is corrected.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame or Corrections
+        A table, or one that is corrected already, with its log.
+    audio : optional
+        The recording, where it cannot be found through the run of the table.
+    by : str
+        Who corrects.
+
+    Attributes
+    ----------
+    corrections : Corrections
+        The table and its log. Whoever changes it here says `refresh` afterwards.
+    """
+
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
+        super().__init__()
+        self.add_class("diarnb-panel")
+        self.corrections = turns if isinstance(turns, Corrections) else Corrections(turns, by=by)
+        self._sound = Sound.of(self.corrections.turns, audio)
+        self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
+        self._closed = False
+        self._said = ipywidgets.HTML()
+        self._undo = self._button("Undo", self.undo, "Take back the last correction")
+        self._redo = self._button("Redo", self.redo, "Make again what was taken back")
+
+    @property
+    def turns(self) -> pd.DataFrame:
+        """The corrected table: a plain DataFrame, as `Corrections.turns` gives it."""
+        return self.corrections.turns
+
+    @property
+    def edits(self) -> pd.DataFrame:
+        """The log of corrections: a plain DataFrame, as `Corrections.edits` gives it."""
+        return self.corrections.edits
+
+    def undo(self) -> None:
+        """Take back the last correction; nothing where there is none."""
+        self.corrections.undo()
+        self.refresh()
+
+    def redo(self) -> None:
+        """Make again what was taken back last; nothing where there is none."""
+        self.corrections.redo()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the corrections as they are now."""
+        self._undo.disabled, self._redo.disabled = not self.corrections.can_undo, not self.corrections.can_redo
+
+    def close(self) -> None:
+        """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._sound.close()
+        form.close_all(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.turns)} turns, {len(self.corrections.labels)} speakers>"
+
+    def _ipython_display_(self, **_: Any) -> None:
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {**still(self.turns), "application/vnd.jupyter.widget-view+json": view}
+
+    # For those who make a panel of this.
+
+    def _button(self, label: str, press: Callable[[], Any], tooltip: str = "") -> ipywidgets.Button:
+        """Give a button; `label` is ours or was made `visible`."""
+        made = ipywidgets.Button(description=label, tooltip=tooltip, layout={"width": "auto"})
+        made.on_click(lambda _: self.attempt(press))
+        return made
+
+    def attempt(self, action: Callable[[], Any]) -> None:
+        """Do what a page asks for, and say there what is wrong with it."""
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                self._said.value = ""
+                action()
+            except DiarnbError as error:
+                self._said.value = form.note(str(error), problem=True)
+
+    def swatch(self, label: str, text: str) -> str:
+        """Put the colour of a voice, as the timeline has it, before a text; as HTML."""
+        color = speaker_colors(self.corrections.everybody)[label]
+        dot = f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;background:{color}"></span>'
+        return f"{dot} {form.note(text)}"

@@ -1,0 +1,112 @@
+"""Where the recording comes from: the first question of the panel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+
+from diarnb._download import public_url
+from diarnb.engines.links import is_link
+from diarnb.widgets import choices, form
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SOUNDS = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".webm", ".aiff", ".aif"}
+_MOST_FILES = 200
+
+
+class Picker:
+    """Where the recording comes from: an example, a file, an upload, an address, or what was passed.
+
+    Attributes
+    ----------
+    source : choices.Source
+        What is chosen; another object whenever that changes.
+    """
+
+    def __init__(self, source: Any, changed: Callable[[], None]) -> None:
+        self._changed, self._given = changed, source
+        self._upload: choices.Upload | None = None
+        self._address: tuple[str, str] = ("", "")  # as it is shown, and as it is
+        kind = choices.kind_of(source)
+        kinds = [("example", "example"), ("file", "file"), ("upload", "upload"), ("address", "url")]
+        if kind == "given":
+            kinds.append(("as passed", "given"))
+        self.kind = form.radio("Recording", kinds, kind)
+        place = form.wide("31em")
+        named = Path(source).stem if kind == "example" and source is not None else choices.EXAMPLES[0]
+        self.example = ipywidgets.Dropdown(description="Example", options=choices.EXAMPLES, value=named, **place)
+        self.path = ipywidgets.Combobox(
+            description="Path",
+            value=os.fsdecode(source) if kind == "file" else "",
+            options=_sounds_here(),
+            placeholder="talk.wav",
+            continuous_update=False,
+            **place,
+        )
+        self.upload = ipywidgets.HBox([self._uploader()])
+        self.url = ipywidgets.Text(description="Address", placeholder="https://…", continuous_update=False, **place)
+        self.facts = form.help_line()
+        self._places = {"example": self.example, "file": self.path, "upload": self.upload, "url": self.url}
+        self.box = ipywidgets.VBox([self.kind, form.row(*self._places.values(), self.facts)])
+        if kind == "url":
+            self._take_address(source)
+        self.source = self._chosen()
+        for widget in (self.kind, self.example, self.path):
+            widget.observe(lambda _: self._picked(), "value")
+        self.url.observe(self._typed, "value")
+
+    def _chosen(self) -> choices.Source:
+        kind = self.kind.value
+        for name, place in self._places.items():
+            form.visible_if(place, name == kind)
+        self.facts.layout.margin = "2px 2px 2px 92px" if kind == "given" else "2px"
+        values = {"example": self.example.value, "file": self.path.value, "upload": self._upload}
+        return choices.chosen(kind, {**values, "url": self._address[1], "given": self._given}[kind])
+
+    def _picked(self) -> None:
+        self.source = self._chosen()
+        self._changed()
+
+    def _typed(self, change: Any) -> None:
+        if change["new"] != self._address[0]:
+            self._take_address(change["new"])
+            self._picked()
+
+    def _take_address(self, address: str) -> None:
+        # A signed address is a key: the whole of it stays here, and the page and a saved notebook have what is public.
+        self._address = (public_url(address) if is_link(address) else address, address)
+        self.url.value = self._address[0]
+
+    def _uploader(self) -> ipywidgets.FileUpload:
+        made = ipywidgets.FileUpload(
+            accept="audio/*,video/*",
+            description="Choose a file",
+            layout={"width": "auto", "margin": "2px 8px 2px 88px"},
+        )
+        made.observe(self._uploaded, "value")
+        return made
+
+    def _uploaded(self, change: Any) -> None:
+        value = change["new"]
+        if not value:
+            return
+        [name, file] = next(iter(value.items())) if isinstance(value, dict) else (value[0]["name"], value[0])
+        self._upload = choices.Upload(str(name), bytes(file["content"]))
+        # A widget's state holds what was uploaded, and a saved notebook would have it too: the next widget does not.
+        [old] = self.upload.children
+        self.upload.children = [self._uploader()]
+        form.close_all(old)
+        self._picked()
+
+
+def _sounds_here() -> list[str]:
+    try:
+        found = (path.name for path in Path().iterdir() if path.suffix.lower() in _SOUNDS and path.name.isprintable())
+        return sorted(found)[:_MOST_FILES]
+    except OSError:
+        return []

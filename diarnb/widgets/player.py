@@ -1,0 +1,286 @@
+"""The player: who spoke when, heard and corrected in one place."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+
+from diarnb._checks import check_turns
+from diarnb._labels import PALETTE, visible
+from diarnb._lanes import twins_of
+from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
+from diarnb.results import words as words_of
+from diarnb.widgets.edits import Corrections
+from diarnb.widgets.packing import KINDS, Spoken, differences, packed, packed_differences
+from diarnb.widgets.reruns import replace_earlier
+from diarnb.widgets.sound import (
+    SLICE,
+    Sound,
+    SoundWidget,
+    WrongMessageError,
+    integer,
+    integers,
+    seconds,
+    text,
+)
+from diarnb.widgets.still import still
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from diarnb.widgets.sound import Answer
+
+_LONGEST_NAME = 200  # characters of a speaker's name, from a page
+_MOST_TURNS = 1000  # that one message from a page changes
+_READ_AHEAD = 600.0  # seconds of words that one message brings
+
+
+def player(
+    turns: pd.DataFrame,
+    audio: Any = None,
+    *,
+    reference: pd.DataFrame | None = None,
+    words: pd.DataFrame | None = None,
+    by: str = "person",
+) -> Player:
+    """Play a recording in sync with its turns, and correct them.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker, of one recording. It is left as it is.
+    audio : anything that `diarize` takes, optional
+        The recording, where it cannot be found through the run of the table.
+    reference : pandas.DataFrame, optional
+        The true turns, or another engine's: drawn as further lanes, with the differences marked.
+    words : pandas.DataFrame, optional
+        ``start``, ``end`` and ``word`` or ``text``, shown as they are spoken. Default: the words of the run, else the
+        ``text`` of the turns, else nothing.
+    by : str, default "person"
+        Who corrects: it stands in the log.
+
+    Returns
+    -------
+    Player
+        ``.turns`` is the corrected table, ``.edits`` the log. Sound travels when it is played, and none is saved with
+        the notebook; a picture and the table are. A cell that is run again closes its earlier player.
+
+    Raises
+    ------
+    AudioNotFoundError
+        The table does not know its recording, or it is no longer where it was: name it with ``audio=``.
+    AudioChangedError
+        There is another recording in its place.
+    AudioError
+        One of its kinds, when `audio` cannot be used.
+    TurnTableError
+        If this is no table of turns.
+
+    Examples
+    --------
+    >>> shown = player(diarize(example("interview"), progress=False))
+    >>> shown.corrections.rename("SPEAKER_00", "Beth")
+    >>> shown.refresh()
+    >>> shown.turns["speaker"][0]
+    'Beth'
+    >>> shown.close()
+    """
+    corrections = Corrections(turns, by=by)
+    other = None if reference is None else check_turns(reference, name="reference")
+    spoken = Spoken(_pieces(turns) if words is None else _checked_words(words))
+    made = Player(Sound.of(turns, audio), corrections, other, spoken)
+    replace_earlier(made, Player)
+    return made
+
+
+class Player(SoundWidget):
+    """What `player` gives: the page plays and asks for corrections, which are checked and made here.
+
+    Attributes
+    ----------
+    corrections : Corrections
+        The table and its log. Whoever changes it here says `refresh` afterwards.
+    """
+
+    _esm = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
+    _answers: ClassVar[dict[str, str]] = {
+        "hello": "_hello",
+        "slice": "_slice",
+        "peaks": "_peaks",
+        "words": "_words",
+        "edit": "_edit",
+    }
+
+    def __init__(self, sound: Sound, corrections: Corrections, reference: pd.DataFrame | None, spoken: Spoken) -> None:
+        super().__init__(sound)
+        self.corrections = corrections
+        self._reference, self._spoken = reference, spoken
+        self._voices: list[str] = []  # in the order in which they were first seen: their lanes, and their colours
+
+    @property
+    def turns(self) -> pd.DataFrame:
+        """The corrected table: a plain DataFrame, as `Corrections.turns` gives it."""
+        return self.corrections.turns
+
+    @property
+    def edits(self) -> pd.DataFrame:
+        """The log of corrections: a plain DataFrame, as `Corrections.edits` gives it."""
+        return self.corrections.edits
+
+    def undo(self) -> None:
+        """Take back the last correction; nothing where there is none."""
+        self.corrections.undo()
+        self.refresh()
+
+    def redo(self) -> None:
+        """Make again what was taken back last; nothing where there is none."""
+        self.corrections.redo()
+        self.refresh()
+
+    def seek(self, time: float) -> None:
+        """Move the playhead, in seconds."""
+        if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < math.inf:
+            raise InvalidParameterError(f"a time is a number of seconds, 0 or more, not {time!r:.40}")
+        self.send({"do": "seek", "time": time})
+
+    def refresh(self) -> None:
+        """Show the corrections as they are now."""
+        told, buffers = self._state()
+        self.send({"do": "turns", **told}, buffers)
+
+    def close(self) -> None:
+        """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
+        self._sound.close()
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"<Player of {len(self.turns)} turns, {len(self.corrections.labels)} speakers>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, **still(self.turns, reference=self._reference)}, metadata
+
+    # What the page asks for.
+
+    def _hello(self, _message: Mapping[str, Any]) -> Answer:
+        told, buffers = self._state()
+        facts = self.turns.attrs.get("diarnb") or {}
+        ends = [table["end"].max() for table in (self.turns, self._reference) if table is not None and len(table)]
+        fixed = {
+            "title": visible(facts.get("source", ""), limit=70) if facts.get("source") else "",
+            "duration": max([self._sound.duration, *ends]),
+            "levels": self._sound.peaks.levels,
+            "words": len(self._spoken) > 0,
+        }
+        return {**fixed, **told}, buffers
+
+    def _slice(self, message: Mapping[str, Any]) -> Answer:
+        number = integer(message, "number", 0, int(self._sound.duration / SLICE) + 1)
+        return self._sound_from(number * SLICE, (number + 1) * SLICE, message)
+
+    def _peaks(self, message: Mapping[str, Any]) -> Answer:
+        peaks = self._sound.peaks
+        level = integer(message, "level", 0, peaks.levels - 1)
+        number = integer(message, "tile", 0, 1 << 20)
+        done = peaks.done  # before the tile is made: what is done afterwards may be missing from it
+        return {"done": min(done, 1e9), "problem": peaks.error}, [peaks.tile(level, number).tobytes()]
+
+    def _words(self, message: Mapping[str, Any]) -> Answer:
+        first = seconds(message, "start", 1e9)
+        return {"words": self._spoken.between(first, min(seconds(message, "end", 1e9), first + _READ_AHEAD))}, []
+
+    def _edit(self, message: Mapping[str, Any]) -> Answer:
+        """Make a correction; voices are told by their lanes, so that a page can name none that does not exist."""
+        make = self.corrections
+        match text(message, "what", 20):
+            case "rename":
+                make.rename(self._voice(message, "voice"), text(message, "name", _LONGEST_NAME))
+            case "merge":
+                make.merge(self._voice(message, "voice"), self._voice(message, "to"))
+            case "split":
+                make.split(self._voice(message, "voice"), seconds(message, "start", 1e9))
+            case "reassign":
+                make.reassign(integers(message, "turns", _MOST_TURNS), self._voice(message, "to", new=True))
+            case "select":
+                stretch = slice(seconds(message, "start", 1e9), seconds(message, "end", 1e9))
+                only = None if message.get("voice") is None else self._voice(message, "voice")
+                make.reassign(stretch, self._voice(message, "to", new=True), speaker=only)
+            case "move":
+                [turn] = integers(message, "turns", 1)
+                make.move(turn, start=seconds(message, "start", 1e9), end=seconds(message, "end", 1e9))
+            case "delete":
+                make.delete(integers(message, "turns", _MOST_TURNS))
+            case "add":
+                start, end = seconds(message, "start", 1e9), seconds(message, "end", 1e9)
+                make.add(start, end, self._voice(message, "to", new=True))
+            case "undo":
+                make.undo()
+            case "redo":
+                make.redo()
+            case _:
+                raise WrongMessageError("there is no such correction")
+        self.refresh()
+        return {}, []
+
+    def _voice(self, message: Mapping[str, Any], name: str, *, new: bool = False) -> Any:
+        lane = integer(message, name, -1 if new else 0, len(self._voices) - 1)
+        return None if lane < 0 else self._voices[lane]
+
+    def _state(self) -> Answer:
+        """Give the turns as they are now, with their names, colours and differences."""
+        table, voices, labels = self.turns, self.corrections.voices, self.corrections.labels
+        self._voices += [label for label in labels if label not in self._voices]
+        lane_of = {label: lane for lane, label in enumerate(self._voices)}
+        colors = [PALETTE[lane % len(PALETTE)] for lane in range(len(self._voices))]
+        names = [visible(labels[label], limit=60) if label in labels else None for label in self._voices]
+        told: dict[str, Any] = {
+            "names": names,
+            "colors": colors,
+            "undo": self.corrections.can_undo,
+            "redo": self.corrections.can_redo,
+        }
+        buffers = [packed(table.index.tolist(), table, [lane_of[label] for label in voices])]
+        if self._reference is not None:
+            theirs = list(dict.fromkeys(self._reference["speaker"]))
+            shown = {labels[label]: lane_of[label] for label in labels}
+            twins = twins_of(table, self._reference)
+            free = [PALETTE[number % len(PALETTE)] for number in range(len(colors), len(colors) + len(theirs))]
+            told["reference"] = {
+                "names": [visible(name, limit=60) for name in theirs],
+                "colors": [
+                    colors[shown[twins.get(name, name)]] if twins.get(name, name) in shown else free[place]
+                    for place, name in enumerate(theirs)
+                ],
+                "kinds": list(KINDS),
+            }
+            lanes = [theirs.index(name) for name in self._reference["speaker"]]
+            buffers += [
+                packed(range(len(lanes)), self._reference, lanes),
+                packed_differences(differences(table, self._reference)),
+            ]
+        return told, buffers
+
+
+def _pieces(turns: pd.DataFrame) -> pd.DataFrame:
+    """Find what is said: the words of the run, or the texts of the turns, or nothing."""
+    try:
+        found = words_of(turns)
+    except (TurnTableError, RunNotFoundError):
+        found = pd.DataFrame()
+    if len(found):
+        return found
+    if "text" in turns:
+        return check_turns(turns)[["start", "end", "text"]]
+    return pd.DataFrame({"start": [], "end": [], "text": []})
+
+
+def _checked_words(words: pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(words, pd.DataFrame) or not {"text", "word"} & set(words.columns):
+        raise TurnTableError("words needs the columns start and end in seconds, and word or text")
+    return check_turns(words.assign(speaker=""), name="words")

@@ -1,0 +1,326 @@
+"""The review: turns ordered by what a second of listening is worth, a verdict on each, and how much is left."""
+
+from __future__ import annotations
+
+import html
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import ipywidgets
+import pandas as pd
+import traitlets
+
+from diarnb._labels import visible
+from diarnb.errors import InvalidParameterError
+from diarnb.widgets import form
+from diarnb.widgets.choosing import CLIP, Left, left, queue
+from diarnb.widgets.panel import Panel
+from diarnb.widgets.propagation import accept, propose, sureness
+from diarnb.widgets.reruns import replace_earlier
+from diarnb.widgets.sound import ClipButton, clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from diarnb.widgets.edits import Corrections
+
+log = logging.getLogger("diarnb")
+
+_VOICES = 9  # that have a key
+_ROWS = 12  # of a proposal that are shown
+_HELP = (
+    "Keys, once you have clicked here: `p` play, `y` right, `n` wrong, `1`-`9` who, `0` somebody new, `s` skip, "
+    "`u` undo"
+)
+
+
+def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person") -> Review:
+    """Listen to the turns that are most worth it, one after the other, and say of each whether its speaker is right.
+
+    Turns come by doubt per second of listening (`diarnb.widgets.choosing.queue`). What is left to be put right is
+    estimated from the doubt in the turns that were not heard yet, and from how often the doubt was right so far
+    (`diarnb.widgets.choosing.left`). After a few verdicts the engine may say which other turns would change
+    (`diarnb.widgets.propagation`); nothing of that is done before it is accepted.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame or Corrections
+        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
+        its log. The table is left as it is.
+    audio : anything that `diarize` takes, optional
+        The recording, where it cannot be found through the run of the table.
+    by : str, default "person"
+        Who corrects: it stands in the log.
+
+    Returns
+    -------
+    Review
+        ``.turns`` is the corrected table, ``.edits`` the log. A cell that is run again closes its earlier panel.
+
+    Raises
+    ------
+    AudioNotFoundError
+        The table does not know its recording, or it is no longer where it was: name it with ``audio=``.
+    AudioChangedError
+        There is another recording in its place.
+    AudioError
+        One of its kinds, when `audio` cannot be used.
+    TurnTableError
+        If this is no table of turns.
+
+    Examples
+    --------
+    >>> panel = review(diarize(example("interview"), progress=False))
+    >>> first = panel.turn
+    >>> panel.right()
+    >>> panel.turn == first, panel.left.turns
+    (False, 13)
+    >>> panel.close()
+    """
+    made = Review(turns, audio, by)
+    replace_earlier(made, Review)
+    return made
+
+
+class Review(Panel):
+    """What `review` gives; all it does can be done from Python as well.
+
+    Attributes
+    ----------
+    turn : int or None
+        The id of the turn that waits for a verdict; None when all have one.
+    proposal : pandas.DataFrame or None
+        What the engine would change, while that is shown.
+    """
+
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
+        super().__init__(turns, audio, by)
+        self.turn: int | None = None
+        self.proposal: pd.DataFrame | None = None
+        self._sure = sureness(self.corrections)
+        self._first = self.turns.assign(label=self.corrections.voices, sure=self._sure)  # before any verdict
+        self._skipped: set[int] = set()
+        self._clip: ClipButton | None = None
+        self._shown, self._left = ipywidgets.HTML(), ipywidgets.HTML()
+        self._playing, self._who, self._proposed = (form.row() for _ in range(3))
+        keys = {"p": self._play, "y": self.right, "n": self.wrong, "s": self.skip, "u": self.undo}
+        keys |= {str(number): self._said_by(number) for number in range(_VOICES + 1)}
+        self.children = [
+            ipywidgets.HTML(form.STYLE),
+            self._shown,
+            self._playing,
+            form.row(
+                self._button("Right", self.right, "This speaker speaks (y)"),
+                self._button("Wrong", self.wrong, "Somebody else speaks (n)"),
+                self._button("Skip", self.skip, "Later, perhaps (s)"),
+                self._undo,
+                self._redo,
+            ),
+            self._who,
+            self._left,
+            form.row(self._button("Propagate", self.propose, "Which other turns would change?"), self._said),
+            self._proposed,
+            form.row(form.help_line(_HELP), Keys(keys, self.attempt, "Review of turns")),
+        ]
+        self.add_class("diarnb-keys")
+        self.refresh()
+
+    @property
+    def left(self) -> Left:
+        """What is left to review, estimated as `diarnb.widgets.choosing.left` says."""
+        voices, corrections = self.corrections.voices, self.corrections
+        rejected = {turn for turn, labels in corrections.rejected.items() if voices[turn] in labels}
+        judged = (corrections.confirmed | rejected) & set(self._first.index)
+        right = {turn: turn not in rejected and voices[turn] == self._first.loc[turn, "label"] for turn in judged}
+        wrong = float(self.turns.loc[list(rejected), "duration"].sum())
+        return left(self._first, self._first["sure"], right, wrong)
+
+    def right(self) -> None:
+        """Say that the speaker of this turn is right."""
+        self.corrections.confirm(self._now())
+        self._next(heard=False)
+
+    def wrong(self) -> None:
+        """Say that somebody else speaks in this turn, whoever it is."""
+        self.corrections.reject(self._now())
+        self._next()
+
+    def who(self, label: str | None) -> None:
+        """Say who speaks in this turn: a label or a name; None for a new voice."""
+        turn = self._now()
+        if label is not None and self.corrections.label(label) == self.corrections.voices[turn]:
+            self.right()
+            return
+        self.corrections.reassign(turn, label)
+        self._next()
+
+    def skip(self) -> None:
+        """Leave this turn for the end."""
+        self._skipped.add(self._now())
+        self._next(heard=False)
+
+    def propose(self) -> pd.DataFrame:
+        """Show which other turns would change, given the verdicts; nothing is changed yet."""
+        self.proposal = propose(self.corrections)
+        self._show_proposal()
+        return self.proposal
+
+    def accept(self) -> None:
+        """Accept what is proposed."""
+        if self.proposal is not None:
+            accept(self.corrections, self.proposal)
+        self.refresh()
+
+    def dismiss(self) -> None:
+        """Leave the proposal."""
+        self.proposal = None
+        self._show_proposal()
+
+    def refresh(self) -> None:
+        """Show the corrections as they are now."""
+        self._sure = sureness(self.corrections)
+        self.proposal = None
+        self._choose()
+
+    # What it shows.
+
+    def _next(self, *, heard: bool = True) -> None:
+        """Go on; with `heard`, voices have changed, and what the others sound like is weighed anew."""
+        if heard:
+            self._sure = sureness(self.corrections)
+        self.proposal = None
+        self._choose()
+        self._play()
+
+    def _choose(self) -> None:
+        super().refresh()
+        judged = self.corrections.confirmed | self.corrections.rejected.keys()
+        waiting = self.turns.drop(index=[turn for turn in judged if turn in self.turns.index])
+        order = queue(waiting, self._sure).index
+        later = [int(turn) for turn in order if turn in self._skipped]
+        self.turn = next(iter([int(turn) for turn in order if turn not in self._skipped] + later), None)
+        self._show()
+
+    def _show(self) -> None:
+        table, state = self.turns, self.left
+        if self.turn is None:
+            self._shown.value = form.note("Every turn has a verdict.")
+            self._playing.children = []
+        else:
+            start, end = (float(table["start"][self.turn]), float(table["end"][self.turn]))
+            sure = self._sure[self.turn]
+            known = "" if pd.isna(sure) else f", {sure:.0f} % sure"
+            asked = f"{visible(table['speaker'][self.turn])}? {clock(start)} - {clock(end)}{known}"
+            self._shown.value = self.swatch(self.corrections.voices[self.turn], asked)
+            stretch = start, min(end, start + CLIP)
+            if self._clip is None:
+                self._clip = ClipButton(self._sound, *stretch)
+            else:
+                self._clip.change(*stretch)
+            self._playing.children = [self._clip]
+        told = f"{state.turns} turn{'s' if state.turns != 1 else ''} without a verdict."
+        if self._first["sure"].notna().any():  # else nobody has said anything that an estimate could stand on
+            total = clock(float(table["duration"].sum()))
+            told = f"About {100 * state.share:.1f} % of {total} of speech is still somebody else's; {told}"
+        self._left.value = form.note(told)
+        self._show_voices()
+        self._show_proposal()
+
+    def _show_voices(self) -> None:
+        before = self._who.children
+        named = enumerate(self.corrections.labels.items(), 1)
+        buttons = [
+            self._button(
+                f"{number} {visible(name)}" if number <= _VOICES else visible(name),
+                partial(self.who, label),
+                "This one speaks",
+            )
+            for number, (label, name) in named
+        ]
+        new = self._button("0 somebody new", partial(self.who, None), "A voice that is not there yet")
+        self._who.children = [*buttons, new]
+        for button in before:
+            form.close_all(button)
+
+    def _show_proposal(self) -> None:
+        before, self._proposed.children = self._proposed.children, ()
+        form.visible_if(self._proposed, self.proposal is not None)
+        for child in before:
+            form.close_all(child)
+        if self.proposal is None:
+            return
+        if self.proposal.empty:
+            self._proposed.children = [ipywidgets.HTML(form.note("No other turn would change."))]
+            return
+        shown = self.proposal.head(_ROWS)
+        columns = ("start", "duration", "speaker", "becomes", "probability")
+        rows = "".join(
+            f"<tr><td>{clock(start)}</td><td>{duration:.1f} s</td><td>{_safe(speaker)}</td>"
+            f"<td>{_safe(becomes)}</td><td>{probability:.0f} %</td></tr>"
+            for start, duration, speaker, becomes, probability in zip(*(shown[name] for name in columns), strict=True)
+        )
+        seconds = self.proposal["duration"].sum()
+        head = "<tr><th>start</th><th>length</th><th>is</th><th>becomes</th><th>probability</th></tr>"
+        told = form.note(f"{len(self.proposal)} turns, {seconds:.0f} s, would change; the longest of them:")
+        self._proposed.children = [
+            ipywidgets.HTML(f"{told}<table>{head}{rows}</table>"),
+            self._button("Accept", self.accept, "Change all of them; one Undo takes that back"),
+            self._button("Leave them", self.dismiss),
+        ]
+
+    # What is asked of it.
+
+    def _now(self) -> int:
+        if self.turn is None:
+            raise InvalidParameterError("every turn has a verdict; undo() takes the last one back")
+        return self.turn
+
+    def _play(self) -> None:
+        if self._clip is not None and self.turn is not None:
+            self._clip.play()
+
+    def _said_by(self, number: int) -> Callable[[], None]:
+        def say() -> None:
+            labels = [None, *self.corrections.labels]
+            if number < len(labels):
+                self.who(labels[number])
+
+        return say
+
+
+class Keys(anywidget.AnyWidget):
+    """Does what belongs to a key, when it is pressed while the panel around has the focus.
+
+    Parameters
+    ----------
+    does : dict of str to callable
+    attempt : callable
+        Calls one of these.
+    label : str
+        What the panel is, for screen readers.
+    """
+
+    _esm = Path(__file__).with_name("keys.js").read_text(encoding="utf-8")
+    watched = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self, does: dict[str, Callable[[], Any]], attempt: Callable[[Callable[[], Any]], None], label: str
+    ) -> None:
+        super().__init__(watched=list(does), label=label)
+        self._does, self._attempt = does, attempt
+        self.on_msg(self._pressed)
+
+    def _pressed(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        key = message.get("key") if isinstance(message, dict) else None
+        if isinstance(key, str) and key in self._does:
+            self._attempt(self._does[key])
+        else:
+            log.warning("Ignored a message from the page of a review: %s", visible(repr(message), limit=120))
+
+
+def _safe(text: str) -> str:
+    return f"<bdi>{html.escape(visible(text))}</bdi>"
