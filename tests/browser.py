@@ -37,7 +37,7 @@ _SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # cells out of sight are in the page as well
     "docmanager-extension/plugin": {"autosave": False},
 }
-_PANEL = "window.jupyterapp.shell.currentWidget"
+_PANEL = "window.jupyterapp?.shell.currentWidget"  # a page may be asked before the application is there
 
 
 class Notebook:

@@ -160,6 +160,7 @@ class _Card:
         self._name.observe(self._named, "value")
         voice = ipywidgets.HTML(panel.swatch(label, visible(label, limit=40)))
         self.box = ipywidgets.VBox([form.row(voice, self._name, self._said), form.row(*buttons)])
+        self.box.add_class("diarnb-card")
 
     def show(self, name: str, said: pd.Series[Any]) -> None:
         self._showing = True

@@ -50,6 +50,8 @@ STYLE = """<style>
 .diarnb-panel .diarnb-note code { background: none; padding: 0; font-size: 95%; color: inherit; }
 .diarnb-panel .diarnb-problem { color: var(--jp-error-color1, #d32f2f); }
 .diarnb-panel .diarnb-scroll { max-height: 21em; overflow-y: auto; }
+.diarnb-panel .diarnb-card { padding-bottom: 8px; margin-bottom: 8px;
+  border-bottom: 1px solid var(--jp-border-color3, #8883); }
 .diarnb-panel .widget-checkbox, .diarnb-panel .widget-checkbox label { width: auto; }
 .diarnb-panel .diarnb-more { margin-left: 88px; width: auto; padding: 0 4px; text-align: left; box-shadow: none;
   background: none; color: var(--jp-content-font-color1, inherit); }

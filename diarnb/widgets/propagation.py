@@ -89,9 +89,10 @@ def propose(corrections: Corrections) -> pd.DataFrame:
     --------
     >>> from diarnb.widgets.edits import Corrections
     >>> corrections = Corrections(recluster(diarize(example("meeting"), progress=False), num_speakers=3))
-    >>> last = corrections.turns.index[-1]
-    >>> new = corrections.reassign(last, None)
+    >>> new = corrections.reassign(1, None)  # two people were taken for one, and this is the second
     >>> proposal = propose(corrections)
+    >>> set(proposal["label"]) == {new}
+    True
     >>> accept(corrections, proposal[proposal["probability"] > 90])
     """
     scores, turns, now = likely(corrections), corrections.turns, corrections.voices

@@ -38,7 +38,7 @@ _HELP = (
 
 
 def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person") -> Review:
-    """Listen to the turns that are most worth it, one after the other, and say of each whether its speaker is right.
+    """Listen to the turns that are most worth it, and say of each whether its speaker is right.
 
     Turns come by doubt per second of listening (`diarnb.widgets.choosing.queue`). What is left to be put right is
     estimated from the doubt in the turns that were not heard yet, and from how often the doubt was right so far
@@ -77,7 +77,7 @@ def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "p
     >>> first = panel.turn
     >>> panel.right()
     >>> panel.turn == first, panel.left.turns
-    (False, 13)
+    (False, 21)
     >>> panel.close()
     """
     made = Review(turns, audio, by)
