@@ -25,6 +25,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known")
 def test_the_example_is_answered_as_a_table_with_files_beside_it(tmp_path: Path) -> None:
     outputs = [tmp_path / name for name in ("timeline.png", "turns.rttm", "turns.CSV", "timeline.svg")]
@@ -55,6 +56,7 @@ def test_exclusive_turns_do_not_overlap(capsys: pytest.CaptureFixture[str]) -> N
     assert all(float(before[1]) <= float(after[0]) for before, after in pairwise(rows))
 
 
+@pytest.mark.slow
 def test_channels_can_be_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--example", "call", "--channels", "split"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
@@ -85,7 +87,7 @@ def test_columns_line_up_and_a_name_cannot_command_the_terminal() -> None:
     [
         ([], "FILE"),
         (["talk.wav", "--example", "meeting"], "not allowed with"),
-        (["talk.wav", "-o", "turns.docx"], "turns.docx': an output ends in one of .csv, .pdf, .png, .rttm, .svg"),
+        (["talk.wav", "-o", "turns.docx"], "turns.docx': an output ends in one of .csv, .eaf, .json, .lab, .parquet"),
         (["talk.wav", "-o", "no/such/turns.csv"], "there is no folder 'no/such'"),
         (["talk.wav", "-o", "x" * 300 + ".png"], "File name too long"),
         (["talk.wav", "--num-speakers", "two"], "--num-speakers"),

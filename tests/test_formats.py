@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
-from diarnb.formats import FORMATS, read, write
+from diarnb.formats import FORMATS, WORDS_ONLY, read, write
 from diarnb.testing import assert_turns_equal
 from diarnb.turns import empty_turns, make_turns
 
 A, B = "SPEAKER_00", "SPEAKER_01"
+OF_TURNS = sorted({*FORMATS} - WORDS_ONLY - {".uem"})
 TURNS = pd.DataFrame({"start": [0.0, 1.5], "end": [2.0, 3.25], "speaker": [A, B]})
 
 characters = st.characters(
@@ -44,7 +45,7 @@ def there_and_back(turns: pd.DataFrame, suffix: str) -> pd.DataFrame:
 # -- any format --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", OF_TURNS)
 def test_turns_come_back(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"turns{suffix.upper()}"
     path.write_text("something older")
@@ -53,14 +54,14 @@ def test_turns_come_back(suffix: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", OF_TURNS)
 def test_no_turns_come_back_typed(suffix: str) -> None:
     assert there_and_back(empty_turns(), suffix).dtypes.to_dict() == empty_turns().dtypes.to_dict()
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones() -> None:
     for use in (read, lambda path: write(TURNS, path)):
-        with pytest.raises(InvalidParameterError, match=r"'turns\.xyz' is of no known format.*\.csv, \.rttm"):
+        with pytest.raises(InvalidParameterError, match=r"'turns\.xyz' is of no known format.*\.csv, .*\.rttm"):
             use("turns.xyz")
 
 
@@ -157,13 +158,13 @@ def test_recordings_and_channels_come_back() -> None:
 
 
 def test_what_rttm_cannot_hold_is_reported() -> None:
-    with pytest.warns(DiarnbWarning, match="without text, confidence"):
+    with pytest.warns(DiarnbWarning, match="written without text, confidence"):
         there_and_back(TURNS.assign(text="Hi", confidence=90.0), ".rttm")
 
 
 def test_names_with_spaces_are_joined_stay_apart_and_are_reported() -> None:
     turns = pd.DataFrame({"start": range(4), "end": range(1, 5), "speaker": ["A B", "A_B", " A\tB ", ""]})
-    with pytest.warns(DiarnbWarning, match="allows no space in a name; 3 changed") as caught:
+    with pytest.warns(DiarnbWarning, match="3 values of speaker changed: .*'A B' to 'A_B__'") as caught:
         back = there_and_back(turns, ".rttm")
     assert back["speaker"].nunique() == 4
     assert back["speaker"][1] == "A_B"
@@ -193,6 +194,7 @@ def test_rttm_is_exact_to_half_a_millisecond(turns: pd.DataFrame) -> None:
 # -- CSV ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(tables(st.floats(0, 1e300), label), label, st.floats(-1e9, 1e9))
 @settings(max_examples=100, deadline=None)
 def test_csv_gives_back_every_digit_and_every_label(turns: pd.DataFrame, text: str, number: float) -> None:

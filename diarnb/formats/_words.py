@@ -1,0 +1,82 @@
+"""Tables of words, which the formats of transcripts hold, and the turns that they make."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb import transcripts
+from diarnb._wordtables import PAUSE
+from diarnb.errors import TurnTableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_COLUMNS: dict[str, tuple[type, Any]] = {
+    "start": (float, math.nan),
+    "end": (float, math.nan),
+    "word": (str, ""),
+    "text": (str, ""),
+    "speaker": (str, None),
+    "confidence": (float, math.nan),
+    "speaker_confidence": (float, math.nan),
+    "channel": (np.int64, 0),
+}
+
+
+def as_words(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Give a table the columns and types of one of words; of one that has only texts, these are the words."""
+    if "word" not in table and "text" not in table:
+        raise TurnTableError(f"{name} holds no words; diarnb.read gives its turns")
+    table = table.assign(word=table["word" if "word" in table else "text"])
+    table = table.assign(text=table["text" if "text" in table else "word"])
+    columns = {}
+    for column, (dtype, missing) in _COLUMNS.items():
+        values = table[column].astype(object) if column in table else pd.Series(missing, table.index, dtype=object)
+        values = values.where(values.notna(), missing)
+        if column == "speaker":
+            values = values.where(values != "", None)  # a CSV has no other way to say that nobody is known
+        # By way of a column: in pandas 2 `str` itself would make "None" of what is missing.
+        columns[column] = values.astype(pd.Series(dtype=dtype).dtype)
+    if "uri" in table:
+        columns["uri"] = table["uri"]
+    words = pd.DataFrame(columns)
+    words.attrs = dict(table.attrs)
+    order = ["uri", "start", "end"] if "uri" in words else ["start", "end"]
+    return words.sort_values(order, kind="stable", ignore_index=True)
+
+
+def turns_of(words: pd.DataFrame) -> pd.DataFrame:
+    """Join words into turns, which end where the speaker changes or at a pause; each has the text of its words."""
+    keys = [name for name in ("uri", "channel") if name in words]
+    rows = [
+        {**group[0], "end": max(word["end"] for word in group), "text": " ".join(filter(None, map(_text, group)))}
+        for group in groups_of(words)
+    ]
+    turns = pd.DataFrame(rows, columns=["start", "end", "speaker", "text", *keys])
+    if "channel" in turns and (turns["channel"] == 0).all():
+        turns = turns.drop(columns="channel")
+    turns.attrs = dict(words.attrs)
+    return turns
+
+
+def groups_of(words: pd.DataFrame) -> list[list[dict[str, Any]]]:
+    """Sort words into turns, those of each recording and channel apart."""
+    places: dict[Any, list[dict[str, Any]]] = {}
+    for word in sorted(as_rows(words), key=lambda word: word["start"]):
+        places.setdefault((word.get("uri"), word.get("channel")), []).append(word)
+    return [group for own in places.values() for group in transcripts.groups_of(own, PAUSE)]
+
+
+def _text(word: dict[str, Any]) -> str:
+    return word.get("text") or word.get("word") or ""
+
+
+def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give rows as JSON has them: what is missing is None."""
+    plain = table.astype(object)
+    rows: Iterable[Mapping[Any, Any]] = plain.where(plain.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

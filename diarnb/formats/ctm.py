@@ -1,0 +1,68 @@
+"""CTM, words: ``uri channel start duration word confidence type speaker``, of which the last three may be missing.
+
+The plain word is written, not its punctuated form, because this is what scorers of words read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from diarnb.errors import TurnTableError
+from diarnb.formats._fields import as_words, channel_of, length, make_table, places, read_rows, span
+from diarnb.formats._text import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+_SHAPE = "uri channel start duration word [confidence [type [speaker]]]"
+_NOBODY = "<NA>"
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read words; of alternatives the first."""
+    rows, _ = read_rows(path, "CTM", _SHAPE, _Words().row)
+    return make_table(rows, ["start", "end", "word", "speaker", "confidence", "channel", "uri"], path)
+
+
+def dump(turns: pd.DataFrame, path: Path) -> None:
+    """Write words."""
+    if "word" not in turns:
+        raise TurnTableError("CTM holds words, and this table has none; write diarnb.words(turns)")
+    nobody = turns["speaker"].isna()
+    speakers = turns["speaker"].where(~nobody, _NOBODY)
+    names = as_words(speakers)
+    scores = turns["confidence"] if "confidence" in turns else [math.nan] * len(turns)
+    words = turns["word"].fillna("").astype(str)
+    rows = zip(*places(turns, path), turns["start"], turns["end"], words, scores, speakers, strict=True)
+    lines = []
+    for uri, channel, start, end, word, score, speaker in rows:
+        token = "_".join(word.split()) or "@"  # the scorers' sign for no word
+        sure = "NA" if score != score else f"{score!r}"
+        lines.append(f"{uri} {channel} {start:.3f} {length(start, end)} {token} {sure} lex {names[speaker]}\n")
+    write_text(path, "".join(lines))
+
+
+class _Words:
+    """Reads lines of words; within alternatives, which stand between lines with ``*`` for times, only the first."""
+
+    def __init__(self) -> None:
+        self.alternative = 0
+
+    def row(self, fields: list[str]) -> tuple[Any, ...] | None:
+        if fields[2] == "*":
+            marks = {"<ALT_BEGIN>": 1, "<ALT>": self.alternative + 1, "<ALT_END>": 0}
+            if fields[4] not in marks:
+                raise ValueError("no mark of alternatives")
+            self.alternative = marks[fields[4]]
+            return None
+        if self.alternative > 1:
+            return None
+        start, end = span(fields[2], duration=fields[3])
+        score = fields[5] if len(fields) > 5 else "NA"
+        speaker = fields[7] if len(fields) > 7 and fields[7] not in (_NOBODY, "null", "unknown") else None
+        word = "" if fields[4] == "@" else fields[4]
+        confidence = math.nan if score in ("NA", "<NA>") else float(score)
+        return start, end, word, speaker, confidence, channel_of(fields[1]), fields[0]

@@ -1,0 +1,114 @@
+"""The JSON of Deepgram's answers, which holds words; speakers are numbers from 0, in each channel anew."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from diarnb.errors import TurnTableError
+from diarnb.formats._json import naming, read_json, write_json
+from diarnb.formats._words import as_rows, turns_of
+from diarnb.turns import make_turns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LONGEST = 14 * 86400.0  # seconds
+
+
+def knows(data: Any) -> bool:
+    """Whether this is an answer of Deepgram."""
+    results = data.get("results") if isinstance(data, dict) else None
+    return isinstance(results, dict) and "channels" in results
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read turns."""
+    return turns_from(read_json(path), path)
+
+
+def load_words(path: Path) -> pd.DataFrame:
+    """Read words."""
+    return words_from(read_json(path), path)
+
+
+def turns_from(data: Any, path: Path) -> pd.DataFrame:
+    """Make turns of an answer."""
+    from diarnb.engines.deepgram.answers import read_answer  # the engine's package brings a client along
+
+    words = words_from(data, path)
+    if words["speaker"].isna().all():
+        return turns_of(words)
+    with naming(path):
+        answer = read_answer(data, {})
+    turns = answer["diarization"]
+    sure = any(score is not None for turn in turns for score in turn["confidence"].values())
+    columns = [*answer["columns"], *(["confidence"] if sure else [])]
+    return make_turns(turns, columns=columns, facts={"source": path.stem})
+
+
+def words_from(data: Any, path: Path) -> pd.DataFrame:
+    """Make words of an answer, whether or not its speakers were told apart."""
+    from diarnb.engines.deepgram.answers import read_answer, read_words
+
+    with naming(path):
+        rows = [
+            word
+            for number, item, place in _alternatives(data, path)
+            for word in read_words(item, place, _LONGEST, number)
+        ]
+        if any(row["speaker"] is not None for row in rows):
+            rows = read_answer(data, {})["words"]
+    return pd.DataFrame(rows, columns=None if rows else ["start", "end", "word", "text", "speaker"])
+
+
+def dump(turns: pd.DataFrame, path: Path) -> None:
+    """Write an answer."""
+    if "word" not in turns:
+        raise TurnTableError("an answer of Deepgram holds words, and this table has none; write diarnb.words(turns)")
+    channels: list[list[dict[str, Any]]] = [[]]
+    for row in as_rows(turns):
+        channel = int(row.get("channel") or 0)
+        channels += [[] for _ in range(channel + 1 - len(channels))]
+        channels[channel].append(row)
+    facts = turns.attrs.get("diarnb") or {}
+    before = 0
+    found = []
+    for rows in channels:
+        numbers = _numbers([row["speaker"] for row in rows if row["speaker"] is not None], before)
+        words = [_word(row, numbers) for row in rows]
+        transcript = " ".join(word["punctuated_word"] for word in words)
+        found.append({"alternatives": [{"transcript": transcript, "words": words}]})
+        before += max(numbers.values(), default=-1) + 1
+    duration = max([facts.get("duration") or 0.0, *turns["end"]])
+    metadata = {"duration": duration, "channels": len(found)}
+    write_json(path, {"metadata": metadata, "results": {"channels": found}})
+
+
+def _alternatives(data: Any, path: Path) -> list[tuple[int, dict[str, Any], str]]:
+    channels = data["results"]["channels"] if knows(data) else None
+    found = []
+    try:
+        for number, channel in enumerate(channels or []):
+            found += [(number, item, f"results.channels[{number}]") for item in channel["alternatives"][:1]]
+    except (KeyError, TypeError) as error:
+        raise TurnTableError(f"{path.name}: channel {number} of this answer of Deepgram has no alternatives") from error
+    return found
+
+
+def _numbers(speakers: list[str], before: int) -> dict[str, int]:
+    """Give the speakers of a channel numbers: those of their names where reading gives these, or as they come."""
+    names = list(dict.fromkeys(speakers))
+    known = [re.fullmatch(r"SPEAKER_(\d{2,6})", name) for name in names]
+    numbers = [int(match[1]) - before if match else -1 for match in known]
+    return dict(zip(names, range(len(names)) if min(numbers, default=0) < 0 else numbers, strict=True))
+
+
+def _word(row: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:
+    word = {"word": row["word"] or "", "start": row["start"], "end": row["end"]}
+    word |= {name: row[name] for name in ("confidence", "speaker_confidence") if row.get(name) is not None}
+    if row["speaker"] is not None:
+        word["speaker"] = numbers[row["speaker"]]
+    return word | {"punctuated_word": row.get("text") or row["word"] or ""}

@@ -1,0 +1,111 @@
+"""ELAN's eaf: a tier for each speaker, who is its participant, and an annotation for each turn, with its text.
+
+Times are whole milliseconds. Tiers that depend on others, as translations do, are skipped. A file that declares
+entities is refused, for they can make a small file endless.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape, quoteattr
+
+from diarnb.errors import TurnTableError
+from diarnb.formats._fields import make_table
+from diarnb.formats._text import texts_of, write_text
+from diarnb.formats._tiers import tiers_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+_UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # for XML
+
+
+class _Builder(ET.TreeBuilder):
+    def doctype(self, *_: object) -> NoReturn:
+        raise TurnTableError("it declares a document type, which ELAN never does")
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read the turns of each tier that stands for itself."""
+    parser = ET.XMLParser(target=_Builder())  # noqa: S314 (entities need a document type, which is refused)
+    try:
+        root = ET.fromstring(path.read_bytes(), parser=parser)  # noqa: S314
+    except ET.ParseError as error:
+        raise TurnTableError(f"{path.name}, line {error.position[0]}: this is no XML: {error}") from error
+    except (TurnTableError, ValueError, LookupError) as error:
+        raise TurnTableError(f"{path.name} is no file of ELAN's: {error}") from error
+    header = root.find("HEADER")
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise TurnTableError(f"{path.name} is no file of ELAN's: its root is {root.tag!r:.60}")
+    if header is not None and header.get("TIME_UNITS", "milliseconds") != "milliseconds":
+        raise TurnTableError(f"{path.name} counts time in {header.get('TIME_UNITS')!r:.40}; save it anew with ELAN")
+    times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
+    rows = []
+    for tier in root.iter("TIER"):
+        if tier.get("PARENT_REF") is not None:
+            continue
+        speaker = tier.get("PARTICIPANT") or tier.get("TIER_ID", "")
+        for turn in tier.iter("ALIGNABLE_ANNOTATION"):
+            try:
+                start, end = (int(times[turn.get(f"TIME_SLOT_REF{which}")] or "") / 1000 for which in (1, 2))
+            except (KeyError, ValueError) as error:
+                name = turn.get("ANNOTATION_ID")
+                raise TurnTableError(f"{path.name}: annotation {name!r:.40} of {speaker!r:.40} has no times") from error
+            rows.append((start, end, speaker, turn.findtext("ANNOTATION_VALUE") or ""))
+    return make_table(rows, ["start", "end", "speaker", "text"], path)
+
+
+def dump(turns: pd.DataFrame, path: Path) -> None:
+    """Write tiers."""
+    starts, ends = ([round(time, 3) for time in turns[name]] for name in ("start", "end"))
+    tiers = tiers_of(zip(starts, ends, turns["speaker"], texts_of(turns), strict=True))
+    slots: list[str] = []
+    written: list[str] = []
+    taken: set[str] = set()
+    for speaker, pieces in tiers:
+        name, copies = speaker or "_", 1
+        while name in taken:  # ELAN tells tiers by their names
+            copies += 1
+            name = f"{speaker} ({copies})"
+        taken.add(name)
+        about = f"PARTICIPANT={_quoted(speaker)} TIER_ID={_quoted(name)}"
+        written.append(f'    <TIER LINGUISTIC_TYPE_REF="default-lt" {about}>\n')
+        for start, end, text in pieces:
+            number = len(slots) // 2 + 1
+            slots += [f"{1000 * start:.0f}", f"{1000 * end:.0f}"]
+            refs = f'TIME_SLOT_REF1="ts{2 * number - 1}" TIME_SLOT_REF2="ts{2 * number}"'
+            value = f"<ANNOTATION_VALUE>{_escaped(text)}</ANNOTATION_VALUE>"
+            turn = f'<ALIGNABLE_ANNOTATION ANNOTATION_ID="a{number}" {refs}>{value}</ALIGNABLE_ANNOTATION>'
+            written.append(f"        <ANNOTATION>{turn}</ANNOTATION>\n")
+        written.append("    </TIER>\n")
+    order = [
+        f'        <TIME_SLOT TIME_SLOT_ID="ts{number}" TIME_VALUE="{time}"/>\n' for number, time in enumerate(slots, 1)
+    ]
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    schema = f'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="{_SCHEMA}"'
+    document = [
+        '<?xml version="1.0" encoding="UTF-8"?>\n',
+        f'<ANNOTATION_DOCUMENT AUTHOR="" DATE="{date}" FORMAT="3.0" VERSION="3.0" {schema}>\n',
+        '    <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>\n',
+        "    <TIME_ORDER>\n",
+        *order,
+        "    </TIME_ORDER>\n",
+        *written,
+        '    <LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true"/>\n',
+        "</ANNOTATION_DOCUMENT>\n",
+    ]
+    write_text(path, "".join(document))
+
+
+def _quoted(text: str) -> str:
+    return quoteattr(_UNFIT.sub("\ufffd", text))
+
+
+def _escaped(text: str) -> str:
+    return escape(_UNFIT.sub("\ufffd", text), {"\r": "&#13;"})

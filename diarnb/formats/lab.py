@@ -1,0 +1,41 @@
+"""LAB, as WaveSurfer, mir_eval and pyannote write it: ``start end label``, in seconds.
+
+HTK's own, whose times are whole numbers of 100 ns, are read as well. Spaces in names become underscores.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diarnb.formats._fields import as_words, make_table, read_rows, span
+from diarnb.formats._text import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+_HTK = 1e-7  # seconds
+_LONGEST = 100_000  # whole seconds: whole numbers beyond are HTK's
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read turns."""
+    whole = []
+
+    def row(fields: list[str]) -> tuple[float, float, str]:
+        whole.append(fields[0].isdecimal() and fields[1].isdecimal())
+        return *span(fields[0], end=fields[1]), fields[2].rstrip()
+
+    rows, _ = read_rows(path, "LAB", "start end label", row, most=2)
+    table = make_table(rows, ["start", "end", "speaker"], path)
+    if all(whole) and table["end"].max() > _LONGEST:
+        table[["start", "end"]] = (table[["start", "end"]] * _HTK).round(9)
+    return table
+
+
+def dump(turns: pd.DataFrame, path: Path) -> None:
+    """Write turns."""
+    names = as_words(turns["speaker"])
+    rows = zip(turns["start"], turns["end"], turns["speaker"], strict=True)
+    write_text(path, "".join(f"{start:.3f} {end:.3f} {names[speaker]}\n" for start, end, speaker in rows))

@@ -1,0 +1,94 @@
+"""The JSON of pyannoteAI's answers: ``{"output": {"diarization": [...]}}``, or the output alone.
+
+Texts are written as its transcription of turns, words as that of words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from diarnb.formats._json import naming, read_json, write_json
+from diarnb.formats._words import as_rows, turns_of
+from diarnb.turns import make_turns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+_SPAN = ("start", "end", "speaker")
+
+
+def knows(data: Any) -> bool:
+    """Whether this is an answer of pyannoteAI."""
+    output = data.get("output", data) if isinstance(data, dict) else None
+    return isinstance(output, dict) and not {"diarization", "identification"}.isdisjoint(output)
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read turns."""
+    return turns_from(read_json(path), path)
+
+
+def load_words(path: Path) -> pd.DataFrame:
+    """Read words."""
+    return words_from(read_json(path), path)
+
+
+def turns_from(data: Any, path: Path) -> pd.DataFrame:
+    """Make turns of an answer."""
+    answer = _read(data, path)
+    turns = answer["diarization"]
+    columns = set(answer["columns"])
+    said = answer["utterances"] or []
+    if answer["words"] is None and said and list(map(_span, said)) == list(map(_span, turns)):  # as `dump` writes it
+        turns = [turn | {"text": row["text"]} for turn, row in zip(turns, said, strict=True)]
+        columns.add("text")
+    if any("confidence" in turn for turn in turns):
+        columns.add("confidence")
+    return make_turns(turns, columns=columns, facts={"source": path.stem})
+
+
+def words_from(data: Any, path: Path) -> pd.DataFrame:
+    """Make words of an answer, or where it has none, of what was said in each turn."""
+    import pandas as pd
+
+    answer = _read(data, path)
+    rows = answer["words"] if answer["words"] is not None else answer["utterances"]
+    return pd.DataFrame(rows or [], columns=None if rows else [*_SPAN, *([] if rows is None else ["text"])])
+
+
+def dump(turns: pd.DataFrame, path: Path) -> None:
+    """Write an answer."""
+    words = turns if "word" in turns else None
+    turns = turns if words is None else turns_of(words.dropna(subset="speaker"))
+    rows = as_rows(turns)
+    diarization: list[dict[str, Any]] = []
+    for row in rows:
+        row["speaker"] = row["speaker"] if row["speaker"].strip() else "_"  # the service has nobody without a name
+        turn = _span(row)
+        if row.get("confidence") is not None:
+            turn["confidence"] = {row["speaker"]: row["confidence"]}
+        diarization.append(turn)
+    output: dict[str, Any] = {"diarization": diarization}
+    if "text" in turns:
+        output["turnLevelTranscription"] = [_said(row, row["text"]) for row in rows]
+    if words is not None:
+        output["wordLevelTranscription"] = [_said(row, row.get("text") or row["word"]) for row in as_rows(words)]
+    write_json(path, {"status": "succeeded", "output": output})
+
+
+def _span(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _SPAN}
+
+
+def _said(row: dict[str, Any], text: str | None) -> dict[str, Any]:
+    speaker = row["speaker"] if (row["speaker"] or "").strip() else None
+    return {"start": row["start"], "end": row["end"], "speaker": speaker, "text": text or ""}
+
+
+def _read(data: Any, path: Path) -> dict[str, Any]:
+    from diarnb.engines.pyannoteai.answers import read_answer  # the engine's package brings a client along
+
+    with naming(path):
+        return read_answer(data if isinstance(data, dict) and "output" in data else {"output": data})

@@ -1,0 +1,32 @@
+"""UEM, the stretches of recordings that a score counts: ``uri channel start end``.
+
+These are no turns: the table has no speaker. Written from turns, theirs are the stretches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from diarnb.formats._fields import channel_of, make_table, places, read_rows, span
+from diarnb.formats._text import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read stretches."""
+    rows, _ = read_rows(path, "UEM", "uri channel start end", _stretch)
+    return make_table(rows, ["start", "end", "channel", "uri"], path)
+
+
+def dump(turns: pd.DataFrame, path: Path) -> None:
+    """Write stretches."""
+    rows = zip(*places(turns, path), turns["start"], turns["end"], strict=True)
+    write_text(path, "".join(f"{uri} {channel} {start:.3f} {end:.3f}\n" for uri, channel, start, end in rows))
+
+
+def _stretch(fields: list[str]) -> tuple[Any, ...]:
+    return *span(fields[2], end=fields[3]), channel_of(fields[1]), fields[0]
