@@ -44,8 +44,9 @@ NOTES = """\
 - S14: jobs that fail and so end soon: nine in ten a voiceprint of a file that is no audio, one in ten of silence, to
   which the networks listen. The slope is Theil and Sen's, after the first fifth.
 - S15: GET of a job, 50 clients, while both workers listen. S16: the same without jobs, clients doubled while p99 is
-  below 100 ms. S17: 20 clients that ask ten times a second, before and while 200 connections send a header line a
-  second, 50 send nothing, and four send 400 MiB each; memory is that of the server's process.
+  below 100 ms, and then the number in the middle. S17: 20 clients that ask ten times a second, before and while 200
+  connections send a header line a second, 50 send nothing, and four send 400 MiB each; memory is that of the server's
+  process.
 - S18: requests that would have the server reach an address or a file of this machine."""
 
 
@@ -235,18 +236,22 @@ def s15(sizes: Sizes) -> tuple[str, list[str]]:
 
 
 def s16(sizes: Sizes) -> tuple[str, list[str]]:
-    """Serve many clients."""
-    best, steps, count = 0, [], 10
+    """Serve many clients: twice as many each time; where that is too many, the number in the middle."""
+    best, steps = 0, []
     with served() as (server, client):
-        job = client.submit(client.upload("short", clip(5)))
+        path = f"/v1/jobs/{(job := client.submit(client.upload('short', clip(5))))}"
         client.ended(job)
-        while count <= sizes.most:
-            path = f"/v1/jobs/{job}"
+
+        def serves(count: int) -> bool:
             told = result(clients(do="ask", port=server.port, path=path, clients=count, seconds=sizes.seconds, pause=0))
             steps.append(f"{count}: {said(told)}")
-            if told["errors"] or told["p99"] >= 100:
-                break
-            best, count = count, count * 2
+            return not told["errors"] and told["p99"] < 100
+
+        count = 10
+        while count <= sizes.most and serves(count):
+            best, count = count, 2 * count
+        if best < count <= sizes.most and serves(between := (best + count) // 2):
+            best = between
     return f"{best} clients", steps
 
 

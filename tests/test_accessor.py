@@ -38,6 +38,7 @@ def test_a_verb_shows_the_signature_and_the_words_of_its_function(name: str) -> 
     assert list(inspect.signature(bound).parameters) == parameters(name)[1:]
 
 
+@pytest.mark.slow
 def test_a_verb_gives_what_its_function_gives(known: dict[str, pd.DataFrame]) -> None:
     turns = known["interview"]
     pd.testing.assert_frame_equal(turns.diar.speakers(), diarnb.speakers(turns))

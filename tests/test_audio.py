@@ -33,6 +33,7 @@ def alike(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a[:n], b[:n])[0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000, 768_000])
 def test_every_sample_rate_gives_the_same_samples(rate: int) -> None:
     samples = decoded(encoded(speechlike(rate), rate, "WAV", "FLOAT"))
@@ -126,6 +127,7 @@ def test_a_stretch_of_a_container_is_the_same_as_in_the_whole() -> None:
     assert np.allclose(decoded(content, start=1.25, end=2.5), decoded(content)[20_000:40_000], atol=1e-4)
 
 
+@pytest.mark.slow
 @given(st.integers(1_000, 60_000), st.floats(0, 1.9), st.floats(0.001, 1))
 def test_any_stretch_at_any_rate_has_the_samples_of_the_whole(rate: int, start: float, length: float) -> None:
     sound = (speechlike(rate, 2.0), rate)
@@ -273,6 +275,7 @@ def test_the_hash_is_of_the_bytes_and_of_the_samples_as_float32(tmp_path: Path) 
     assert len(set(hashes)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc: getrusage counts the parent's too")
 def test_twenty_minutes_are_read_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"

@@ -411,6 +411,7 @@ def test_who_asks_the_same_in_several_processes_pays_once(server: Server) -> Non
     assert server.billed == 1
 
 
+@pytest.mark.slow
 def test_turns_are_identified_with_local_voiceprints(server: Server, known: dict[str, pd.DataFrame]) -> None:
     turns, local = ask(server), known["meeting"]
     maya = diarnb.voiceprint(local[local["speaker"] == local["speaker"].iloc[0]])
@@ -420,6 +421,7 @@ def test_turns_are_identified_with_local_voiceprints(server: Server, known: dict
     assert server.billed == 1
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_sending_leaves_nothing_in_doubt(server: Server) -> None:
     def stop(stage: str, fraction: float) -> None:
         if stage == "sending":
@@ -443,6 +445,7 @@ diarnb.diarize(sys.argv[1], engine="deepgram", base_url=sys.argv[2], api_key=sys
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("complete", [False, True], ids=["while it is sent", "when it has been sent"])
 def test_a_killed_process_leaves_behind_what_is_certain(server: Server, tmp_path: Path, complete: bool) -> None:
     path = tmp_path / "long.wav"
@@ -532,6 +535,7 @@ for path in sys.argv[3:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory in the units of Linux")
 def test_a_large_recording_is_never_in_memory_as_a_whole(server: Server, tmp_path: Path) -> None:
     paths = []

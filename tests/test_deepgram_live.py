@@ -354,6 +354,7 @@ def test_messages_of_other_kinds_are_passed_over(server: Server) -> None:
     assert sorted(" ".join(turn["text"] for turn in turns.values()).split()) == said(server, 12.0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::diarnb.errors.DiarnbWarning")
 def test_a_service_that_takes_nothing_any_more_is_given_up(server: Server) -> None:
     server.stalled = threading.Event()
@@ -367,6 +368,7 @@ def test_a_service_that_takes_nothing_any_more_is_given_up(server: Server) -> No
         server.stalled.set()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::diarnb.errors.DiarnbWarning")
 def test_a_service_that_answers_nothing_is_given_up(server: Server) -> None:
     server.change = lambda message: {"type": "Novelty"}

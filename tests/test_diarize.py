@@ -126,6 +126,7 @@ def test_confidence_is_a_column_only_where_it_is_asked_for(known: dict[str, pd.D
     assert turns["confidence"].median() > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_make_no_difference(known: dict[str, pd.DataFrame], threads: int) -> None:
     stages: list[str] = []
@@ -136,6 +137,7 @@ def test_threads_make_no_difference(known: dict[str, pd.DataFrame], threads: int
     assert_turns_equal(turns, known["call"], tolerance=FRAME)
 
 
+@pytest.mark.slow
 def test_listening_again_gives_the_same_turns(known: dict[str, pd.DataFrame]) -> None:
     again = quietly(diarnb.example("interview"), refresh=True)
     assert again.attrs["diarnb"]["run"] != known["interview"].attrs["diarnb"]["run"]
@@ -194,6 +196,7 @@ def test_more_speakers_than_the_audio_holds_are_a_warning_and_the_best_answer(as
         quietly((excerpt(3), RATE), **asked)
 
 
+@pytest.mark.slow
 def test_channels_can_be_kept_apart(known: dict[str, pd.DataFrame]) -> None:
     turns = quietly(diarnb.example("call"), channels="split")
     check_table(turns, "channel")
@@ -210,6 +213,7 @@ def beginning_of_call(seconds: float) -> tuple[np.ndarray, int]:
     return sound[: round(seconds * rate)], rate
 
 
+@pytest.mark.slow
 def test_one_channel_can_be_listened_to() -> None:
     sound, rate = beginning_of_call(12)
     for channel in (0, 1):
@@ -305,6 +309,7 @@ def test_any_sound_gives_a_table_and_every_verb_takes_it(case: str, channels: st
     assert one["speaker"].nunique() == min(len(turns), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [
@@ -328,6 +333,7 @@ def test_deciding_again_is_what_a_cold_run_gives(known: dict[str, pd.DataFrame],
     assert diarnb.raw(again) == diarnb.raw(cold)
 
 
+@pytest.mark.slow
 def test_deciding_again_keeps_what_else_was_asked() -> None:
     asked = {"channels": "split", "turn_level_confidence": True}
     turns = quietly(beginning_of_call(15), **asked)
@@ -489,6 +495,7 @@ def test_what_an_engine_raises_arrives_and_nothing_is_kept() -> None:
     assert diarnb.runs().empty
 
 
+@pytest.mark.slow
 def test_the_event_loop_goes_on_while_a_recording_is_diarized(known: dict[str, pd.DataFrame]) -> None:
     beats: list[str] = []
 

@@ -71,6 +71,7 @@ def test_the_pair_that_would_become_one_is_named(known: dict[str, pd.DataFrame],
     assert (cut["speaker"] == cut["other"]).all()
 
 
+@pytest.mark.slow
 def test_channels_are_counted_each_by_itself(known: dict[str, pd.DataFrame]) -> None:
     turns = diarnb.diarize(diarnb.example("call"), channels="split", progress=False)
     evidence = count_evidence(turns)
@@ -81,6 +82,7 @@ def test_channels_are_counted_each_by_itself(known: dict[str, pd.DataFrame]) -> 
         assert set(own.loc[own["k"] > 1, "speaker"]) == {label}
 
 
+@pytest.mark.slow
 def test_one_speaker_is_one() -> None:
     with diarnb.audio.open_recording(diarnb.example("interview")) as recording:
         samples = np.concatenate(list(recording.blocks()))

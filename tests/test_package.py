@@ -157,6 +157,7 @@ def _garbage_with_its_own_hash(path: Path) -> None:
     (path.parent / "provenance.json").write_text(json.dumps(listed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["segmentation.onnx", "embedding.onnx"])
 @pytest.mark.parametrize(
     "harm",

@@ -197,6 +197,7 @@ def text(outputs: list[nbformat.NotebookNode], name: str = "stdout") -> str:
     return "".join(output["text"] for output in outputs if output["output_type"] == "stream" and output["name"] == name)
 
 
+@pytest.mark.slow
 def test_a_kernel_shows_a_bar_and_keeps_neither_its_output_nor_its_widgets() -> None:
     shown, threaded, interrupted, rerun = executed(
         "print('before'); work(); print('after', count())",

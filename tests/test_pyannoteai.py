@@ -302,6 +302,7 @@ BILLED_ONCE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BILLED_ONCE.values(), ids=BILLED_ONCE)
 def test_whatever_happens_to_the_submission_it_is_billed_once(service: FaultServer, fault: faults.Fault) -> None:
     expected = ask(service.origin, sound(), model="precision-2")  # another submission, of the same sound
@@ -401,6 +402,7 @@ def test_a_job_of_a_longer_recording_is_not_taken_for_this_one(service: FaultSer
     assert state() == ["uncertain"]
 
 
+@pytest.mark.slow
 def test_the_same_recording_from_several_threads_is_submitted_once(service: FaultServer) -> None:
     for number in range(8):
         tables: list[pd.DataFrame] = []
@@ -512,6 +514,7 @@ def steps_of_one_call(service: FaultServer) -> list[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_step_loses_nothing_and_bills_nothing_twice(service: FaultServer) -> None:
     def crash() -> None:
         raise Crash
@@ -626,6 +629,7 @@ def test_a_job_of_another_machine_is_resumed(
     assert len(diarnb.runs()) == 1
 
 
+@pytest.mark.slow
 def test_many_jobs_share_the_looks_at_the_list(service: FaultServer) -> None:
     service.polls = 3
     engine = PyannoteAIEngine(pace=hasty()._pace, waits=Waits(poll=0.3, first_look=0.02, second_look=0.05))

@@ -119,6 +119,7 @@ def test_the_voice_of_one_speaker_of_a_table_is_sent_and_nothing_else(
     assert len(service.media[asked["url"]]) < 2 * RATE * 30.1 + 100
 
 
+@pytest.mark.slow
 def test_voiceprints_of_different_makers_are_not_mixed(service: FaultServer, known: dict[str, pd.DataFrame]) -> None:
     turns = known["interview"]
     local = diarnb.voiceprint(turns[turns["speaker"] == "SPEAKER_00"])
@@ -166,6 +167,7 @@ def test_a_table_is_identified_here_and_not_there(service: FaultServer, known: d
     assert service.asked.total() == 0
 
 
+@pytest.mark.slow
 def test_turns_of_a_service_are_identified_with_local_voiceprints(
     service: FaultServer, known: dict[str, pd.DataFrame]
 ) -> None:

@@ -149,6 +149,7 @@ def test_a_run_is_opened_as_it_was(known: dict[str, pd.DataFrame]) -> None:
         assert opened.attrs == turns.attrs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [lambda turns: turns, lambda turns: turns.attrs["diarnb"]["run"]], ids=["table", "id"])
 def test_what_is_forgotten_is_gone_and_says_so(meeting: pd.DataFrame, by: Callable[[pd.DataFrame], object]) -> None:
     run = meeting.attrs["diarnb"]["run"]
@@ -171,6 +172,7 @@ def test_what_was_heard_outlives_one_of_two_runs(meeting: pd.DataFrame) -> None:
     assert diarnb.recluster(two, num_speakers=3)["speaker"].nunique() == 3
 
 
+@pytest.mark.slow
 def test_without_what_was_heard_the_turns_stay_and_the_rest_says_what_to_run(meeting: pd.DataFrame, home: Path) -> None:
     drop_evidence(home)
     pd.testing.assert_frame_equal(diarnb.open_run(meeting.attrs["diarnb"]["run"]), meeting)

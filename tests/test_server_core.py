@@ -89,6 +89,7 @@ def ended(server: InThread, one: Job) -> Job:
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_job_is_done_and_its_answer_kept(server: InThread) -> None:
     one = job("echo", number=1)
     submit(server, one)
@@ -109,6 +110,7 @@ def test_what_a_library_prints_does_not_come_between(server: InThread) -> None:
     assert ended(server, one).output == b"{}"
 
 
+@pytest.mark.slow
 def test_a_lost_worker_costs_an_attempt_and_nothing_else(server: InThread, tmp_path: Path) -> None:
     one, other = job("crash", tried=str(tmp_path / "tried"), times=1), job("echo")
     submit(server, one, other)
@@ -116,6 +118,7 @@ def test_a_lost_worker_costs_an_attempt_and_nothing_else(server: InThread, tmp_p
     assert ended(server, other).state == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_a_job_is_replaced(server: InThread, tmp_path: Path) -> None:
     one = job("wait", begun=str(tmp_path / "begun"), go=str(tmp_path / "go"))
     submit(server, one)
@@ -128,6 +131,7 @@ def test_a_worker_killed_in_a_job_is_replaced(server: InThread, tmp_path: Path) 
     assert (ended(server, one).state, ended(server, one).attempts) == ("succeeded", 2)
 
 
+@pytest.mark.slow
 def test_a_poisoned_job_fails_after_three_attempts_and_others_go_on(server: InThread, tmp_path: Path) -> None:
     poison, other = job("crash", tried=str(tmp_path / "tried")), job("echo")
     submit(server, poison, other)
@@ -154,6 +158,7 @@ def test_a_job_that_takes_too_long_is_ended(server: InThread, monkeypatch: pytes
     assert all(worker.cpu_percent(0.2) < 50 for worker in processes(server.core.workers))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are set on Linux only")
 def test_a_worker_that_takes_all_memory_fails_alone(scripted: None) -> None:
     with in_thread(memory=1024) as server:
@@ -162,6 +167,7 @@ def test_a_worker_that_takes_all_memory_fails_alone(scripted: None) -> None:
             server.call(server.core.workers.do({"do": "test.greedy", "mebibytes": 4096}, seconds=PATIENCE))
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_no_job(server: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing fails a few times, in the middle of a job; it is done nevertheless."""
     monkeypatch.setattr(cores, "_DISK", 0.05)
@@ -180,6 +186,7 @@ def test_a_full_disk_costs_no_job(server: InThread, monkeypatch: pytest.MonkeyPa
     assert failures == [0]
 
 
+@pytest.mark.slow
 def test_workers_do_one_task_each_at_a_time(scripted: None, tmp_path: Path) -> None:
     with in_thread(workers=2) as server:
         held = [job("wait", begun=str(tmp_path / f"begun{n}"), go=str(tmp_path / f"go{n}")) for n in range(3)]
@@ -195,6 +202,7 @@ def test_workers_do_one_task_each_at_a_time(scripted: None, tmp_path: Path) -> N
 # --- tasks that somebody waits for -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_task_that_nobody_waits_for_any_more_is_ended(server: InThread, tmp_path: Path) -> None:
     async def leave() -> None:
         task = {"do": "test.wait", "begun": str(tmp_path / "begun"), "go": str(tmp_path / "never")}
@@ -211,6 +219,7 @@ def test_a_task_that_nobody_waits_for_any_more_is_ended(server: InThread, tmp_pa
     assert len(processes(server.core.workers)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("do", "error"), [("fails", TaskFailedError), ("bug", WorkerLostError), ("spin", TaskTimeoutError)]
 )
@@ -235,6 +244,7 @@ def test_a_stream_is_talked_with(server: InThread) -> None:
     assert server.call(talk(server.core)) == ([{"heard": 3}, {"heard": 7}], {"heard": 7})
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_left_leaves_nothing_to_the_next(server: InThread) -> None:
     async def leave(core: Core) -> bytes:
         async with core.streams.session({"do": "test.talk"}) as session:
@@ -294,6 +304,7 @@ def free(port: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_server_loses_no_job_and_leaves_no_process(tmp_path: Path) -> None:
     one = job("wait", begun=str(tmp_path / "begun"), go=str(tmp_path / "go"))
     accepted(tmp_path, one)
@@ -321,6 +332,7 @@ def test_a_job_with_which_the_server_died_three_times_is_not_begun_again(tmp_pat
     assert json.loads(found.output or b"") == {"error": "The server ended 3 times while this was worked on."}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_server_that_is_told_to_end_ends_in_ten_seconds(tmp_path: Path, number: signal.Signals) -> None:
     one = job("wait", begun=str(tmp_path / "begun"), go=str(tmp_path / "never"))
@@ -340,6 +352,7 @@ def test_a_server_that_is_told_to_end_ends_in_ten_seconds(tmp_path: Path, number
     assert (waits.state, waits.attempts) == ("created", 0)  # it was not the job's fault
 
 
+@pytest.mark.slow
 def test_the_server_of_a_process_ends_with_it(tmp_path: Path) -> None:
     with in_process(tmp_path) as server:
         children = until(server.workers)

@@ -131,6 +131,7 @@ def receiver() -> Iterator[tuple[str, Queue[tuple[str, Any, bytes]]]]:
 # What is sent.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["application/octet-stream", "audio/wav", "text/plain", "multipart/form-data"])
 def test_listen_accepts_bytes_of_any_content_type(wordless: InThread, kind: str) -> None:
     assert post(wordless, headers={"Content-Type": kind}).status_code == 200
@@ -178,6 +179,7 @@ def test_a_url_is_refused_unless_fetching_is_allowed(wordless: InThread) -> None
     refused(answer, 400, "REMOTE_CONTENT_ERROR")
 
 
+@pytest.mark.slow
 def test_listen_accepts_a_json_url_where_fetching_is_allowed(server: InThread, talk: bytes) -> None:
     with loopback.serving({"/talk.wav": loopback.answering(talk)}) as origin:
 
@@ -333,6 +335,7 @@ def test_without_a_transcriber_there_are_no_words_and_the_warnings_say_so(wordle
     assert "diarize_info" not in metadata
 
 
+@pytest.mark.slow
 def test_the_answer_holds_what_is_documented(server: InThread, talk: bytes) -> None:
     query = {**DIARIZED, "smart_format": "true", "utterances": "true"}
     answer = post(server, talk, **query).json()
@@ -392,6 +395,7 @@ def test_whisper_models_do_not_diarize(server: InThread, talk: bytes) -> None:
 # Our own client.
 
 
+@pytest.mark.slow
 def test_our_own_client_gets_the_words_and_speakers_of_the_meeting(server: InThread) -> None:
     turns = diarnb.diarize(
         diarnb.example("meeting"),
@@ -411,6 +415,7 @@ def test_our_own_client_gets_the_words_and_speakers_of_the_meeting(server: InThr
     assert confidence.min().between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_our_own_client_gets_each_channel_of_the_call_by_itself(server: InThread, monkeypatch: Any) -> None:
     change(server, monkeypatch, words="tests.exact_words:call")
     samples, rate = soundfile.read(diarnb.example("call"), stop=15 * 8000, dtype="float32")
@@ -434,6 +439,7 @@ def test_our_own_client_gets_each_channel_of_the_call_by_itself(server: InThread
 # Later.
 
 
+@pytest.mark.slow
 def test_a_callback_is_answered_with_a_request_id_and_nothing_else_and_called_with_the_rest(
     server: InThread, talk: bytes
 ) -> None:
@@ -467,6 +473,7 @@ def test_when_too_many_wait_more_are_refused_with_429(wordless: InThread, monkey
     refused(post(wordless), 429, "TOO_MANY_REQUESTS")
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended_with_504(server: InThread, talk: bytes, monkeypatch: Any) -> None:
     monkeypatch.setattr(deepgram, "_PROCESSING", {False: 0.01, True: 0.01})
     refused(post(server, talk, **DIARIZED), 504, "Gateway Timeout")
@@ -474,6 +481,7 @@ def test_what_takes_too_long_is_ended_with_504(server: InThread, talk: bytes, mo
     assert post(server, talk[:64044]).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_a_lost_worker_is_told_as_503_and_the_next_request_finds_another(server: InThread, talk: bytes) -> None:
     moment = threading.Event()
@@ -574,6 +582,7 @@ def test_the_confidence_of_an_alternative_is_the_upper_median_of_its_words() -> 
 # Other people's clients, as they are.
 
 
+@pytest.mark.slow
 def test_the_sdk_7_sends_a_file_and_reads_the_answer(server: InThread, talk: bytes) -> None:
     client = _client(server)
     answer = client.listen.v1.media.transcribe_file(
@@ -675,6 +684,7 @@ def test_the_sdk_4_8_sends_a_file_and_reads_the_answer(
 # Words from a real transcriber.
 
 
+@pytest.mark.slow
 def test_sphinx_hears_words_without_punctuation(server: InThread, talk: bytes, monkeypatch: Any) -> None:
     pytest.importorskip("pocketsphinx")
     change(server, monkeypatch, words="sphinx")

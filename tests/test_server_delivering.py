@@ -195,6 +195,7 @@ def test_a_retry_waits_for_its_time(receiver: Receiver, tmp_path: Path) -> None:
     assert receiver.heard.qsize() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", ["http_timeout", "connection_failed", "ssl_error", "too_many_redirects"])
 def test_every_reason_has_its_name(reason: str, receiver: Receiver, tmp_path: Path) -> None:
     url, limit = receiver.origin, PATIENCE
@@ -362,6 +363,7 @@ def test_who_may_be_told(dialect: str, url: str, fine: bool) -> None:
         assert "--allow-webhook" in str(problem)
 
 
+@pytest.mark.slow
 def test_the_server_tells_our_own_client(receiver: Receiver) -> None:
     samples, rate = soundfile.read(diarnb.example("interview"), stop=5 * 16000, dtype="float32")
     with in_thread(webhook_secret=SECRET, allow_webhook=ALLOWED) as server:

@@ -255,6 +255,7 @@ def drip(request: BaseHTTPRequestHandler) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -113,6 +113,7 @@ def told(server: InThread, samples: Any) -> tuple[list[dict[str, Any]], dict[str
     return results, metadata
 
 
+@pytest.mark.slow
 def test_results_hold_what_is_documented_and_metadata_in_each(told: Any) -> None:
     results, metadata = told
     first = results[0]
@@ -166,6 +167,7 @@ def test_without_sound_there_is_metadata_without_models(server: InThread) -> Non
     assert "models" not in metadata
 
 
+@pytest.mark.slow
 def test_interim_results_grow_from_the_same_start_until_one_is_final(server: InThread, samples: Any) -> None:
     results, _ = talk(server, pieces(samples[: 9 * 16000]), interim_results="true", diarize="true")
     begun = 0.0
@@ -206,6 +208,7 @@ def test_silence_is_told_as_empty_final_results(server: InThread) -> None:
     assert metadata["duration"] == 12.0
 
 
+@pytest.mark.slow
 def test_the_start_and_the_end_of_speech_are_told_where_that_is_asked(server: InThread, samples: Any) -> None:
     quiet = np.zeros(6 * 16000, np.int16)
     sound = np.concatenate([quiet, samples[: 6 * 16000], quiet])
@@ -252,6 +255,7 @@ def test_ten_seconds_without_anything_end_a_stream_with_net_0001(
     assert reason.startswith("NET-0001")
 
 
+@pytest.mark.slow
 def test_keep_alive_keeps_a_stream_open_once_there_was_sound(server: InThread, samples: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(live, "SILENCE", 2.0)
     over = threading.Event()
@@ -287,6 +291,7 @@ def test_a_message_that_is_none_is_told_as_an_error_and_ends_the_stream(server: 
     assert (code, reason[:9]) == (1008, "DATA-0000")
 
 
+@pytest.mark.slow
 def test_configure_is_answered(server: InThread, samples: Any) -> None:
     wish = json.dumps({"type": "Configure", "keyterms": ["slug"], "features": {"numerals": True}})
     for model, kind in (("nova-3", "ConfigureSuccess"), ("nova-2", "ConfigureFailure")):
@@ -309,6 +314,7 @@ def test_what_is_no_sound_ends_a_stream_with_data_0000(server: InThread) -> None
     assert (code, reason[:9]) == (1008, "DATA-0000")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_a_lost_worker_ends_a_stream_with_net_0000(server: InThread, samples: Any) -> None:
     with opened(server, interim_results="true") as stream:
@@ -468,6 +474,7 @@ def test_what_is_no_wav_is_refused(content: bytes) -> None:
         Sound(None, None, 1).feed(content)
 
 
+@pytest.mark.slow
 def test_channels_are_mixed_or_told_apart(server: InThread, monkeypatch: Any) -> None:
     change(server, monkeypatch, words="tests.exact_words:call")
     talk_of_two, rate = soundfile.read(diarnb.example("call"), stop=8 * 8000, dtype="int16")
@@ -540,6 +547,7 @@ def streamed(server: InThread, seconds: float | None = None) -> Any:
     return stream
 
 
+@pytest.mark.slow
 def test_our_own_client_streams(server: InThread) -> None:
     stream = streamed(server, 13.0)
     words = diarnb.words(stream.turns)

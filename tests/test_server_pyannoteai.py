@@ -320,6 +320,7 @@ ADDRESSES = st.builds("{}://{}".format, st.sampled_from(["http", "https", "media
 LABELLED = st.fixed_dictionaries({"label": JSON, "voiceprint": JSON}) | JSON
 
 
+@pytest.mark.slow
 @given(
     kind=st.sampled_from(["diarize", "identify", "voiceprint"]),
     body=st.dictionaries(st.sampled_from(MEMBERS), JSON | ADDRESSES | st.lists(LABELLED, max_size=3)) | JSON,
@@ -453,6 +454,7 @@ def test_a_count_that_cannot_be_honoured_is_a_warning(server: InThread, uploaded
     assert "1000 speakers were asked for" in job["output"]["warning"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("media", "content", "said"),
     [
@@ -475,6 +477,7 @@ def test_a_failed_job_has_output_error(
         assert str(server.folder) not in job["output"]["error"]
 
 
+@pytest.mark.slow
 def test_a_recording_is_fetched_from_a_host_that_is_allowed(talk: Path) -> None:
     routes = {"/talk.wav": answering(talk.read_bytes())}
     with serving(routes) as elsewhere, in_thread(allow_url_fetch=("127.0.0.1",)) as server:
@@ -609,6 +612,7 @@ def test_voiceprints_are_made_and_known_again(server: InThread, uploaded: str, p
         assert all(isinstance(score, int) and 0 <= score <= 100 for score in row["confidence"].values())
 
 
+@pytest.mark.slow
 def test_matching_is_as_it_is_asked_for(server: InThread, uploaded: str, prints: list[dict[str, str]]) -> None:
     maya = [each for each in prints if each["label"] == "Maya"]
 
@@ -662,6 +666,7 @@ def test_words_have_speakers_and_turns_have_text(server: InThread, uploaded: str
         assert any(turn["start"] < word["end"] + 0.5 and word["start"] < turn["end"] + 0.5 for turn in same)
 
 
+@pytest.mark.slow
 def test_without_a_transcriber_the_answer_has_no_words_and_says_so(talk: Path) -> None:
     task = {"do": "pyannoteai.diarize", "file": str(talk), "name": MEDIA, "bounds": {"num_speakers": 2}}
     scores = ("confidence", "speech_probability", "crosstalk_probability", "speaker_probability")
@@ -681,6 +686,7 @@ def test_there_are_no_limits_unless_they_are_asked_for(server: InThread) -> None
     assert not any("ratelimit" in name.lower() for name in call(server, "GET", "/v2/jobs").headers)
 
 
+@pytest.mark.slow
 def test_vendor_limits_are_told_in_every_answer_and_kept() -> None:
     with in_thread(rate_limits="vendor") as server, httpx.Client(base_url=server.base_url) as client:
         client.headers = server.bearer
@@ -743,6 +749,7 @@ def test_the_sdk_diarizes(sdk: Any, talk: Path) -> None:
     assert {turn["speaker"] for turn in job["output"]["diarization"]} == {"SPEAKER_00", "SPEAKER_01"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(temporary storage|polling)")
 def test_the_sdk_makes_voiceprints_and_identifies(sdk: Any, uploaded: str, voices: dict[str, Path]) -> None:
     made = retrieved(sdk, sdk.voiceprint("media://voices/Maya"))["output"]["voiceprint"]
@@ -806,6 +813,7 @@ def test_diarnb_gets_the_turns_of_the_local_engine(server: InThread, talk: Path)
     assert set(diarnb.runs()["state"]) == {"succeeded"}
 
 
+@pytest.mark.slow
 def test_diarnb_asks_for_a_number_of_speakers(server: InThread, talk: Path) -> None:
     assert diarnb.diarize(talk, num_speakers=3, **own(server))["speaker"].nunique() == 3
     with pytest.warns(errors.DiarnbWarning, match="speakers were asked for"):
@@ -818,6 +826,7 @@ def test_diarnb_gets_words_from_the_server(server: InThread, talk: Path) -> None
     assert turns["text"].str.contains("Word,").any()
 
 
+@pytest.mark.slow
 def test_diarnb_knows_voices_again(server: InThread, talk: Path, voices: dict[str, Path]) -> None:
     made = diarnb.voiceprint(voices["Maya"], **own(server))
     assert made.startswith("pyannoteai:")

@@ -44,6 +44,7 @@ def _no_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- from Python -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_server_is_started_used_and_gone() -> None:
     with diarnb.serve(workers=1) as served:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served.base_url)
@@ -62,6 +63,7 @@ def test_a_server_is_started_used_and_gone() -> None:
         httpx.get(served.base_url)
 
 
+@pytest.mark.slow
 def test_a_server_does_not_show_its_key() -> None:
     with server.serve(key=KEY, webhook_secret="s3cret-of-webhooks", workers=1) as served:
         assert served.key == KEY
@@ -81,6 +83,7 @@ def test_a_key_of_the_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(re.fullmatch(r"diarnb-[0-9a-f]{32}", key) for key in new)
 
 
+@pytest.mark.slow
 def test_a_folder_of_its_own_outlives_a_server(tmp_path: Path) -> None:
     with server.serve(folder=tmp_path / "kept", workers=1), pytest.raises(errors.ConfigurationError, match="--folder"):
         server.serve(folder=tmp_path / "kept", workers=1)
@@ -106,6 +109,7 @@ def test_a_wrong_setting_is_said_before_anything_starts(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_said() -> None:
     with in_thread() as other, pytest.raises(errors.ConfigurationError, match=f"port {other.port}: something else"):
         server.serve(port=other.port, workers=1)
@@ -127,6 +131,7 @@ def test_the_name_costs_nothing_until_it_is_used() -> None:
     assert done.stdout.split()[0] == "False"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="processes are killed in another way there")
 def test_a_server_ends_with_the_kernel_that_is_killed(tmp_path: Path) -> None:
     code = """
@@ -146,6 +151,7 @@ def test_a_server_ends_with_the_kernel_that_is_killed(tmp_path: Path) -> None:
     assert not Path(folder).exists()
 
 
+@pytest.mark.slow
 def test_an_end_of_python_ends_the_server() -> None:
     code = "import diarnb; print(diarnb.serve(workers=1)._process.pid)"  # nobody keeps it, nobody stops it
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -184,6 +190,7 @@ class Command:
         return self.process.returncode, out, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_where_it_is_and_ends_when_it_is_told(number: signal.Signals, home: Path) -> None:
     command = Command()
@@ -199,6 +206,7 @@ def test_the_command_says_where_it_is_and_ends_when_it_is_told(number: signal.Si
     assert (home / "server" / "jobs.sqlite").is_file()
 
 
+@pytest.mark.slow
 def test_a_key_that_was_given_is_not_shown(tmp_path: Path) -> None:
     command = Command("--folder", str(tmp_path), DIARNB_SERVER_KEY=KEY)
     assert httpx.get(f"{command.origin}/v1/test", headers={"Authorization": f"Bearer {KEY}"}).status_code == 200

@@ -349,6 +349,7 @@ def test_in_a_read_only_folder_a_private_one_serves() -> None:
 # -- many at once ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_eight_processes_write_the_same_and_different_runs(store: Store) -> None:
     code = """
 store = Store(Path(sys.argv[1]))

@@ -95,6 +95,7 @@ class Scripted:
 # ------------------------------------------------------------------------------------------------- the local engine
 
 
+@pytest.mark.slow
 def test_at_the_end_the_run_is_that_of_diarize(talk):
     part = talk[: 14 * RATE]
     live = diarnb.stream(in_chunks(part, 3_333), threads=1)
@@ -112,6 +113,7 @@ def test_at_the_end_the_run_is_that_of_diarize(talk):
     assert list(tables[0]) == ["turn_id", "start", "end", "duration", "speaker", "final"]
 
 
+@pytest.mark.slow
 def test_what_was_heard_is_bit_for_bit_that_of_the_whole(talk, told):
     with diarnb.audio.open_recording((talk, RATE)) as recording:
         offline = LocalEngine().diarize(recording, Params(), {"threads": 1}, lambda stage, fraction: None)
@@ -142,6 +144,7 @@ def test_a_final_turn_never_changes_and_every_turn_becomes_final(told):
     assert early > 0
 
 
+@pytest.mark.slow
 def test_bytes_at_another_rate_are_the_same_talk(talk, told):
     (answer, _) = told[1]
     torn = in_chunks(talk[: 14 * RATE : 2].tobytes(), 777)  # every other sample is torn

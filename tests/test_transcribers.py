@@ -175,6 +175,7 @@ def test_only_a_version_makes_a_transcriber_known() -> None:
     assert re.search(r"Sphinx \d+\.", identity(transcriber("sphinx")) or "")
 
 
+@pytest.mark.slow
 def test_sphinx_hears_english() -> None:
     exact = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"))
     with open_recording(diarnb.example("interview")) as recording:

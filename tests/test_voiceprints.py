@@ -72,6 +72,7 @@ def real_names(turns: pd.DataFrame, name: str) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------------- from file to file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "other"), [("interview", "meeting"), ("call", "interview"), ("meeting", "call")])
 def test_a_voice_is_known_again_in_another_recording(known: dict[str, pd.DataFrame], name: str, other: str) -> None:
     labels = {who: label for label, who in real_names(known[name], name).items()}
@@ -82,6 +83,7 @@ def test_a_voice_is_known_again_in_another_recording(known: dict[str, pd.DataFra
     assert real_names(named, other)["Maya"] == "Maya"
 
 
+@pytest.mark.slow
 def test_every_speaker_finds_his_own_voiceprint(known: dict[str, pd.DataFrame], prints: dict[str, str]) -> None:
     for name, turns in known.items():
         named = diarnb.identify(turns, prints)
@@ -98,6 +100,7 @@ def test_a_source_is_diarized_first(known: dict[str, pd.DataFrame], prints: dict
     assert named.attrs["diarnb"]["source"] == "bytes"
 
 
+@pytest.mark.slow
 def test_turns_from_anywhere_need_only_their_audio(prints: dict[str, str]) -> None:
     # as Deepgram gives them: whole utterances with the pauses in them, in no order, and columns of its own
     turns = truth("meeting").assign(text="…").sample(frac=1, random_state=1)
@@ -114,6 +117,7 @@ def test_turns_from_anywhere_need_only_their_audio(prints: dict[str, str]) -> No
     assert score(unpack(maya, ""), unpack(prints["Maya"], "")) > 95
 
 
+@pytest.mark.slow
 def test_channels_are_heard_each_by_itself(known: object, prints: dict[str, str]) -> None:
     wanted = {who: prints[who] for who in ("Maya", "Victor")}
     split = diarnb.diarize(diarnb.example("call"), channels="split", progress=False)
@@ -164,6 +168,7 @@ def test_a_voiceprint_names_at_most_one_speaker_unless_it_may_name_several(
     assert diarnb.matches(one)["matched"].sum() == 1
 
 
+@pytest.mark.slow
 def test_the_threshold_is_one_of_the_scores_that_are_shown(meeting: pd.DataFrame, prints: dict[str, str]) -> None:
     shown = diarnb.matches(diarnb.identify(meeting, {"Otto": prints["Victor"]}))
     assert shown["score"].between(0, 100).all()
@@ -173,6 +178,7 @@ def test_the_threshold_is_one_of_the_scores_that_are_shown(meeting: pd.DataFrame
     assert ("Otto" in set(stranger["speaker"])) == (best == 100)
 
 
+@pytest.mark.slow
 def test_a_cell_can_be_run_again_with_another_threshold(meeting: pd.DataFrame, prints: dict[str, str]) -> None:
     wrong = diarnb.identify(meeting, prints | {"Maya": prints["Otto"], "Otto": prints["Maya"]})
     right = diarnb.identify(wrong, prints)
@@ -218,6 +224,7 @@ def test_who_is_never_heard_stays_unknown_and_nobody_is_nobody(
 # --------------------------------------------------------------------------------------------- where the audio is
 
 
+@pytest.mark.slow
 def test_moved_changed_and_wrong_audio_is_told(prints: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "talk.flac"
     shutil.copy(diarnb.example("interview"), path)
@@ -247,6 +254,7 @@ def test_a_table_of_several_recordings_is_refused(meeting: pd.DataFrame, prints:
 # ------------------------------------------------------------------------------------------- making a voiceprint
 
 
+@pytest.mark.slow
 def test_a_voiceprint_is_short_text_that_depends_on_the_voice_alone(prints: dict[str, str]) -> None:
     again = diarnb.voiceprint((said("Maya"), RATE))
     assert again == prints["Maya"]
@@ -315,6 +323,7 @@ def test_the_rows_of_one_speaker_are_asked_for(meeting: pd.DataFrame) -> None:
         diarnb.voiceprint(meeting.iloc[:0])
 
 
+@pytest.mark.slow
 def test_what_others_say_meanwhile_is_not_heard(meeting: pd.DataFrame) -> None:
     own = meeting[meeting["speaker"] == "SPEAKER_01"]
     shared = diarnb.overlap(meeting)

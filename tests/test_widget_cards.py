@@ -127,6 +127,7 @@ def test_what_is_saved_holds_neither_sound_nor_path(panel: Cards) -> None:
     assert len(json.dumps(bundle)) < 200_000
 
 
+@pytest.mark.slow
 def test_closing_leaves_nothing_open(known: dict[str, pd.DataFrame]) -> None:
     cards(known["meeting"]).close()
     gc.collect()

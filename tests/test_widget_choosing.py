@@ -45,6 +45,7 @@ def test_clean_stretches_lie_in_their_turns_and_outside_all_overlap(turns: pd.Da
         assert not ((shared["start"] < end) & (shared["end"] > start)).any()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(tables)
 def test_everybody_who_is_ever_alone_has_clips(turns: pd.DataFrame) -> None:
@@ -96,6 +97,7 @@ def test_the_estimate_learns_from_verdicts_and_ends_at_nothing() -> None:
     assert (done.turns, done.wrong) == (0, 0)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_right_on_average_when_the_engine_is() -> None:
     rng = np.random.default_rng(7)
     errors = []

@@ -111,6 +111,7 @@ def test_without_a_run_sure_is_what_the_table_says() -> None:
     assert sureness(Corrections(turns.assign(confidence=[50.0, 70.0]))).tolist() == [50, 70]
 
 
+@pytest.mark.slow
 def test_channels_are_heard_apart(known: dict[str, pd.DataFrame]) -> None:
     turns = diarnb.diarize(diarnb.example("call"), channels="split", progress=False)
     corrections = Corrections(turns)

@@ -38,6 +38,7 @@ def test_a_page_with_a_raw_text_is_told_from_one_without() -> None:
     assert hostile.structure(f'<a href="{hostile.HARMLESS}">') != hostile.structure('<a href="javascript:x">')
 
 
+@pytest.mark.slow
 def test_a_few_texts_stay_text_on_every_surface() -> None:
     pytest.importorskip("nbconvert", reason="nbconvert is not installed, which makes the static exports")
     assert hostile.raw(hostile.TEXTS[::12]) == []

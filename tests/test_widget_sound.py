@@ -110,6 +110,7 @@ def test_a_file_that_changes_is_told_and_not_played(tmp_path: Path) -> None:
     sound.close()
 
 
+@pytest.mark.slow
 def test_a_recording_that_cannot_be_entered_in_its_middle_is_passed_once(
     tmp_path: Path, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,7 @@ def test_what_was_listened_to_is_kept_when_a_transcriber_fails() -> None:
     assert set(told) == {"transcribing"}
 
 
+@pytest.mark.slow
 def test_each_channel_has_its_own_words() -> None:
     sound, rate = soundfile.read(diarnb.example("call"), dtype="float32", frames=8_000 * 20)
     truth = exact("call").query("end < 20").sort_values(["start", "end"], kind="stable")

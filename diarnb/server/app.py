@@ -10,6 +10,7 @@ import re
 import sqlite3
 import uuid
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -48,6 +49,7 @@ class App:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._is_called = lru_cache(256)(self._answers_to)
         application = web.Application(middlewares=[self._answer], client_max_size=MAX_JSON)
         for dialect in (page, pyannoteai, deepgram, live):
             for route in dialect.routes(core):
@@ -148,7 +150,7 @@ class App:
                 raise Refusal(401, "Invalid credentials.", code="INVALID_AUTH")
             request[OWNER] = owner
 
-    def _is_called(self, host: str) -> bool:
+    def _answers_to(self, host: str) -> bool:
         """Whether a client may know this server by a name.
 
         A page in a browser can give its own name any address, this machine's too; an address it cannot give another.

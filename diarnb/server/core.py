@@ -38,6 +38,7 @@ JOB_SECONDS = 7200.0
 """Seconds that a job may be listened to: a day of sound takes under one of these hours."""
 
 _DISK = 5.0  # seconds until a disk that could not be written is tried again
+_SOON = 5  # of 19: who speaks live waits for the server, but not for recordings
 _AHEAD = 16 << 20  # bytes of a stream's sound: eight minutes of 16 kHz
 _SWEEP = 600.0  # seconds between two looks for what is too old
 
@@ -69,7 +70,7 @@ class Core:
         self.workers = Workers(settings.workers, memory=settings.memory)
         # while a worker is behind, what a stream brings is taken all the same: a client that is not read is not heard
         # to be alive either, nor does it hear that we are
-        self.streams = Workers(settings.workers, memory=settings.memory, ahead=_AHEAD)
+        self.streams = Workers(settings.workers, nice=_SOON, memory=settings.memory, ahead=_AHEAD)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
     from pathlib import Path
 
 ATTEMPTS = 3
@@ -78,7 +78,8 @@ class Job:
         return self.state not in ("created", "running")
 
 
-_COLUMNS = ", ".join(column.name for column in fields(Job))
+_NAMES = tuple(column.name for column in fields(Job))
+_COLUMNS = ", ".join(_NAMES)
 _FACTS = _COLUMNS.replace("task", "'{}' AS task").replace("output", "NULL AS output")
 
 
@@ -222,9 +223,12 @@ class Jobs:
 
     def _select(self, where: str, values: tuple[Any, ...], names: str = _COLUMNS) -> list[Job]:
         rows = self._read_from.execute(f"SELECT {names} FROM jobs {where}", values).fetchall()  # noqa: S608 - all ours
-        found = [dict(zip([column.name for column in fields(Job)], row, strict=True)) for row in rows]
-        decode: Callable[[str | None], Any] = lambda text: None if text is None else json.loads(text)  # noqa: E731
-        return [Job(**{**row, "task": decode(row["task"]), "delivery": decode(row["delivery"])}) for row in found]
+        found = [dict(zip(_NAMES, row, strict=True)) for row in rows]
+        for row in found:
+            row["task"] = json.loads(row["task"])
+            if row["delivery"] is not None:
+                row["delivery"] = json.loads(row["delivery"])
+        return [Job(**row) for row in found]
 
     async def _write(self, statement: str, values: tuple[Any, ...]) -> Any:
         """Execute a statement, its own transaction; give the first row that it returns."""

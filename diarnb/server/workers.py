@@ -53,7 +53,7 @@ class Workers:
     ----------
     count : int
         Tasks at once.
-    nice : int, default 10
+    nice : int, default 19
         How far they stand back for other processes, 0-19.
     memory : int, default 0
         MiB of data that each may hold; 0 for no limit.
@@ -61,7 +61,7 @@ class Workers:
         Bytes that a task may be sent before it takes them; beyond, `Session.send` waits.
     """
 
-    def __init__(self, count: int, *, nice: int = 10, memory: int = 0, ahead: int = 1 << 16) -> None:
+    def __init__(self, count: int, *, nice: int = 19, memory: int = 0, ahead: int = 1 << 16) -> None:
         self.count, self._ahead = count, ahead
         self._settings = json.dumps({"nice": nice, "memory": memory})
         self._free = asyncio.Semaphore(count)
