@@ -124,6 +124,10 @@ class Notebook:
             self.page.evaluate(
                 "window.jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState')"
             )
+            try:  # the command is over before the kernel has told what it knows of its widgets
+                self.page.wait_for_function(f"{_PANEL}.content.model.getMetadata('widgets')", timeout=20_000)
+            except Exception:  # of playwright's own kind, which may not be there
+                pytest.skip("this JupyterLab saved no state of its widgets when it was told to")
         self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         return nbformat.read(self.path, as_version=4)
 
