@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PATH",
-        help="Also write the turns (.rttm, .csv) or draw the timeline (.png, .svg, .pdf); may be repeated.",
+        help="Also write the turns (.rttm, .csv, .vtt, ...) or draw the timeline (.png, .svg, .pdf); may be repeated.",
     )
     parser.add_argument("--no-progress", action="store_true", help="Show no progress on the terminal.")
     parser.add_argument("-h", "--help", action="help", help="Show this and leave.")
