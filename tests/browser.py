@@ -120,16 +120,16 @@ class Notebook:
 
     def save(self, *, widget_state: bool = False) -> nbformat.NotebookNode:
         """Save the notebook, with the state of its widgets where wished for; give what then is in the file."""
-        if widget_state:
-            self.page.evaluate(
-                "window.jupyterapp.commands.execute('@jupyter-widgets/jupyterlab-manager:saveWidgetState')"
-            )
-            try:  # the command is over before the kernel has told what it knows of its widgets
-                self.page.wait_for_function(f"{_PANEL}.content.model.getMetadata('widgets')", timeout=20_000)
-            except Exception:  # of playwright's own kind, which may not be there
-                pytest.skip("this JupyterLab saved no state of its widgets when it was told to")
+        self._keep_states(widget_state)
         self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         return nbformat.read(self.path, as_version=4)
+
+    def _keep_states(self, wished: bool) -> None:
+        """Set what is a switch in JupyterLab's menu, and stays as it is for the notebooks that follow."""
+        name = "'@jupyter-widgets/jupyterlab-manager:saveWidgetState'"
+        if self.page.evaluate(f"window.jupyterapp.commands.isToggled({name})") != wished:
+            self.page.evaluate(f"window.jupyterapp.commands.execute({name})")
+            self.page.wait_for_function(f"window.jupyterapp.commands.isToggled({name}) === {str(wished).lower()}")
 
     def screenshot(self, name: str, part: Any = None) -> Path:
         """Take a picture of a part of the page (a locator), or of all that is in sight."""
