@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import pytest
+from hypothesis import HealthCheck, settings
 
 import diarnb
 
@@ -26,6 +27,10 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 # A shell that starts something in the background has it ignore interrupts, and with it all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine may be slow: no test asserts how long anything takes.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 mpl.use("Agg")  # here and not by MPLBACKEND, which the kernels of the notebooks would inherit
 

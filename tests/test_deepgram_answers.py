@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given as drawn
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from diarnb.engines.deepgram.answers import read_answer
@@ -219,7 +218,6 @@ def test_what_is_no_answer_is_an_error_of_ours(given: Any) -> None:
         read_answer(given, {})
 
 
-@settings(deadline=None)
 @drawn(st.data())
 def test_whatever_is_in_an_answer_it_is_read_or_refused(data: st.DataObject) -> None:
     full = answer([word(0, 1), word(1, 2, 1)], utterances=[{"start": 0, "end": 1, "words": [word(0, 1)]}])

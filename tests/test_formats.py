@@ -175,7 +175,7 @@ word = label.map(lambda text: "_".join(text.split()) or "_")
 
 
 @given(tables(st.integers(0, 10**8).map(lambda milliseconds: milliseconds / 1000), word))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_rttm_gives_back_milliseconds_and_any_label_without_spaces(turns: pd.DataFrame) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -183,7 +183,7 @@ def test_rttm_gives_back_milliseconds_and_any_label_without_spaces(turns: pd.Dat
 
 
 @given(tables(st.floats(0, 1e5), word))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_rttm_is_exact_to_half_a_millisecond(turns: pd.DataFrame) -> None:
     back = there_and_back(turns, ".rttm")
     assert len(back) == len(turns)
@@ -196,7 +196,7 @@ def test_rttm_is_exact_to_half_a_millisecond(turns: pd.DataFrame) -> None:
 
 @pytest.mark.slow
 @given(tables(st.floats(0, 1e300), label), label, st.floats(-1e9, 1e9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_csv_gives_back_every_digit_and_every_label(turns: pd.DataFrame, text: str, number: float) -> None:
     turns = turns.assign(text=text, uri="u", number=number)
     assert_turns_equal(there_and_back(turns, ".csv"), turns)

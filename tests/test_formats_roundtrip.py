@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarnb.errors import DiarnbWarning, TurnTableError
@@ -24,9 +24,8 @@ OF_TEXTS = [suffix for suffix in SUFFIXES if suffix not in (".lab", ".rttm")]
 EXACT = {".csv", ".parquet", ".json", ".pyannoteai.json", ".deepgram.json", ".whisperx.json", ".textgrid", ".txt"}
 SINGLE = {"channel": 0, "text": "", "confidence": "", "word": "", "speaker_confidence": "", "note": ""}
 
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Thousands take half an hour; a change of a format deserves them: DIARNB_TABLES=2000 pytest -m slow.
-SOME, FEW, MANY = (settings(calm, max_examples=n) for n in (10, 15, int(os.environ.get("DIARNB_TABLES", "150"))))
+SOME, FEW, MANY = (settings(max_examples=n) for n in (10, 15, int(os.environ.get("DIARNB_TABLES", "150"))))
 
 odd_text = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=8),

@@ -180,5 +180,5 @@ class Billing(RuleBasedStateMachine):
 
 TestBilling = Billing.TestCase
 TestBilling.settings = settings(
-    max_examples=6, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=6, stateful_step_count=8, suppress_health_check=list(HealthCheck), derandomize=True
 )

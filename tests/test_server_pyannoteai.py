@@ -325,7 +325,7 @@ LABELLED = st.fixed_dictionaries({"label": JSON, "voiceprint": JSON}) | JSON
     kind=st.sampled_from(["diarize", "identify", "voiceprint"]),
     body=st.dictionaries(st.sampled_from(MEMBERS), JSON | ADDRESSES | st.lists(LABELLED, max_size=3)) | JSON,
 )
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 def test_of_any_json_comes_a_wish_or_a_refusal(kind: str, body: Any) -> None:
     def webhook(url: str) -> str | None:
         return refusal("pyannoteai", url, ("127.0.0.1",))

@@ -218,7 +218,7 @@ def test_who_has_the_floor_keeps_it() -> None:
 
 
 @given(tables)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_after_cutting_nothing_overlaps_and_no_speech_is_lost(turns: pd.DataFrame) -> None:
     cut = cut_overlap(turns)
     assert all(before <= after for before, after in pairwise(cut[["start", "end"]].to_numpy().ravel()))
@@ -351,7 +351,7 @@ def test_several_recordings_are_summed_up_each_on_its_own() -> None:
 
 
 @given(tables)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_overlap_agrees_with_counting_on_a_grid(turns: pd.DataFrame) -> None:
     grid = np.arange(0, 13, 0.25) + 0.125  # the middles of all steps that the times can delimit
     active = {

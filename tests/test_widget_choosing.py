@@ -35,7 +35,7 @@ tables = st.lists(turn.map(lambda t: (t[0], t[0] + t[1], t[2])), min_size=1, max
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables)
 def test_clean_stretches_lie_in_their_turns_and_outside_all_overlap(turns: pd.DataFrame) -> None:
     found, shared = clean(turns), overlap(turns)
@@ -46,7 +46,7 @@ def test_clean_stretches_lie_in_their_turns_and_outside_all_overlap(turns: pd.Da
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(tables)
 def test_everybody_who_is_ever_alone_has_clips(turns: pd.DataFrame) -> None:
     found = clips(turns, unknown(turns))

@@ -331,7 +331,7 @@ action = st.one_of(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(action, max_size=12))
 def test_whatever_is_done_can_be_undone_and_redone(actions: list[tuple[object, ...]]) -> None:
     corrections = Corrections(table((0, 4, A), (3, 6, B), (6, 9, A), (9, 12, C)))
@@ -461,7 +461,7 @@ def test_a_table_of_edits_in_which_somebody_wrote(four: Corrections) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(action, max_size=10))
 def test_whatever_was_done_is_done_again_or_told(actions: list[tuple[object, ...]]) -> None:
     base = table((0, 4, A), (3, 6, B), (6, 9, A), (9, 12, C))
