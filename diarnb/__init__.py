@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 from diarnb import errors as errors  # `except diarnb.errors.AudioError` needs no second import
 
 if TYPE_CHECKING:
+    from diarnb._versions import show_versions
     from diarnb.api import diarize, diarize_async, recluster, resume
+    from diarnb.batch import diarize_many
+    from diarnb.comparing import compare
     from diarnb.examples import example
     from diarnb.formats import read, write
     from diarnb.listening import clip
     from diarnb.plot import timeline
     from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, utterances, words
+    from diarnb.scoring import score, worst
     from diarnb.server import serve
     from diarnb.streaming import stream
     from diarnb.transcripts import assign_speakers
@@ -33,8 +37,10 @@ if TYPE_CHECKING:
 _HOME = {
     "diarize": "api",
     "diarize_async": "api",
+    "diarize_many": "batch",
     "recluster": "api",
     "resume": "api",
+    "compare": "comparing",
     "example": "examples",
     "read": "formats",
     "write": "formats",
@@ -49,11 +55,14 @@ _HOME = {
     "runs": "results",
     "utterances": "results",
     "words": "results",
+    "score": "scoring",
+    "worst": "scoring",
     "stream": "streaming",
     "assign_speakers": "transcripts",
     "overlap": "turns",
     "rename": "turns",
     "speakers": "turns",
+    "show_versions": "_versions",
     "serve": "server",
     "identify": "voiceprints",
     "matches": "voiceprints",
@@ -68,10 +77,12 @@ __all__ = [
     "assign_speakers",
     "cards",
     "clip",
+    "compare",
     "confidences",
     "controls",
     "diarize",
     "diarize_async",
+    "diarize_many",
     "example",
     "exclusive",
     "forget",
@@ -88,13 +99,16 @@ __all__ = [
     "resume",
     "review",
     "runs",
+    "score",
     "serve",
+    "show_versions",
     "speakers",
     "stream",
     "timeline",
     "utterances",
     "voiceprint",
     "words",
+    "worst",
     "write",
 ]
 

@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-progress", action="store_true", help="Show no progress on the terminal.")
     parser.add_argument("-h", "--help", action="help", help="Show this and leave.")
     parser.add_argument("--version", action=_Version, nargs=0, help="Print the version and leave.")
+    parser.add_argument("--versions", action=_Versions, nargs=0, help="Print what a bug report needs and leave.")
     return parser
 
 
@@ -119,6 +120,14 @@ class _Version(argparse.Action):
         import diarnb
 
         print("diarnb", diarnb.__version__)
+        parser.exit()
+
+
+class _Versions(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        import diarnb
+
+        diarnb.show_versions()
         parser.exit()
 
 

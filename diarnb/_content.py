@@ -29,6 +29,12 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".oga", ".ogg", ".opus"}
+    | {".w64", ".wav", ".webm"}
+)
+"""What files are called that may hold sound; what a file holds decides, but a folder holds other things too."""
+
 _PIECE = 1 << 20
 _ACCEPTED = "a path, an http(s) URL, bytes, a binary file object, or (samples, sample_rate)"
 
@@ -187,9 +193,8 @@ def _missing(path: Path, given: str, error: OSError) -> AudioError:
 
 
 def _inside(folder: Path) -> str:
-    sounds = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".webm", ".mkv", ".mov"}
     try:
-        first = min((f.name for f in folder.iterdir() if f.suffix.lower() in sounds), default=None)
+        first = min((f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES), default=None)
     except OSError:
         return ""
     return f" Did you mean {shortened(first, 60)!r} in it?" if first else ""

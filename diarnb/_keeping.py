@@ -12,7 +12,7 @@ from diarnb._run import Run
 from diarnb.engines.base import Reader
 from diarnb.errors import ApiResponseError, StoreError
 from diarnb.journal import Journal
-from diarnb.results import read_with
+from diarnb.results import read_with, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,8 @@ def keep(store: Store, about: dict[str, Any], key: str, engine: Engine, answer: 
     except ApiResponseError as error:
         found, failure = {"raw": answer.raw}, error
     run = Run(**{**about, **found}, key=key, **facts)
+    if receipt is None:
+        table_of(run)  # what is impossible is not kept: an engine that is mended would be answered for by it
     if store.save(run) and receipt is not None:
         with suppress(StoreError):  # the journal lists no job that has a run
             Journal(store).close(receipt.row)

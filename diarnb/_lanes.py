@@ -61,7 +61,7 @@ def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> d
     order = _first_seen(hypothesis)
     twins: dict[str, str] = {}
     for reference in others:
-        twins = twins_of(hypothesis, reference)
+        twins = twins_of(hypothesis, reference) | twins
         order += [name for name in _first_seen(reference) if name not in order and name not in twins]
     looks = {
         name: Look(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])

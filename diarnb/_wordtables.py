@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from diarnb._checks import check_turns
 from diarnb.errors import TurnTableError
-from diarnb.transcripts import assign_speakers, groups_of, utterance_of
+from diarnb.transcripts import assign_speakers, check_timed, groups_of, table_of, utterance_of
 from diarnb.turns import cut_overlap, make_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 Word = dict[str, Any]
 """``start``, ``end``, ``word``, ``text``, ``confidence`` (None where unknown), and ``channel`` where it is known."""
@@ -46,9 +48,10 @@ def check_words(words: Any, name: str = "words") -> list[Word]:
     >>> check_words([{"start": 0, "end": 0.4, "text": "Hello,"}])
     [{'start': 0.0, 'end': 0.4, 'word': 'hello', 'text': 'Hello,', 'confidence': None}]
     """
-    table = _table(words, name)
+    table = table_of(words, name)
     if table.empty:
         return []
+    check_timed(table, words, name)
     table = check_turns(table.assign(speaker=""), name=name)
     spelt = [column for column in ("word", "text") if column in table]
     if not spelt:
@@ -100,19 +103,6 @@ def add_words(raw: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
         "utterances": sorted(utterances, key=lambda each: (each["start"], each["end"])),
         "warning": " ".join(filter(None, [raw.get("warning"), remark if silent else None])) or None,
     }
-
-
-def _table(words: Any, name: str) -> pd.DataFrame:
-    if isinstance(words, pd.DataFrame):
-        return words
-    wanted = "a table, or a list of dicts, with start, end and word"
-    if isinstance(words, str | bytes | Mapping) or not isinstance(words, Iterable):
-        raise TurnTableError(f"{name} is {wanted}, not {type(words).__name__}")
-    rows = list(words)
-    if not all(isinstance(row, Mapping) for row in rows):
-        odd = next(row for row in rows if not isinstance(row, Mapping))
-        raise TurnTableError(f"{name} is {wanted}, and this list holds {odd!r:.60}")
-    return pd.DataFrame(rows)
 
 
 def _text(value: Any) -> str:

@@ -41,6 +41,7 @@ class Diar:
     voiceprint = _Verb("diarnb.voiceprints")
     identify = _Verb("diarnb.voiceprints")
     matches = _Verb("diarnb.voiceprints")
+    compare = _Verb("diarnb.comparing")
     clip = _Verb("diarnb.listening")
     player = _Verb("diarnb.widgets.player")
     cards = _Verb("diarnb.widgets.cards")

@@ -141,7 +141,7 @@ def diarize(
     wanted = wanted_words(words, chosen)
     checked = settled(chosen, params, options)
     with reporting(progress) as report, opened(source, chosen, checked, report) as recording:
-        run = _answer(recording, chosen, params, checked, report, refresh=refresh, words=wanted)
+        run = run_for(recording, chosen, params, checked, report, refresh=refresh, words=wanted)
     return _remarked(run)
 
 
@@ -291,7 +291,7 @@ def resume(
     return _remarked(keep(store, about, key_of(about, chosen, job_id), chosen, answer))
 
 
-def _answer(
+def run_for(
     recording: Any,
     engine: Engine,
     params: Params,

@@ -39,6 +39,7 @@ DiarnbError
 │     └─ StreamClosedError      the service closed the stream
 ├─ WebhookVerificationError     a delivery that is not proven to be the service's
 ├─ TurnTableError               a table that is no table of turns (also a ValueError)
+├─ WorkerLostError              the process that heard a recording of a batch died
 ├─ RunNotFoundError             a run that the store does not hold (also a KeyError)
 └─ StoreError                   an explicit command to the run store failed
 
@@ -313,6 +314,10 @@ class WebhookVerificationError(DiarnbError):
 
 class TurnTableError(DiarnbError, ValueError):
     """A table lacks what a table of turns needs."""
+
+
+class WorkerLostError(DiarnbError):
+    """The process that was to hear a recording of a batch died, or did not begin."""
 
 
 class RunNotFoundError(DiarnbError, KeyError):

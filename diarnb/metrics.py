@@ -1,18 +1,35 @@
-"""Figures on a diarization: what speaks for the number of speakers."""
+"""Figures on a diarization: what speaks for the number of speakers, how sure it is without a truth, what changed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import soundfile
 
+from diarnb import api
+from diarnb._labels import visible
+from diarnb.audio import SAMPLE_RATE, open_recording
+from diarnb.comparing import agreement_of
 from diarnb.engines.base import Counter
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of
+from diarnb.scoring import interval
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_TRUST, _CHECK = 90.0, 75.0  # agreement from which a table is to be trusted, or checked
+_NOISE = 15.0  # dB by which the added noise is softer than the recording
+_SLOWER = 0.96  # of the speed, and of the pitch
 
 _COUNTS: dict[str, type] = {
     "channel": np.int64,
@@ -103,3 +120,218 @@ def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
         table[side] = [names.get(label, label) for label in table[side]]
     dtypes = {name: dtype for name, dtype in _COUNTS.items() if name in table}
     return table.astype(dtypes)[list(dtypes)]
+
+
+def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Estimate how good diarizations of the same recording are, with no truth at hand: by how far they agree.
+
+    Parameters
+    ----------
+    tables : iterable of pandas.DataFrame, or mapping of str to pandas.DataFrame
+        At least two tables with start, end and speaker, by other engines or settings, or from `second_opinions`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each table, in their order:
+
+        - ``table``: its name, or its number from 0
+        - ``agreement``: 0-100, the mean over the other tables. Of two tables it is the speech that both give to the
+          same speaker, in percent of all speech that either has (where several speak at once each counts), speakers
+          being paired one to one so that they share the most time. Which comes first does not matter
+        - ``verdict``: ``"trust"`` from 90, ``"check"`` from 75, below that ``"do not use"``
+
+    Raises
+    ------
+    TurnTableError
+        A table is none of turns.
+    InvalidParameterError
+        There are fewer than two, or only one of two tells several recordings apart.
+
+    See Also
+    --------
+    diarnb.compare : where two of them differ.
+    diarnb.score : where there is a truth.
+
+    Notes
+    -----
+    Low agreement is a sign of trouble; high agreement is no proof. Tables of one engine are wrong together: where it
+    takes two people for one it does so again, and everything agrees. On 30 simulated conversations of one to six
+    people the rank correlation between the agreement of `second_opinions` and the true error rate was only 0.3
+    (``benchmarks/agreement.py`` measures it on recordings of yours), so listen to a few turns of each speaker before
+    you trust, and take the tables of several engines where you can.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> a = pd.DataFrame({"start": [0, 5], "end": [4, 9], "speaker": ["Maya", "Otto"]})
+    >>> agreement({"a": a, "same": a.replace("Maya", "X"), "one": a.assign(speaker="X")})
+      table  agreement     verdict
+    0     a       75.0       check
+    1  same       75.0       check
+    2   one       50.0  do not use
+    """
+    named = dict(tables) if isinstance(tables, Mapping) else dict(enumerate(tables))
+    if len(named) < 2:
+        raise InvalidParameterError(
+            f"agreement needs two tables or more, not {len(named)}; `diarnb.metrics.second_opinions(source)` makes some"
+        )
+    found = np.full((len(named), len(named)), np.nan)
+    for one, other in combinations(range(len(named)), 2):
+        a, b = (list(named.values())[number] for number in (one, other))
+        found[one, other] = found[other, one] = agreement_of(a, b)
+    mean = np.nanmean(found, axis=1)
+    verdict = np.select([mean >= _TRUST, mean >= _CHECK], ["trust", "check"], "do not use")
+    table = pd.DataFrame({"table": list(named), "agreement": mean})
+    return table.assign(verdict=pd.Series(verdict, dtype=str))
+
+
+def second_opinions(source: Any, *, progress: bool = True, **asked: Any) -> dict[str, pd.DataFrame]:
+    """Diarize a recording as it is, and as it might have sounded: what is sure comes out the same.
+
+    Parameters
+    ----------
+    source : anything that `diarize` takes
+        The recording.
+    progress : bool, default True
+        Show how far the work has come.
+    **asked
+        What else `diarize` is asked, alike each time: ``num_speakers`` and so on. The engine is the local one, so that
+        nothing is billed.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        ``"as it is"``; ``"slower"``, by 4 % and lower as much, its times put back; and ``"noisy"``, with noise 15 dB
+        below the recording. Each takes as long as `diarize` does.
+
+    Raises
+    ------
+    InvalidParameterError
+        An engine is named, or a parameter is wrong.
+    AudioError
+        The source cannot be read, is no audio, or is empty.
+
+    Examples
+    --------
+    >>> opinions = second_opinions(example("interview"), progress=False)
+    >>> agreement(opinions)["verdict"].tolist()
+    ['trust', 'trust', 'trust']
+    """
+    if asked.keys() & {"engine", "channels", "words"}:
+        raise InvalidParameterError("second opinions are the local engine's, of the mix of all channels, without words")
+    tables = {"as it is": api.diarize(source, progress=progress, **asked)}
+    facts = tables["as it is"].attrs["diarnb"]
+    with tempfile.TemporaryDirectory(prefix="diarnb-") as folder, open_recording(source) as recording:
+        power = sum(float(np.square(block, dtype=np.float64).sum()) for block in recording.blocks())
+        level = np.sqrt(power / max(recording.duration * SAMPLE_RATE, 1)) * 10 ** (-_NOISE / 20)
+        for name, rate, loud in (("slower", round(_SLOWER * SAMPLE_RATE), 0.0), ("noisy", SAMPLE_RATE, level)):
+            path = Path(folder, f"{name}.wav")
+            with soundfile.SoundFile(path, "w", rate, 1, "FLOAT") as file:
+                for block, noise in zip(recording.blocks(), _noises(), strict=False):
+                    file.write(block + np.float32(loud) * noise[: len(block)])
+            table = api.diarize(path, progress=progress, **asked)
+            for column in ("start", "end", "duration"):
+                table[column] *= rate / SAMPLE_RATE
+            table.attrs["diarnb"] |= {"source": facts["source"], "duration": facts["duration"]}
+            tables[name] = table
+    return tables
+
+
+def _noises() -> Iterator[NDArray[np.float32]]:
+    """Give noise of level 1, mostly low as in rooms, block by block and always the same."""
+    from scipy import signal
+
+    random, state = np.random.default_rng(0), np.zeros(1)
+    while True:
+        white = np.sqrt(1 - 0.9**2) * random.standard_normal(10 * SAMPLE_RATE)
+        noise, state = signal.lfilter([1.0], [1.0, -0.9], white, zi=state)
+        yield noise.astype(np.float32)
+
+
+def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Tell how the diarization error rate of one score differs from that of another, and whether chance would do.
+
+    Parameters
+    ----------
+    a, b : pandas.DataFrame
+        From `diarnb.score`, of the same recordings against the same reference: before and after, engine and engine.
+        Rows may have been left out, but in both alike.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each convention:
+
+        - ``collar``, ``overlap``: as in `diarnb.score`
+        - ``recordings``: how many are compared; ``better``, ``worse``: in how many `b` has less or more errors
+        - ``der_a``, ``der_b``: pooled, in percent
+        - ``difference``: ``der_b`` less ``der_a`` in points; below 0 `b` is better
+        - ``low``, ``high``: its 95 % interval, from drawing recordings anew in pairs (bootstrap, 2000 times, always
+          alike); with 0 outside, chance would hardly do. NaN for a single recording
+
+    Raises
+    ------
+    InvalidParameterError
+        The figures are not comparable: other recordings, conventions, references or stretches; or a table is none of
+        scores.
+
+    Examples
+    --------
+    >>> truth = read(example("interview").with_suffix(".rttm"))
+    >>> found = diarize(example("interview"), progress=False)
+    >>> change = difference(score(truth, found.assign(speaker="one")), score(truth, found))
+    >>> bool(change["difference"].max() < 0)
+    True
+    """
+    left, right = (_comparable(table, name) for table, name in ((a, "a"), (b, "b")))
+    for name, own, other in (("a", left, right), ("b", right, left)):
+        lonely = own.index.difference(other.index, sort=False)
+        if len(lonely):
+            uri, collar, overlap = lonely[0]
+            of = f" of {visible(uri, limit=60)!r}" if uri else ""
+            raise InvalidParameterError(
+                f"only {name} has a figure{of} at collar {collar:g} with overlap {overlap}; compare scores of the same "
+                "recordings under the same conventions"
+            )
+    right = right.loc[left.index]
+    for column, what in (("reference", "other references"), ("uem", "other stretches (uem)")):
+        differs = left[column] != right[column]
+        if differs.any():
+            uri, _, _ = left.index[differs][0]
+            of = f" of {visible(uri, limit=60)!r}" if uri else ""
+            raise InvalidParameterError(f"the figures{of} were scored against {what}, so they cannot be compared")
+    rows = []
+    for (collar, overlap), own in left.groupby(level=["collar", "overlap"], sort=False):
+        speech, before, after = own["speech"], own["wrong"], right.loc[own.index, "wrong"]
+        change = (after - before).to_numpy()
+        low, high = interval(change, speech.to_numpy()) if len(own) > 1 else (np.nan, np.nan)
+        rates = [100 * float(wrong.sum() / speech.sum()) if speech.sum() else np.nan for wrong in (before, after)]
+        rows.append(
+            {
+                "collar": collar,
+                "overlap": overlap,
+                "recordings": len(own),
+                "better": int((change < 0).sum()),
+                "worse": int((change > 0).sum()),
+                "der_a": rates[0],
+                "der_b": rates[1],
+                "difference": rates[1] - rates[0],
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _comparable(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Give the rows of single recordings, by recording and convention."""
+    needed = ["collar", "overlap", "recordings", "speech", "wrong", "reference", "uem"]
+    missing = [column for column in needed if column not in table] if isinstance(table, pd.DataFrame) else needed
+    if missing or not len(table):
+        raise InvalidParameterError(f"{name} is no table of scores; make it with `diarnb.score(reference, hypothesis)`")
+    rows = table[table["recordings"] == 1]
+    rows = rows.assign(uri=rows.get("uri", "")).set_index(["uri", "collar", "overlap"])
+    if rows.index.has_duplicates:
+        raise InvalidParameterError(f"{name} has two figures of one recording and convention; keep those of one score")
+    return rows

@@ -7,18 +7,18 @@ whatever style is in use, and no setting of matplotlib is changed.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb, to_rgba
-from matplotlib.ticker import Formatter, Locator, MultipleLocator, NullLocator
+from matplotlib.colors import to_rgb
+from matplotlib.ticker import MultipleLocator, NullLocator
 
 from diarnb._checks import check_turns
-from diarnb._labels import PALETTE, escaped, visible
-from diarnb._lanes import BELOW_ROW, Color, Floats, Row, Track, break_rows, height_of, is_finite, lay_out, looks_of
+from diarnb._labels import PALETTE, visible
+from diarnb._lanes import BELOW_ROW, Floats, Row, Track, break_rows, height_of, is_finite, lay_out, looks_of
+from diarnb._styles import LITERAL, ClockFormatter, ClockLocator, Style, multiples, plain, step_of
 from diarnb.errors import InvalidParameterError, TurnTableError
 
 if TYPE_CHECKING:
@@ -26,20 +26,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.axis import XAxis
     from numpy.typing import NDArray
 
 _NARROWEST = 0.9  # points; a shorter turn is drawn this wide
 _HATCHED = 4.0  # points; a hatch would blot out a shorter bar
 _RASTERIZED = 5000  # bars; beyond, single shapes make an SVG of megabytes
-_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
-_FALLBACK_FONTS = (
-    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "WenQuanYi Micro Hei"),
-    *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic"),
-    *("Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai", "Nirmala UI", "Segoe UI"),
-    *("DejaVu Sans", "Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji"),
-)
 
 
 def timeline(
@@ -106,13 +97,28 @@ def timeline(
     if reference is not None:
         tables["reference"] = _checked(reference, "reference")
     facts = turns.attrs.get("diarnb", {})
+    return draw_tables(tables, facts, ax=ax, start=start, end=end, title=title, colors=colors, wrap=wrap)
+
+
+def draw_tables(
+    tables: Mapping[str, pd.DataFrame],
+    facts: Mapping[str, Any],
+    *,
+    ax: Axes | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    title: str | None = None,
+    colors: Mapping[str, Any] | None = None,
+    wrap: float | Literal["auto"] | None = "auto",
+) -> Axes:
+    """Draw checked tables as groups of lanes under their names, as `timeline` does; `facts` are those of ``attrs``."""
     ends = [end, facts.get("duration"), *(table["end"].max() for table in tables.values())]
     known = max((float(value) for value in ends if is_finite(value)), default=0.0)
     first, last = _view(start, end, known)
     tracks = lay_out(tables, first, last, looks_of(tables, colors or {}))
     rows = break_rows(first, last, None if wrap == "auto" and ax is not None else wrap, height_of(tracks))
     ax = _new_axes(len(rows), tracks) if ax is None else ax
-    style = _Style.of(ax)
+    style = Style.of(ax)
     _draw_tracks(ax, tracks, rows, style)
     _draw_names(ax, tracks, len(rows), style)
     _draw_time(ax, rows, height_of(tracks), style)
@@ -122,7 +128,7 @@ def timeline(
         ax.xaxis.set_visible(False)
     name = facts.get("source", "") if title is None else title
     if name:
-        shown, font = _plain(name, limit=70)
+        shown, font = plain(name, limit=70)
         ax.set_title(shown, loc="left", color=style.ink, fontsize=1.1 * mpl.rcParams["font.size"], **font)
     return ax
 
@@ -171,7 +177,7 @@ def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         import matplotlib.pyplot as plt
 
         ax = plt.figure(figsize=(9.0, 1.2 + 0.26 * max(len(lines), 2)), layout="constrained").add_subplot()
-    style, font = _Style.of(ax), mpl.rcParams["font.size"]
+    style, font = Style.of(ax), mpl.rcParams["font.size"]
     ax.set_yticks(range(len(lines)), [left for left, _ in lines], fontsize=0.9 * font, color=style.muted)
     ax.tick_params(axis="both", which="both", length=0, labelsize=0.9 * font, labelcolor=style.muted)
     beyond = False
@@ -202,7 +208,7 @@ def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 _COUNT_COLUMNS = (("right", 4.6), ("right", 9.8), ("left", 11.0))  # how aligned, and where: letters from the bars
 
 
-def _draw_count(ax: Axes, y: float, row: Any, style: _Style, *, beyond: bool) -> None:
+def _draw_count(ax: Axes, y: float, row: Any, style: Style, *, beyond: bool) -> None:
     """Draw one number of speakers, and what is known of it at its right."""
     score = float(np.nan_to_num(row.score))
     believed = row.kept == row.k and score >= 1
@@ -211,14 +217,14 @@ def _draw_count(ax: Axes, y: float, row: Any, style: _Style, *, beyond: bool) ->
     look = {"color": style.ink, "fontweight": "bold"} if row.chosen else {"color": style.muted}
     texts = (f"{row.smallest:.1f} s", f"{row.kept} of {row.k}", pair if row.k > 1 else "")
     for column, text in zip(_COUNT_COLUMNS, texts, strict=True):
-        shown, families = _plain(text, limit=80) if text else ("", {})
+        shown, families = plain(text, limit=80) if text else ("", {})
         _beside(ax, y, shown, column, va="center", **look, **families)
 
 
 def _beside(ax: Axes, y: float, text: str, column: tuple[str, float], **look: Any) -> None:
     side, letters = column
     font = mpl.rcParams["font.size"]
-    look = {"ha": side, "fontsize": 0.85 * font, **_LITERAL, **look}
+    look = {"ha": side, "fontsize": 0.85 * font, **LITERAL, **look}
     place: dict[str, Any] = {
         "xycoords": ("axes fraction", "data"),
         "xytext": (letters * font, 0),
@@ -261,30 +267,7 @@ def _new_axes(rows: int, tracks: list[Track]) -> Axes:
     return plt.figure(figsize=(9.0, min(height / 72, 200.0)), layout="constrained").add_subplot()
 
 
-class _Style(NamedTuple):
-    """The greys between the text and the page of whatever style is in use."""
-
-    ink: Color
-    muted: Color
-    shade: Color
-    lane: Color
-    page: Color
-
-    @classmethod
-    def of(cls, ax: Axes) -> _Style:
-        ink, page = to_rgb(mpl.rcParams["text.color"]), (1.0, 1.0, 1.0)
-        for patch in (ax.figure.canvas.figure.patch, ax.figure.patch, ax.patch):
-            red, green, blue, alpha = to_rgba(patch.get_facecolor())
-            page = _mix(page, (red, green, blue), alpha)
-        return cls(ink, _mix(page, ink, 0.62), _mix(page, ink, 0.17), _mix(page, ink, 0.06), page)
-
-
-def _mix(below: Color, above: Color, share: float) -> Color:
-    red, green, blue = (under + share * (over - under) for under, over in zip(below, above, strict=True))
-    return red, green, blue
-
-
-def _draw_tracks(ax: Axes, tracks: list[Track], rows: list[Row], style: _Style) -> None:
+def _draw_tracks(ax: Axes, tracks: list[Track], rows: list[Row], style: Style) -> None:
     """Draw the lanes and the bars on them."""
     pitch = height_of(tracks) + BELOW_ROW
     box = ax.get_window_extent()
@@ -334,14 +317,14 @@ def _boxes(
     return np.concatenate(boxes).reshape(-1, 4, 2), np.concatenate(origins)
 
 
-def _draw_names(ax: Axes, tracks: list[Track], rows: int, style: _Style) -> None:
+def _draw_names(ax: Axes, tracks: list[Track], rows: int, style: Style) -> None:
     """Write the names at the left of every row, and the shares at the right of the first."""
     pitch = height_of(tracks) + BELOW_ROW
     size = 0.9 * mpl.rcParams["font.size"]
-    aside = {"color": style.muted, "fontsize": 0.9 * size, "transform": ax.get_yaxis_transform(), **_LITERAL}
+    aside = {"color": style.muted, "fontsize": 0.9 * size, "transform": ax.get_yaxis_transform(), **LITERAL}
 
     named = [track for track in tracks if track.kind != "silence"]
-    texts = [_plain(track.name) for track in named] * rows
+    texts = [plain(track.name) for track in named] * rows
     middles = [track.middle + row * pitch for row in range(rows) for track in named]
     ax.set_yticks(middles, [shown for shown, _ in texts], fontsize=size, color=style.ink)
     ax.tick_params(axis="y", which="both", left=False, right=False, labelleft=True, labelright=False)
@@ -366,10 +349,10 @@ def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _draw_time(ax: Axes, rows: list[Row], height: float, style: _Style) -> None:
+def _draw_time(ax: Axes, rows: list[Row], height: float, style: Style) -> None:
     """Draw the axis of time: a real one below a single row; for several, the recording's own times below each."""
-    small = {"color": style.muted, "fontsize": 0.85 * mpl.rcParams["font.size"], **_LITERAL}
-    formatter = _ClockFormatter(hours=rows[-1].end >= 3600)
+    small = {"color": style.muted, "fontsize": 0.85 * mpl.rcParams["font.size"], **LITERAL}
+    formatter = ClockFormatter(hours=rows[-1].end >= 3600)
     length, pitch = rows[0].end - rows[0].start, height + BELOW_ROW
     ax.set_xlim(rows[0].start - rows[0].shift, rows[0].end - rows[0].shift)
     ax.set_ylim(pitch * len(rows) - (BELOW_ROW - 0.15 if len(rows) == 1 else 0.7), -0.05)
@@ -379,7 +362,7 @@ def _draw_time(ax: Axes, rows: list[Row], height: float, style: _Style) -> None:
     # Lines in the colour of the page show on the lanes only.
     line: dict[str, Any] = {"color": style.page, "linewidth": 0.8, "linestyle": "-", "alpha": 1.0}
     if len(rows) == 1:
-        ax.xaxis.set_major_locator(_ClockLocator())
+        ax.xaxis.set_major_locator(ClockLocator())
         ax.xaxis.set_major_formatter(formatter)
         ax.tick_params(axis="x", which="both", top=False, labeltop=False, bottom=True, labelbottom=True)
         ax.tick_params(
@@ -389,61 +372,9 @@ def _draw_time(ax: Axes, rows: list[Row], height: float, style: _Style) -> None:
     else:
         ax.xaxis.set_major_locator(NullLocator())
         for number, row in enumerate(rows):
-            times = _multiples(row.start, row.end, _step(length, 8))
+            times = multiples(row.start, row.end, step_of(length, 8))
             top, bottom = number * pitch, number * pitch + height
             ax.vlines([time - row.shift for time in times], top, bottom, zorder=0.5, **line)
             for time in times:
                 ax.text(time - row.shift, bottom + 0.35, formatter(time), ha="center", va="top", **small)
     ax.set_xlabel(f"time ({'h:mm:ss' if formatter.hours else 'm:ss'})", **small)
-
-
-def _step(length: float, most: int) -> float:
-    """Give the smallest step that is round on a clock and cuts a length into at most so many parts."""
-    return next((step for step in _STEPS if length <= step * most), math.ceil(length / most / 86400) * 86400.0)
-
-
-def _multiples(first: float, last: float, step: float) -> list[float]:
-    """Give the multiples of a step from `first` to `last`, both included in spite of rounding."""
-    return [step * count for count in range(math.ceil(first / step - 1e-6), math.floor(last / step + 1e-6) + 1)]
-
-
-class _ClockLocator(Locator):
-    """Ticks at round times, anew whenever the reader zooms."""
-
-    axis: XAxis
-
-    def __call__(self) -> list[float]:
-        low, high = self.axis.get_view_interval()
-        return self.tick_values(low, high)
-
-    def tick_values(self, vmin: float, vmax: float) -> list[float]:
-        """Give the ticks for a view, in seconds."""
-        low, high = sorted((vmin, vmax))
-        return _multiples(low, high, _step(high - low, min(max(self.axis.get_tick_space() // 2, 1), 10)))
-
-
-class _ClockFormatter(Formatter):
-    """Seconds as m:ss, or as h:mm:ss for a recording that reaches an hour."""
-
-    def __init__(self, *, hours: bool) -> None:
-        self.hours = hours
-
-    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
-        """Write one time; with tenths where it lies between two seconds."""
-        seconds, tenths = divmod(abs(round(x * 10)), 10)
-        clock = f"{seconds // 3600}:{seconds // 60 % 60:02d}" if self.hours else f"{seconds // 60}"
-        return f"{'-' if x < 0 else ''}{clock}:{seconds % 60:02d}" + (f".{tenths}" if tenths else "")
-
-
-def _plain(text: object, limit: int = 24) -> tuple[str, dict[str, Any]]:
-    """Make a name fit to be drawn: what to show, and how to have matplotlib take it as it is."""
-    shown = visible(text, limit=limit)
-    families = list(mpl.rcParams["font.family"])
-    if not shown.isascii():
-        installed = set(font_manager.fontManager.get_font_names())
-        families += [name for name in _FALLBACK_FONTS if name in installed]
-        found = (font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families)
-        fonts = [font_manager.get_font(path) for path in dict.fromkeys(found)]
-        # matplotlib warns of a glyph that no font has whenever it draws; an escape also keeps two such names apart.
-        shown = "".join(c if any(font.get_char_index(ord(c)) for font in fonts) else escaped(c) for c in shown)
-    return shown, {"fontfamily": families, **_LITERAL}

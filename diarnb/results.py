@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
+from diarnb._manifest import Manifest
 from diarnb.engines.base import Decider, Reader
 from diarnb.errors import ApiResponseError, RunNotFoundError, TurnTableError
 from diarnb.journal import Journal
@@ -205,6 +206,7 @@ def forget(run: str | pd.DataFrame) -> None:
     store = Store.default()
     if not Journal(store).close(run_id):
         store.forget(run_id)
+        Manifest(store).forget(run_id)
 
 
 def raw(turns: pd.DataFrame | str) -> dict[str, Any]:

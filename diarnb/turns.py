@@ -6,7 +6,7 @@ table with a ``uri`` column each recording is treated on its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -129,6 +129,28 @@ def cut_overlap(turns: pd.DataFrame) -> pd.DataFrame:
     return _cut(check_turns(turns), ["uri"] if "uri" in turns else [])
 
 
+def own_speech(turns: pd.DataFrame) -> pd.DataFrame:
+    """Cut turns so that no two of the same speaker overlap: no moment of anybody's speech is there twice.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        As `diarnb._checks.check_turns` gives it: sorted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        At most one row for each turn, with all its columns; turns without length are left out.
+
+    Examples
+    --------
+    >>> turns = pd.DataFrame({"start": [0, 3], "end": [4, 6], "speaker": ["A", "A"]})
+    >>> own_speech(check_turns(turns))["start"].tolist()
+    [0.0, 4.0]
+    """
+    return _cut(turns, ["uri", "speaker"] if "uri" in turns else ["speaker"])
+
+
 def rename(turns: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
     """Give speakers other names, all at once: names may be swapped, and two speakers may become one.
 
@@ -217,7 +239,36 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
     0       A        4.0         1.0
     1       B        3.0         1.0
     """
-    return _by_recording(check_turns(turns), _sum_up)
+    checked = check_turns(turns)
+    checked["recording"] = _recordings(checked)
+    own = own_speech(checked)  # a speaker's own rows may overlap, after a merge by `rename` for one
+    times, speaking, start, end = _sweep(own)
+    shared = np.concatenate([[0.0], np.cumsum(np.diff(times) * (speaking[:-1] >= 2))])
+    own["overlapped"] = np.maximum(shared[end] - shared[start], 0.0)
+    rows, seconds = checked.groupby(["recording", "speaker"]), own.groupby(["recording", "speaker"])
+    table = pd.DataFrame(
+        {
+            "talk_time": seconds["duration"].sum(),
+            "share_of_speech": 0.0,
+            "share_of_recording": 0.0,
+            "turns": rows.size(),
+            "mean_turn": rows["duration"].mean(),
+            "longest_turn": rows["duration"].max(),
+            "overlapped": seconds["overlapped"].sum(),
+            "first_start": rows["start"].min(),
+        }
+    ).fillna(0.0)  # who has only turns without length talks for 0 s
+    talk = table.groupby("recording")["talk_time"].transform("sum")
+    known = None if "uri" in checked else turns.attrs.get("diarnb", {}).get("duration")
+    length = known or rows["end"].max().groupby("recording").transform("max")
+    table["share_of_speech"] = (table["talk_time"] / talk).fillna(0.0)
+    table["share_of_recording"] = (table["talk_time"] / length).fillna(0.0)
+    little = (table["share_of_speech"] < _DOUBTFUL_SHARE) & (table["talk_time"] < _DOUBTFUL_TIME)
+    table["doubtful"] = little & (table["longest_turn"] <= _DOUBTFUL_TURN)
+    table = table.reset_index().astype({"speaker": str, "turns": np.int64})
+    order = ["recording", "talk_time", "first_start"]
+    table = table.sort_values(order, ascending=[True, False, True], ignore_index=True)
+    return _of_recordings(table, checked, turns)
 
 
 def overlap(turns: pd.DataFrame) -> pd.DataFrame:
@@ -245,7 +296,19 @@ def overlap(turns: pd.DataFrame) -> pd.DataFrame:
        start  end  duration  speakers
     0    3.0  4.0       1.0         2
     """
-    return _by_recording(check_turns(turns), _shared_stretches)
+    checked = check_turns(turns)
+    checked["recording"] = _recordings(checked)
+    own = own_speech(checked)
+    times, speaking, start, _ = _sweep(own)
+    change = np.diff(np.concatenate([[False], speaking >= 2]).astype(int))
+    first, beyond = np.flatnonzero(change > 0), np.flatnonzero(change < 0)
+    edges = np.column_stack([first, beyond]).ravel()
+    most = np.maximum.reduceat(speaking, edges)[::2] if len(edges) else first
+    table = pd.DataFrame({"start": times[first], "end": times[beyond]}, dtype=float)
+    table = table.assign(duration=table["end"] - table["start"], speakers=most.astype(np.int64))
+    where = np.zeros(len(times), dtype=np.int64)
+    where[start] = own["recording"]
+    return _of_recordings(table.assign(recording=where[first]), checked, turns)
 
 
 def _dtypes(columns: Iterable[str]) -> dict[str, type]:
@@ -265,60 +328,33 @@ def _cut(turns: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return cut[cut["duration"] > 0].reset_index(drop=True)
 
 
-def _by_recording(turns: pd.DataFrame, verb: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
-    """Apply a verb to each recording of a checked table."""
-    if "uri" in turns and len(turns):
-        groups = turns.groupby("uri", sort=False, dropna=False)
-        table = pd.concat([verb(rows).assign(uri=uri) for uri, rows in groups], ignore_index=True)
-    else:
-        table = verb(turns)
-        if "uri" in turns:
-            table["uri"] = pd.Series(dtype=str)
+def _recordings(turns: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Give numbers to the recordings of a checked table, in the order in which they come."""
+    if "uri" not in turns:
+        return np.zeros(len(turns), dtype=np.int64)
+    return pd.factorize(turns["uri"], use_na_sentinel=False)[0]
+
+
+def _of_recordings(table: pd.DataFrame, checked: pd.DataFrame, turns: pd.DataFrame) -> pd.DataFrame:
+    """Tell the recordings of a table by their names again, if they have any."""
+    numbers = table.pop("recording")
+    if "uri" in checked:
+        uris = checked["uri"].drop_duplicates()
+        table["uri"] = uris.iloc[numbers].array if len(uris) else pd.Series(dtype=str)
     table.attrs = dict(turns.attrs)
     return table
 
 
-def _sweep(pieces: pd.DataFrame) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Give the times at which somebody begins or ends, and how many speak between each two of them."""
-    times = np.unique(pieces[["start", "end"]].to_numpy())
-    begins = np.bincount(np.searchsorted(times, pieces["start"]), minlength=len(times))
-    ends = np.bincount(np.searchsorted(times, pieces["end"]), minlength=len(times))
-    return times, np.cumsum(begins - ends)[:-1]
+def _sweep(own: pd.DataFrame) -> tuple[np.ndarray[Any, Any], ...]:
+    """Give the times at which somebody begins or ends, one recording after the other, and how many speak from each on.
 
-
-def _shared_stretches(turns: pd.DataFrame) -> pd.DataFrame:
-    times, speaking = _sweep(_cut(turns, ["speaker"]))
-    shared = np.concatenate([[False], speaking >= 2, [False]])
-    first, beyond = np.flatnonzero(np.diff(shared.astype(int)) > 0), np.flatnonzero(np.diff(shared.astype(int)) < 0)
-    most = [speaking[begin:end].max() for begin, end in zip(first, beyond, strict=True)]
-    table = pd.DataFrame({"start": times[first], "end": times[beyond]}, dtype=float)
-    return table.assign(duration=table["end"] - table["start"], speakers=np.array(most, dtype=np.int64))
-
-
-def _sum_up(turns: pd.DataFrame) -> pd.DataFrame:
-    own = _cut(turns, ["speaker"])  # a speaker's own rows may overlap, after a merge by `rename` for one
-    times, speaking = _sweep(own)
-    shared = np.concatenate([[0.0], np.cumsum(np.diff(times) * (speaking >= 2))])
-    start, end = np.searchsorted(times, own["start"]), np.searchsorted(times, own["end"])
-    own["overlapped"] = np.maximum(shared[end] - shared[start], 0.0)
-    rows, seconds = turns.groupby("speaker"), own.groupby("speaker")
-    table = pd.DataFrame(
-        {
-            "talk_time": seconds["duration"].sum(),
-            "share_of_speech": 0.0,
-            "share_of_recording": 0.0,
-            "turns": rows.size(),
-            "mean_turn": rows["duration"].mean(),
-            "longest_turn": rows["duration"].max(),
-            "overlapped": seconds["overlapped"].sum(),
-            "first_start": rows["start"].min(),
-        }
-    ).fillna(0.0)  # who has only turns without length talks for 0 s
-    known = None if "uri" in turns else turns.attrs.get("diarnb", {}).get("duration")
-    recording = known or turns["end"].max()
-    table["share_of_speech"] = (table["talk_time"] / table["talk_time"].sum()).fillna(0.0)
-    table["share_of_recording"] = (table["talk_time"] / recording).fillna(0.0)
-    little = (table["share_of_speech"] < _DOUBTFUL_SHARE) & (table["talk_time"] < _DOUBTFUL_TIME)
-    table["doubtful"] = little & (table["longest_turn"] <= _DOUBTFUL_TURN)
-    table = table.rename_axis("speaker").reset_index().astype({"speaker": str, "turns": np.int64})
-    return table.sort_values(["talk_time", "first_start"], ascending=[False, True], ignore_index=True)
+    Then for each row of the table at which of these times it starts, and at which it ends.
+    """
+    times, recording = own[["start", "end"]].to_numpy().T.ravel(), np.tile(own["recording"].to_numpy(), 2)
+    order = np.lexsort([times, recording])
+    new = (np.diff(times[order], prepend=np.nan) != 0) | (np.diff(recording[order], prepend=-1) != 0)
+    place = np.empty(len(times), dtype=np.int64)
+    place[order] = np.cumsum(new) - 1
+    start, end = place[: len(own)], place[len(own) :]
+    begins, ends = (np.bincount(places, minlength=np.count_nonzero(new)) for places in (start, end))
+    return times[order][new], np.cumsum(begins - ends), start, end

@@ -22,7 +22,7 @@ VERBS = [name for name in vars(Diar) if not name.startswith("_")]
 
 def test_the_verbs_are_the_public_functions_that_take_turns() -> None:
     taking_turns = {name for name in diarnb.__all__ if next(iter(parameters(name)), "") == "turns"}
-    assert set(VERBS) == taking_turns | {"clip", "identify", "voiceprint"}
+    assert set(VERBS) == taking_turns | {"clip", "compare", "identify", "voiceprint"}
 
 
 def parameters(name: str) -> list[str]:

@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 
 import diarnb
 from diarnb.engines.base import Answer, Offer, Option
-from diarnb.errors import AudioError, AudioNotFoundError, DiarnbWarning, InvalidParameterError
+from diarnb.errors import AudioError, AudioNotFoundError, DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.testing import assert_turns_equal
 
 if TYPE_CHECKING:
@@ -493,6 +493,24 @@ def test_what_an_engine_raises_arrives_and_nothing_is_kept() -> None:
     with pytest.raises(RuntimeError, match="out of paper"):
         quietly((excerpt(2), RATE), engine=Broken())
     assert diarnb.runs().empty
+
+
+def test_an_impossible_answer_is_refused_and_not_kept() -> None:
+    class Backwards(Halves):
+        def diarize(self, *arguments: Any) -> Answer:
+            return Answer({"diarization": [{"start": 2.0, "end": 1.0, "speaker": "SPEAKER_00"}]})
+
+    source = (excerpt(4), RATE)
+    with pytest.raises(TurnTableError, match=r"the engine's answer needs 0 <= start <= end"):
+        quietly(source, engine=Backwards())
+    assert diarnb.runs().empty
+    assert len(quietly(source, engine=Halves())) == 2  # mended, it is asked again
+
+
+def test_an_engine_that_has_no_name_here_is_passed_again_to_decide_anew() -> None:
+    turns = quietly((excerpt(4), RATE), engine=Halves())
+    with pytest.raises(InvalidParameterError, match=r"passed as the object itself, diarize\(\.\.\., engine=it\)"):
+        diarnb.recluster(turns, num_speakers=2)
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ def test_words_may_come_as_a_table_or_as_dicts(given: Any) -> None:
         ([{"start": 0.1, "end": 0.2}], "no column word, nor text"),
         ([{"word": "a", "start": 0.1}], r"no column end .*word, start"),
         ([{"word": "a", "start": 0.4, "end": 0.2}], "0 <= start <= end"),
-        ([{"word": "a", "start": 0.4, "end": float("nan")}], "0 <= start <= end"),
+        ([{"word": "a", "start": 0.4, "end": float("nan")}], "have no time"),
         ([{"word": "a", "start": 0.1, "end": 0.2, "confidence": 95}], "'confidence' with 95, which is no"),
         ([{"word": "a", "start": 100, "end": 450}], "450 s of a stretch of 2.4 s; times are seconds"),
     ],

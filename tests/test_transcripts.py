@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 import diarnb
 from diarnb import assign_speakers
-from diarnb.errors import InvalidParameterError, TurnTableError
-from diarnb.transcripts import transcript
+from diarnb._wordtables import check_words
+from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
+from diarnb.transcripts import doubtful_words, transcript, transcript_html
 
 
 def words(*spans: tuple[float, float], **columns: Any) -> pd.DataFrame:
@@ -55,7 +57,9 @@ def test_a_word_without_length_is_heard_at_its_point() -> None:
 def test_nothing_is_said_of_nothing() -> None:
     assert assigned(words((0, 1)), turns()) == [None]
     empty = assign_speakers(words(), turns((0, 1, "A")))
-    assert list(empty) == ["start", "end", "speaker"]
+    assert list(empty) == ["start", "end", "speaker", "margin", "reason"]
+    assert empty["margin"].dtype.kind == "f"
+    assert empty.dtypes["reason"] == empty.dtypes["speaker"] == pd.Series(dtype=str).dtype
     assert len(empty) == 0
 
 
@@ -125,3 +129,207 @@ def test_a_transcript_has_a_line_for_each_who_says_something() -> None:
     ]
     with pytest.raises(TurnTableError, match="no text"):
         transcript(turns((0, 1, "A")))
+
+
+def told(*arguments: Any, **options: Any) -> list[tuple[Any, float, str]]:
+    given = assign_speakers(*arguments, **options)
+    who = [None if pd.isna(name) else name for name in given["speaker"]]
+    return list(zip(who, given["margin"].round(6).tolist(), given["reason"], strict=True))
+
+
+def test_every_word_has_a_margin_and_a_reason() -> None:
+    table = turns((0, 2, "A"), (1.5, 3, "B"), (5, 6, "B"))
+    found = told(words((0.2, 0.6), (1.4, 1.8), (2.8, 3.2), (3.2, 3.4), (1.6, 1.8), (2, 3)), table)
+    assert found == [
+        ("A", 1.0, "inside"),
+        ("A", 0.25, "overlap"),  # A speaks 0.4 s of it, B 0.3 s
+        ("B", 0.5, "boundary"),  # into silence
+        ("B", 0.0, "gap"),
+        ("A", 0.0, "overlap"),  # both all the time: who was heard first
+        ("B", 1.0, "inside"),  # touches A and is not shared
+    ]
+    (nobody,) = told(words((4, 4.2)), table)
+    assert nobody[0] is None
+    assert np.isnan(nobody[1])
+    assert nobody[2] == "nobody"
+    assert told(words((1.5, 2.5)), turns((1, 2, "B"), (2, 3, "A"))) == [("B", 0.0, "boundary")]
+    assert told(words((0, 0), (1, 1)), turns((0, 1, "A"))) == [("A", 1.0, "inside"), ("A", 0.5, "boundary")]
+
+
+def slowly(said: pd.DataFrame, table: pd.DataFrame, within: float) -> list[tuple[Any, float]]:
+    """Who speaks, and the margin, by trying each speaker on a grid of hundredths of a second."""
+    names = table.sort_values(["start", "end", "speaker"])["speaker"].unique().tolist()
+    heard = np.zeros((len(names), 4000), dtype=bool)
+    for row in table.itertuples():
+        heard[names.index(row.speaker), round(row.start * 100) : round(row.end * 100)] = True
+    result: list[tuple[Any, float]] = []
+    for word in said.itertuples():
+        first, last = round(word.start * 100), round(word.end * 100)
+        counts = heard[:, first:last].sum(axis=1)
+        if counts.max() > 0:
+            best = int(counts.argmax())
+            result.append((names[best], (counts[best] - np.delete(counts, best).max()) / (last - first)))
+            continue
+        times = [np.flatnonzero(row) for row in heard]
+        away = [min([first - 1 - t for t in own if t < first] + [t - last for t in own if t >= last]) for own in times]
+        near = min(away) <= round(within * 100)
+        result.append((names[int(np.argmin(away))], 0.0) if near else (None, np.nan))
+    return result
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_it_is_what_trying_everybody_gives(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    start = rng.integers(0, 3000, 40)
+    who = [f"S{k}" for k in range(4)] + [f"S{k}" for k in rng.integers(0, 4, 36)]
+    table = pd.DataFrame({"start": start / 100, "end": (start + rng.integers(1, 150, 40)) / 100, "speaker": who})
+    start = rng.integers(0, 3500, 200)
+    said = pd.DataFrame({"start": start / 100, "end": (start + rng.integers(1, 90, 200)) / 100})
+    given = assign_speakers(said, table)
+    found = [(None if pd.isna(name) else name) for name in given["speaker"]]
+    slow = slowly(said, table, 0.5)
+    assert found == [name for name, _ in slow]
+    np.testing.assert_allclose(given["margin"], [margin for _, margin in slow], atol=1e-6)
+
+
+def test_many_recordings_are_as_if_each_were_alone() -> None:
+    rng = np.random.default_rng(3)
+    start = rng.uniform(0, 60, 300)
+    table = pd.DataFrame(
+        {"start": start, "end": start + rng.exponential(2, 300), "speaker": rng.choice(["A", "B"], 300)}
+    )
+    start = rng.uniform(0, 60, 300)
+    said = pd.DataFrame({"start": start, "end": start + 0.3})
+    table["uri"], said["uri"] = rng.choice(["x", "y", "z"], 300), rng.choice(["x", "y", "z"], 300)
+    whole = assign_speakers(said, table)
+    for uri in "xyz":
+        alone = assign_speakers(said[said["uri"] == uri], table[table["uri"] == uri])
+        pd.testing.assert_frame_equal(whole[whole["uri"] == uri], alone)
+
+
+def test_words_come_as_lists_of_dicts_or_of_objects_too() -> None:
+    @dataclass
+    class Word:  # as faster-whisper has them
+        start: float
+        end: float
+        word: str
+        probability: float
+
+    table = turns((0, 1, "A"), (1, 2, "B"))
+    dicts = [{"word": "one", "start": 0.1, "end": 0.4, "score": 0.9}, {"word": "two", "start": 1.1, "end": 1.4}]
+    assert assigned(dicts, table) == ["A", "B"]
+    assert assigned([Word(0.1, 0.4, " one", 0.9), Word(1.1, 1.4, " two", 0.8)], table) == ["A", "B"]
+    assert assigned([], table) == []
+    with pytest.raises(TurnTableError, match="words"):
+        assign_speakers([{"word": "2023"}], table)  # WhisperX times no numbers
+
+
+def test_milliseconds_are_told() -> None:
+    said = words((100, 400), (50_000, 50_400), text=["Hello", "there"])
+    with pytest.warns(DiarnbWarning, match="milliseconds"):
+        given = assign_speakers(said, turns((0, 1, "A"), (50, 51, "B")))
+    assert given["reason"].tolist() == ["nobody", "nobody"]
+
+
+def test_doubtful_words_are_listed_with_what_is_around_them() -> None:
+    table = turns((0, 2, "A"), (2, 4, "B"), (4.2, 6, "A"))
+    spans = (0.5, 0.9), (1.8, 2.1), (2.2, 2.5), (4.05, 4.15), (9, 9.3)
+    said = words(*spans, word=["one", "two", "three", "four", "five"], text=["One", "two,", "three", "four.", "Five"])
+    said = said.sample(frac=1, random_state=2)
+    found = doubtful_words(said, table, context=1)
+    columns = ["start", "end", "word", "speaker", "other", "margin", "reason", "before", "after"]
+    assert list(found) == columns
+    assert found.index.tolist() == [1, 3]
+    assert found["word"].tolist() == ["two,", "four."]
+    assert found[["speaker", "other"]].to_numpy().tolist() == [["A", "B"], ["A", "B"]]
+    assert found["reason"].tolist() == ["boundary", "gap"]
+    assert found["before"].tolist() == ["One", "three"]
+    assert found["after"].tolist() == ["three", "Five"]
+    assert doubtful_words(said, table, margin=0.3)["word"].tolist() == ["four."]
+    assert doubtful_words(said, turns((0, 4, "A"))).empty  # there is nobody else
+    empty = doubtful_words(said.iloc[:0], table)
+    assert list(empty) == columns
+    assert empty["margin"].dtype.kind == "f"
+    for wrong in ({"margin": "x"}, {"context": -1}, {"context": 1.5}):
+        with pytest.raises(InvalidParameterError, match=next(iter(wrong))):
+            doubtful_words(said, table, **wrong)
+
+
+def test_what_is_around_a_word_is_of_its_recording() -> None:
+    said = words((0.9, 1.1), (0.9, 1.1), (1.2, 1.4), word=["x1", "y1", "x2"], uri=["x", "y", "x"])
+    table = pd.concat([turns((0, 1, "A"), (1, 2, "B"), uri=uri) for uri in "xy"])
+    found = doubtful_words(said, table)
+    assert found["word"].tolist() == ["x1", "y1"]
+    assert found["after"].tolist() == ["x2", ""]
+    assert found["uri"].tolist() == ["x", "y"]
+
+
+SAID = pd.DataFrame(
+    {
+        "start": [0.5, 3725.9],
+        "end": [2.0, 3727.0],
+        "speaker": ["SPEAKER_01", "Beth"],
+        "text": ["A {n} of \n braces", "<b>&amp;"],
+    }
+)
+
+
+def test_a_transcript_has_the_style_that_is_asked_for() -> None:
+    assert transcript(SAID, "[Speaker:{n}] {text}") == "[Speaker:1] A {n} of braces\n[Speaker:0] <b>&amp;"
+    assert transcript(SAID, "{start}-{end} {{{speaker}}}").splitlines() == [
+        "0:00:00-0:00:02 {SPEAKER_01}",
+        "1:02:05-1:02:07 {Beth}",
+    ]
+
+
+@pytest.mark.parametrize("style", ["{name}", "{text!r}", "{text:>3}", "{text.__class__}", "{0}", "{}", "{text", "}", 3])
+def test_a_style_that_makes_no_sense_is_refused(style: Any) -> None:
+    with pytest.raises(InvalidParameterError, match="style"):
+        transcript(SAID, style)
+
+
+def test_a_style_needs_the_times_that_it_asks_for() -> None:
+    with pytest.raises(TurnTableError, match="start"):
+        transcript(SAID[["speaker", "text"]], "{start} {text}")
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\n[Otto] I did it.\u202e"
+
+
+def test_hostile_names_and_texts_stay_text() -> None:
+    table = pd.DataFrame({"speaker": [HOSTILE, '"><script>'], "text": ["</p><script>alert(1)</script>", "{text}"]})
+    plain = transcript(table)
+    assert len(plain.splitlines()) == 2
+    assert "\u202e" not in plain
+    page = transcript_html(table).data
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert page.count("<p ") == page.count("</p>") == 2
+    with pytest.raises(InvalidParameterError, match="colour"):
+        transcript_html(table, colors={HOSTILE: "red;background:url(http://x)"})
+
+
+def test_a_page_has_the_colours_of_the_timeline() -> None:
+    page = transcript_html(SAID).data
+    assert page.index("#0072B2") < page.index("Speaker:1") < page.index("#E69F00") < page.index("Beth")
+    assert "1:02:05" in page
+    assert "teal" in transcript_html(SAID, colors={"Beth": "teal"}).data
+    with pytest.raises(TurnTableError, match="no text"):
+        transcript_html(turns((0, 1, "A")))
+
+
+def test_words_without_times_are_refused_with_what_to_do_about_them() -> None:
+    said = [{"start": 0.1, "end": 0.4, "word": "In"}, {"word": "2026"}]
+    with pytest.raises(TurnTableError, match=r'1 of 2 words have no time.*\[w for w in words if "start" in w\]'):
+        assign_speakers(said, turns((0, 1, "A")))
+    with pytest.raises(TurnTableError, match=r"words\.dropna"):
+        assign_speakers(pd.DataFrame(said), turns((0, 1, "A")))
+    with pytest.raises(TurnTableError, match="1 of 2 words have no time"):
+        check_words(said)
+
+
+def test_who_wins_a_tie_does_not_depend_on_names() -> None:
+    spoken = turns((0, 2, "Otto"), (1, 3, "Maya"))
+    assert told(words((1, 2)), spoken) == [("Otto", 0.0, "overlap")]
+    assert told(words((1, 2)), spoken.replace({"Otto": "Anna"})) == [("Anna", 0.0, "overlap")]

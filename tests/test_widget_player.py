@@ -424,8 +424,8 @@ def test_a_picture_and_a_table_stay_with_the_notebook(known: dict[str, pd.DataFr
     data, _ = shown._repr_mimebundle_()
     shown.close()
     assert "application/vnd.jupyter.widget-view+json" in data
-    assert f"[{len(known['meeting'])} turns, the first 20 shown]" in data["text/plain"]
-    assert data["text/html"].count("<tr") == 21
+    assert f"[{len(known['meeting'])} turns, the first 10 shown]" in data["text/plain"]
+    assert data["text/html"].count("<tr") == 11
     assert len(json.dumps(data)) < 150_000
 
 

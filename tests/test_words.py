@@ -194,7 +194,7 @@ def test_progress_goes_on_from_listening_to_transcribing() -> None:
         (3, TurnTableError, "not int"),
         (pd.DataFrame({"start": [0.0], "end": [1.0]}), TurnTableError, "no column word, nor text"),
         (pd.DataFrame({"begin": [0.0], "end": [1.0], "word": ["a"]}), TurnTableError, "rename"),
-        (pd.DataFrame({"start": [0.0, 2.0], "end": [1.0, np.nan], "word": ["a", "b"]}), TurnTableError, "1 of 2 rows"),
+        (pd.DataFrame({"start": [0.0, 2.0], "end": [1.0, np.nan], "word": ["a", "b"]}), TurnTableError, "1 of 2"),
         (pd.DataFrame({"start": [0], "end": [1], "word": ["a"], "score": [-3.5]}), TurnTableError, "'score' with -3.5"),
         (pd.DataFrame({"start": [0], "end": [1], "word": ["a"], "channel": [0.5]}), TurnTableError, "channels from 0"),
     ],

@@ -34,5 +34,8 @@ def get(engine: str | Engine) -> Engine:
         return DeepgramEngine()
     if isinstance(engine, str) or not hasattr(engine, "diarize"):
         known = ", ".join(repr(name) for name in NAMES)
-        raise InvalidParameterError(f"engine={engine!r:.60} is not known here; this version of diarnb has {known}")
+        raise InvalidParameterError(
+            f"engine={engine!r:.60} is not known here; this version of diarnb has {known}. One of your own is passed "
+            "as the object itself, diarize(..., engine=it), which also decides anew from what it kept"
+        )
     return engine

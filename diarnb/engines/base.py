@@ -58,7 +58,8 @@ class Offer:
     """What an engine offers; what it does not is refused by name.
 
     ``links`` says that the service fetches an address by itself, so that nothing is downloaded here, and ``any_model``
-    that it may know models newer than those listed.
+    that it may know models newer than those listed. ``at_once`` recordings are done at a time in one process: more than
+    one where waiting is the work. ``a_minute`` is how many the service may be sent.
     """
 
     models: tuple[str, ...]
@@ -69,6 +70,8 @@ class Offer:
     channels: bool = True
     links: bool = False
     any_model: bool = False
+    at_once: int = 1
+    a_minute: int | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
 
     @property
@@ -282,14 +285,7 @@ def describe(recording: Any, engine: Engine, params: Params, options: Mapping[st
     """
     about = {
         "source": recording.name,
-        "engine": engine.name,
-        "model": params.model or engine.offer.default_model,
-        "params": params.key(),
-        "options": {
-            name: engine.offer.options[name].kept(value)
-            for name, value in options.items()
-            if engine.offer.options[name].changes_result
-        },
+        **describe_question(engine, params, options),
         "content_hash": recording.content_hash,
         "duration": recording.duration,
         "problems": list(recording.problems),
@@ -298,6 +294,20 @@ def describe(recording: Any, engine: Engine, params: Params, options: Mapping[st
         stat = recording.path.stat()
         about |= {"path": str(recording.path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     return about
+
+
+def describe_question(engine: Engine, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what `describe` says of what is asked, whatever the recording."""
+    return {
+        "engine": engine.name,
+        "model": params.model or engine.offer.default_model,
+        "params": params.key(),
+        "options": {
+            name: engine.offer.options[name].kept(value)
+            for name, value in options.items()
+            if engine.offer.options[name].changes_result
+        },
+    }
 
 
 def describe_job(job_id: str, engine_name: str) -> dict[str, Any]:

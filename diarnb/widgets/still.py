@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import io
-from typing import TYPE_CHECKING
 
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from diarnb._labels import visible
 from diarnb.plot import timeline
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_ROWS = 20  # of the table; what is left out is counted
+_ROWS = 10  # of the table; what is left out is counted
 _LANES = 12  # of speakers that make the picture higher
 _WIDEST = 60  # characters of a cell
+_FORMATS = {"confidence": lambda value: "" if pd.isna(value) else f"{value:.0f}"}
 
 
 def still(turns: pd.DataFrame, *, reference: pd.DataFrame | None = None) -> dict[str, str]:
@@ -50,7 +48,7 @@ def still(turns: pd.DataFrame, *, reference: pd.DataFrame | None = None) -> dict
     markup = "\n".join(
         [
             f'<img alt="{html.escape("Timeline of who spoke when")}" src="data:image/png;base64,{picture}">',
-            shown.to_html(index=False, border=0, float_format=lambda value: f"{value:.3f}"),
+            shown.to_html(index=False, border=0, float_format="{:.2f}".format, formatters=_FORMATS, na_rep=""),
             f"<p>{left}</p>",
         ]
     )

@@ -71,6 +71,7 @@ class DeepgramEngine:
         confidence=False,
         links=True,
         any_model=True,
+        at_once=10,
         options={
             **CLOUD_OPTIONS,
             **BATCH,

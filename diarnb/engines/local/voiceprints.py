@@ -36,7 +36,7 @@ MIDDLE, SLOPE = 0.37, 12.7
 """Cosine at which one voice and two are as likely, and how fast that turns: fitted by ``benchmarks/voiceprints.py``."""
 
 _MAGIC = b"diarnb"
-_MAKER = b"local/campplus-zh-en/1"  # raised whenever prints can no longer be compared with those of before
+MAKER = b"local/campplus-zh-en/1"  # raised whenever prints can no longer be compared with those of before
 _QUIET = 40.0  # dB below the loudest speech: a pause within a turn, which says nothing of the voice
 _FEWEST = 30  # feature frames of 10 ms: with less the network hears noise
 _ONE = 0.6  # cosine from which two voices of one recording are one; they share its sound, so more than `MIDDLE`
@@ -109,6 +109,13 @@ def match(
     }
 
 
+def voices(recording: Recording, turns: pd.DataFrame, *, threads: int | None = None) -> dict[str, NDArray[np.float32]]:
+    """Embed every speaker of `turns` who is heard long enough to be told from others; each of length 1."""
+    sounds = excerpts(recording, turns, HEARD)
+    found = {speaker: embed(sound, threads) for speaker, sound in sounds.items() if _length(sound) >= SHORTEST}
+    return {speaker: voice for speaker, voice in found.items() if voice is not None}
+
+
 def check_length(name: str, duration: float) -> None:
     """Refuse a recording that is too long for a voiceprint."""
     if duration > LONGEST + 0.05:  # an encoder's padding is nobody's fault
@@ -142,7 +149,7 @@ def score(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 def pack(voice: NDArray[np.float32]) -> str:
     """Write a voice as text: base64 of what it is, whose it is, float16 numbers, and a checksum."""
-    content = _MAGIC + bytes([len(_MAKER)]) + _MAKER + voice.astype("<f2").tobytes()
+    content = _MAGIC + bytes([len(MAKER)]) + MAKER + voice.astype("<f2").tobytes()
     return base64.b64encode(content + zlib.crc32(content).to_bytes(4, "little")).decode("ascii")
 
 
@@ -173,8 +180,8 @@ def unpack(text: str, label: str) -> NDArray[np.float32]:
         raise VoiceprintError(f"{whose} is cut off or damaged ({len(text)} characters); load it again, or {_AGAIN}")
     begin = len(_MAGIC) + 1
     maker, numbers = body[begin : begin + body[begin - 1]], body[begin + body[begin - 1] :]
-    if maker != _MAKER or len(numbers) != 2 * SIZE:
-        made = f"{maker.decode(errors='replace')!r:.60}, and this diarnb knows {_MAKER.decode()!r}"
+    if maker != MAKER or len(numbers) != 2 * SIZE:
+        made = f"{maker.decode(errors='replace')!r:.60}, and this diarnb knows {MAKER.decode()!r}"
         raise VoiceprintError(f"{whose} is of another version ({made}); {_AGAIN}")
     return np.frombuffer(numbers, "<f2").astype(np.float32)
 

@@ -53,7 +53,15 @@ class PyannoteAIEngine:
     """
 
     name = "pyannoteai"
-    offer = Offer(models=parameters.MODELS, channels=False, links=True, any_model=True, options=parameters.OPTIONS)
+    offer = Offer(
+        models=parameters.MODELS,
+        channels=False,
+        links=True,
+        any_model=True,
+        at_once=10,
+        a_minute=90,  # of 100, which a team shares
+        options=parameters.OPTIONS,
+    )
 
     def __init__(self, *, pace: Pace | None = None, waits: Waits | None = None) -> None:
         self._pace, self._waits = pace, waits or Waits()

@@ -1,0 +1,75 @@
+"""Shows whether agreement tells how good a diarization is: ``python -m benchmarks.agreement FOLDER``.
+
+FOLDER is what ``python -m benchmarks.accuracy`` takes, and what ``python -m benchmarks.simulate`` makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from scipy.stats import spearmanr
+
+import diarnb
+from benchmarks._machine import heading, table, versions
+from benchmarks.accuracy import Recording, read_folder
+from diarnb.metrics import agreement, second_opinions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COLLARS = (0.0, 0.25)
+NOTES = """\
+- agreement: of each table of `diarnb.metrics.second_opinions` (the recording as it is, slower, noisy) with the other
+  two, by `diarnb.metrics.agreement`, which knows no truth; the count not given.
+- DER in percent by `diarnb.score`, overlap scored, at collar 0 and 0.25 s on each side of every reference boundary.
+- rank correlation: Spearman's, between agreement and DER, turned round so that 1 is perfect and 0 says nothing."""
+
+
+def judged(recording: Recording) -> pd.DataFrame:
+    """Return agreement, verdict and DER of each table of a recording."""
+    truth = pd.DataFrame(recording.reference, columns=["start", "end", "speaker"])
+    uem = pd.DataFrame(recording.scored, columns=["start", "end"])
+    opinions = second_opinions(recording.audio, progress=False)
+    rows = agreement(opinions).assign(name=recording.name)
+    scores = [diarnb.score(truth, found, uem=uem) for found in opinions.values()]
+    for collar in COLLARS:
+        wanted = [each[each["collar"].eq(collar) & each["overlap"].eq("scored")] for each in scores]
+        rows[f"DER {collar:g}"] = [float(each["der"].iloc[0]) for each in wanted]
+    return rows
+
+
+def correlation(rows: pd.DataFrame) -> list[str]:
+    """Return the rank correlation at each collar."""
+    return [f"{-spearmanr(rows['agreement'], rows[f'DER {collar:g}']).statistic:.2f}" for collar in COLLARS]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args(argv)
+    rows = pd.concat([judged(recording) for recording in read_folder(arguments.folder)], ignore_index=True)
+    own = rows[rows["table"] == "as it is"]
+    print(heading({"diarnb": versions("diarnb", "numpy", "scipy", "onnxruntime", "pyannote.metrics")}), NOTES, sep="\n")
+    columns = ["name", "agreement", "verdict", *(f"DER {collar:g}" for collar in COLLARS)]
+    shown = own[columns].round(1).astype(str).to_numpy().tolist()
+    print(f"\nThe recordings as they are:\n\n{table(columns, shown)}")
+    verdicts = [
+        [
+            name,
+            str(len(group)),
+            *(f"{group[f'DER {c:g}'].median():.1f} ({group[f'DER {c:g}'].max():.1f})" for c in COLLARS),
+        ]
+        for name, group in own.groupby("verdict")
+    ]
+    print(f"\n{table(['verdict', 'recordings', 'DER 0: median (worst)', 'DER 0.25: median (worst)'], verdicts)}")
+    correlations = [
+        [what, str(len(group)), *correlation(group)] for what, group in (("recordings", own), ("all tables", rows))
+    ]
+    print(f"\n{table(['rank correlation', 'of', 'collar 0', 'collar 0.25'], correlations)}")
+
+
+if __name__ == "__main__":
+    main()

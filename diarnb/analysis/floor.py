@@ -1,0 +1,280 @@
+"""Who has the floor, and how it passes on: one sweep through the stretches of all speakers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb._checks import check_turns
+from diarnb._lanes import is_finite
+from diarnb.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PAUSE = 0.5
+"""Seconds of silence that a speaker may leave without ending a stretch."""
+
+BACKCHANNEL = 1.0
+"""Seconds up to which what is said within somebody else's stretch is a backchannel."""
+
+EARLY = 0.5
+"""Seconds of overlap below which who takes over was only early."""
+
+AT_LENGTH = 2.0
+"""Seconds of silence that end a monologue."""
+
+_KINDS = np.array(["interruption", "early", "backchannel", "attempt"], dtype=object)
+
+
+def interruptions(
+    turns: pd.DataFrame, *, pause: float = PAUSE, backchannel: float = BACKCHANNEL, early: float = EARLY
+) -> pd.DataFrame:
+    """List each time somebody begins to speak while somebody else does, and what comes of it.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker, overlap kept; without overlap there is nothing to find.
+    pause : float, default 0.5
+        Seconds; a speaker's own pauses up to this do not end a stretch.
+    backchannel : float, default 1.0
+        Seconds; a stretch up to this length, within which the other one goes on, is a backchannel.
+    early : float, default 0.5
+        Seconds; who takes over with less overlap than this was only early.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By start: ``start``, ``end`` of the stretch that begins, ``kind``, ``speaker`` (whose it is), ``other`` (who was
+        speaking), ``overlap`` (seconds until the first of the two stops); ``uri`` in a table of several recordings.
+        The kinds:
+
+        ================ =============================== ======================================
+        kind             the other one                   and the one who begins
+        ================ =============================== ======================================
+        ``interruption`` stops first                     after at least `early` seconds at once
+        ``early``        stops first                     after less: a turn begun before its time
+        ``backchannel``  goes on                         speaks for at most `backchannel` seconds
+        ``attempt``      goes on                         speaks for longer, and does not get the floor
+        ================ =============================== ======================================
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns.
+    InvalidParameterError
+        If a length is no number of seconds.
+
+    Notes
+    -----
+    Where several speak already, the other one is who goes on longest. Two who begin at the same moment interrupt
+    nobody. Lengths are those of stretches, so that bridged pauses count as speech.
+
+    That one side either takes over before the other has finished or speaks in the middle of the other's turn are the
+    two types of overlap of Yuan, Liberman and Cieri ("Towards an integrated understanding of speech overlaps in
+    conversation", ICPhS 2007), who find backchannels in the second. Not all that is said in the middle is one, so what
+    is long is kept apart as an attempt, and not every takeover with overlap interrupts: speakers foresee the end of a
+    turn and many begin a little before it (Levinson and Torreira, "Timing in turn-taking", 2015), so what is brief is
+    kept apart as early. The two limits are conventions; count with others before you conclude.
+
+    Examples
+    --------
+    >>> rows = [(0, 5, "Maya"), (2, 2.4, "Otto"), (4, 9, "Otto")]
+    >>> interruptions(pd.DataFrame(rows, columns=["start", "end", "speaker"]))
+       start  end          kind speaker other  overlap
+    0    2.0  2.4   backchannel    Otto  Maya      0.4
+    1    4.0  9.0  interruption    Otto  Maya      1.0
+    """
+    check_seconds({"pause": pause, "backchannel": backchannel, "early": early})
+    table = begun(stretches(turns, pause), backchannel, early)
+    return _told(table, ["start", "end", "kind", "speaker", "other", "overlap"], turns)
+
+
+def responses(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
+    """List each time the floor passes to somebody else, and how long that takes.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker.
+    pause : float, default 0.5
+        Seconds; a speaker's own pauses up to this do not end a stretch.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By start: ``start`` (when the next one begins), ``offset`` (seconds from the end of the one before: a gap is
+        positive, an overlap negative), ``speaker`` (who has the floor now), ``after`` (who had it); ``uri`` in a table
+        of several recordings.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns.
+    InvalidParameterError
+        If `pause` is no number of seconds.
+
+    Notes
+    -----
+    This is the floor transfer offset: one number for gaps and overlaps, as in Stivers et al. ("Universals and cultural
+    variation in turn-taking in conversation", PNAS 2009) and Heldner and Edlund ("Pauses, gaps and overlaps in
+    conversations", J. Phonetics 2010). As with the latter, a speaker's own pauses and what is said within somebody
+    else's stretch are no transfers, and long silences are not left out: filter with ``offset`` if they are lapses to
+    you. Stivers et al. measured answers to questions only; compare with care.
+
+    A diarizer's edges are some tenths of a second off, as much as these offsets are long, and its model may close short
+    gaps and overlook backchannels: compare recordings of one engine with each other, not with the literature.
+
+    Examples
+    --------
+    >>> rows = [(0, 5, "Maya"), (2, 2.4, "Otto"), (4.5, 9, "Otto"), (9.25, 12, "Maya")]
+    >>> responses(pd.DataFrame(rows, columns=["start", "end", "speaker"]))
+       start  offset speaker after
+    0   4.50   -0.50    Otto  Maya
+    1   9.25    0.25    Maya  Otto
+    """
+    check_seconds({"pause": pause})
+    return _told(transfers(stretches(turns, pause)), ["start", "offset", "speaker", "after"], turns)
+
+
+def turn_taking(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
+    """Count who takes the floor after whom.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker.
+    pause : float, default 0.5
+        Seconds; as in `responses`, whose rows are counted here.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each speaker who had the floor (index ``after``) and a column for each who took it (``speaker``), in
+        the order in which they first speak; int64. In a table of several recordings the index is ``uri, after``, and
+        the columns are the speakers of all of them.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns.
+    InvalidParameterError
+        If `pause` is no number of seconds.
+
+    Examples
+    --------
+    >>> rows = [(0, 5, "Maya"), (5, 9, "Otto"), (9, 12, "Maya")]
+    >>> turn_taking(pd.DataFrame(rows, columns=["start", "end", "speaker"]))
+    speaker  Maya  Otto
+    after
+    Maya        0     1
+    Otto        1     0
+    """
+    passed, checked = responses(turns, pause=pause), check_turns(turns)
+    keys = [*(["uri"] if "uri" in checked else []), "speaker"]
+    who = checked[keys].drop_duplicates()
+    names = list(dict.fromkeys(who["speaker"]))
+    index = pd.MultiIndex.from_frame(who, names=[*keys[:-1], "after"]) if len(keys) > 1 else pd.Index(who["speaker"])
+    rows = pd.MultiIndex.from_frame(passed[[*keys[:-1], "after"]]) if len(keys) > 1 else pd.Index(passed["after"])
+    counts = np.zeros((len(who), len(names)), dtype=np.int64)
+    np.add.at(counts, (index.get_indexer(rows), pd.Index(names).get_indexer(pd.Index(passed["speaker"]))), 1)
+    matrix = pd.DataFrame(counts, index=index, columns=pd.Index(names, name="speaker", dtype=who["speaker"].dtype))
+    return matrix if len(keys) > 1 else matrix.rename_axis(index="after")
+
+
+def monologues(turns: pd.DataFrame, *, least: float = 30.0, pause: float = AT_LENGTH) -> pd.DataFrame:
+    """Find where one speaker has the floor for long.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker.
+    least : float, default 30.0
+        Seconds from which on it is long.
+    pause : float, default 2.0
+        Seconds; own pauses up to this are bridged, whoever says something meanwhile. What others say within a monologue
+        does not end it either.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By start: ``start``, ``end``, ``duration`` (seconds, pauses included), ``speaker``; ``uri`` in a table of
+        several recordings.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns.
+    InvalidParameterError
+        If `least` or `pause` is no number of seconds.
+
+    Examples
+    --------
+    >>> rows = [(0, 20, "Maya"), (19, 19.5, "Otto"), (21, 45, "Maya"), (46, 50, "Otto")]
+    >>> monologues(pd.DataFrame(rows, columns=["start", "end", "speaker"]))
+       start   end  duration speaker
+    0    0.0  45.0      45.0    Maya
+    """
+    check_seconds({"least": least, "pause": pause})
+    found = stretches(turns, pause)
+    found["duration"] = found["end"] - found["start"]
+    long = found["takes"] & (found["duration"].round(6) >= least)
+    return _told(found[long], ["start", "end", "duration", "speaker"], turns)
+
+
+def stretches(turns: pd.DataFrame, pause: float) -> pd.DataFrame:
+    """Give the stretches of all speakers, by recording and start, and who holds the floor.
+
+    Columns ``recording`` (a number in order of appearance), ``start``, ``end``, ``speaker``, ``takes`` (whether it
+    outlasts all that began before), ``holder`` (the row that has the floor when it begins, -1 for none), and ``uri``.
+    """
+    table = check_turns(turns)
+    table = table[table["duration"] > 0]
+    table["recording"] = pd.factorize(table["uri"], use_na_sentinel=False)[0] if "uri" in table else 0
+    table = table[["recording", "start", "end", "speaker", *(["uri"] if "uri" in table else [])]]
+    table = table.sort_values(["recording", "speaker", "start", "end"], ignore_index=True)
+    own = table.groupby(["recording", "speaker"], sort=False)
+    until = own["end"].cummax().groupby([table["recording"], table["speaker"]], sort=False).shift()
+    first = ~(table["start"] <= until + pause)
+    joined = table[first].reset_index(drop=True)
+    joined["end"] = table.groupby(first.cumsum())["end"].max().to_numpy()
+    joined = joined.sort_values(["recording", "start", "end", "speaker"], ignore_index=True)
+    before = joined.groupby("recording")["end"].cummax().groupby(joined["recording"]).shift(fill_value=-np.inf)
+    joined["takes"] = joined["end"] > before
+    holder = pd.Series(np.where(joined["takes"], joined.index, np.nan)).groupby(joined["recording"]).ffill()
+    joined["holder"] = holder.groupby(joined["recording"]).shift().fillna(-1).astype(np.int64)
+    return joined
+
+
+def transfers(found: pd.DataFrame) -> pd.DataFrame:
+    """Give the stretches that take the floor from somebody else, with ``after`` and ``offset``."""
+    before = found.iloc[found["holder"].clip(lower=0)].reset_index(drop=True)
+    table = found.assign(after=before["speaker"], offset=found["start"] - before["end"])
+    return table[found["takes"] & (found["holder"] >= 0) & (found["speaker"] != before["speaker"])]
+
+
+def begun(found: pd.DataFrame, backchannel: float = BACKCHANNEL, early: float = EARLY) -> pd.DataFrame:
+    """Give the stretches that begin while somebody else speaks, with ``kind``, ``other`` and ``overlap``."""
+    other = found.iloc[found["holder"].clip(lower=0)].reset_index(drop=True)
+    begins = (found["holder"] >= 0) & (found["start"] > other["start"]) & (found["start"] < other["end"])
+    overlap = np.minimum(found["end"], other["end"]) - found["start"]
+    # Rounded, for 5.602 - 5.402 is less than 0.2 as computers count.
+    brief, short = overlap.round(6) < early, (found["end"] - found["start"]).round(6) <= backchannel
+    kind = np.where(found["takes"], np.where(brief, 1, 0), np.where(short, 2, 3))
+    return found.assign(kind=pd.Series(_KINDS[kind], dtype=str), other=other["speaker"], overlap=overlap)[begins]
+
+
+def check_seconds(lengths: Mapping[str, Any]) -> None:
+    """Refuse what is no length of time."""
+    for name, value in lengths.items():
+        if not is_finite(value) or value < 0:
+            raise InvalidParameterError(f"{name} is a number of seconds, 0 or more, not {value!r:.60}")
+
+
+def _told(table: pd.DataFrame, columns: list[str], turns: pd.DataFrame) -> pd.DataFrame:
+    result = table[[*columns, *(["uri"] if "uri" in table else [])]].reset_index(drop=True)
+    result.attrs = dict(turns.attrs)
+    return result

@@ -1,0 +1,188 @@
+"""Figures of a conversation: one row a minute, and one row a recording."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb._checks import check_turns
+from diarnb._labels import visible
+from diarnb.analysis.floor import AT_LENGTH, BACKCHANNEL, EARLY, PAUSE, begun, check_seconds, stretches, transfers
+from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.turns import own_speech
+
+_FACTS = ("start", "end", "speech", "overlap", "silence", "transfers")
+_MOST_WINDOWS = 1_000_000
+
+
+def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE) -> pd.DataFrame:
+    """Tell for each minute who talks how much.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker, of one recording.
+    step : float, default 60.0
+        Seconds of a row; the last may be shorter.
+    pause : float, default 0.5
+        Seconds; as in `diarnb.analysis.responses`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From 0 to the end of the recording (from ``attrs``; where unknown, to the last end): ``start``, ``end``;
+        ``speech`` (seconds in which anybody speaks), ``overlap`` (in which several do), ``silence``; ``transfers``
+        (int64, how often the floor passes on); then a column for each speaker, in the order in which they first speak:
+        seconds of talk. These sum to more than ``speech`` where there is overlap.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns, holds several recordings, or has a speaker called as one of the columns is.
+    InvalidParameterError
+        If `step` is no length, or so short that there would be more than a million rows.
+
+    Examples
+    --------
+    >>> rows = [(0, 70, "Maya"), (65, 90, "Otto")]
+    >>> per_minute(pd.DataFrame(rows, columns=["start", "end", "speaker"]))
+       start   end  speech  overlap  silence  transfers  Maya  Otto
+    0    0.0  60.0    60.0      0.0      0.0          0  60.0   0.0
+    1   60.0  90.0    30.0      5.0      0.0          1  10.0  25.0
+    """
+    check_seconds({"step": step, "pause": pause})
+    checked = check_turns(turns)
+    if "uri" in checked and len(uris := checked["uri"].unique()) > 1:
+        raise TurnTableError(
+            f"turns holds {len(uris)} recordings, and a profile is of one; "
+            f"pick it by its uri: turns[turns.uri == {visible(uris[0], limit=60)!r}]"
+        )
+    names = list(dict.fromkeys(checked["speaker"]))
+    if clash := sorted(set(names) & set(_FACTS)):
+        raise TurnTableError(f"a speaker is called {clash[0]!r}, as a column of this table is; rename that one first")
+    last = max(float(checked["end"].max()) if len(checked) else 0.0, turns.attrs.get("diarnb", {}).get("duration") or 0)
+    if not step or last / step > _MOST_WINDOWS:
+        raise InvalidParameterError(f"step={step:g} would make too many rows of {last:g} s; give more seconds")
+    borders = np.append(np.arange(0.0, last, step), last) if last else np.zeros(1)
+    own = own_speech(checked)
+    speech, overlap = _together(own["start"], own["end"], borders)
+    lengths = np.diff(borders)
+    place = np.searchsorted(borders, transfers(stretches(checked, pause))["start"], side="right") - 1
+    table = pd.DataFrame({"start": borders[:-1], "end": borders[1:], "speech": speech, "overlap": overlap}, dtype=float)
+    table["silence"] = np.maximum(lengths - speech, 0.0)
+    table["transfers"] = np.bincount(place, minlength=len(lengths)).astype(np.int64)
+    by_name = dict(list(own.groupby("speaker", sort=False)))
+    talk = {name: _seconds_in(by_name[name], borders) if name in by_name else np.zeros(len(lengths)) for name in names}
+    table = pd.concat([table, pd.DataFrame(talk, columns=pd.Index(names, dtype=checked["speaker"].dtype))], axis=1)
+    table.attrs = dict(turns.attrs)
+    return table
+
+
+def summary(
+    turns: pd.DataFrame, *, pause: float = PAUSE, backchannel: float = BACKCHANNEL, early: float = EARLY
+) -> pd.DataFrame:
+    """Sum up each recording in a row: a first look at one, or at hundreds.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker; with ``uri`` there is a row for each recording.
+    pause, backchannel, early : float, default 0.5, 1.0 and 0.5
+        Seconds; as in `diarnb.analysis.responses` and `diarnb.analysis.interruptions`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        - ``uri``: only where `turns` has it
+        - ``duration``: seconds, of the recording (from ``attrs``; where unknown, and for several, the last end)
+        - ``speakers``, ``turns``: int64
+        - ``speech``, ``overlap``: seconds in which anybody speaks, and in which several do
+        - ``speech_share_of_recording``: 0-1, of ``duration``
+        - ``overlap_share_of_speech``: 0-1, of ``speech``
+        - ``most_talk``, ``most_share_of_talk``: who talks most (missing for nobody), and that talk as a share (0-1) of
+          the talk time of all speakers, in which overlap counts for each
+        - ``transfers``, ``median_offset``: how often the floor passes on (int64), and after how many seconds; NaN where
+          it never does
+        - ``interruptions``, ``backchannels``: how many (int64), as `diarnb.analysis.interruptions` finds them
+        - ``longest_monologue``: seconds, as `diarnb.analysis.monologues` measures them
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns.
+    InvalidParameterError
+        If a length is no number of seconds.
+
+    Examples
+    --------
+    >>> rows = [(0, 5, "Maya"), (2, 2.5, "Otto"), (5.25, 10, "Otto")]
+    >>> told = summary(pd.DataFrame(rows, columns=["start", "end", "speaker"]))
+    >>> told[["duration", "speakers", "transfers", "median_offset", "backchannels"]]
+       duration  speakers  transfers  median_offset  backchannels
+    0      10.0         2          1           0.25             1
+    """
+    check_seconds({"pause": pause, "backchannel": backchannel, "early": early})
+    checked = check_turns(turns)
+    several = "uri" in checked
+    uris = checked["uri"].drop_duplicates().reset_index(drop=True) if several else pd.Series([""])
+    checked["recording"] = pd.factorize(checked["uri"], use_na_sentinel=False)[0] if several else 0
+    count, index = len(uris), range(len(uris))
+    rows, own = checked.groupby("recording"), own_speech(checked)
+
+    last = rows["end"].max().reindex(index, fill_value=0.0)
+    known = None if several else turns.attrs.get("diarnb", {}).get("duration")
+    table = pd.DataFrame({"duration": np.maximum(last, known or 0.0)}, index=index, dtype=float)
+    table["speakers"] = rows["speaker"].nunique().reindex(index, fill_value=0).astype(np.int64)
+    table["turns"] = rows.size().reindex(index, fill_value=0).astype(np.int64)
+    far = table["duration"].max() + 1.0 if count else 1.0  # recordings one behind the other on one axis of time
+    shift = far * own["recording"].to_numpy(dtype=float)
+    table["speech"], table["overlap"] = _together(own["start"] + shift, own["end"] + shift, far * np.arange(count + 1))
+    table["speech_share_of_recording"] = (table["speech"] / table["duration"]).fillna(0.0)
+    table["overlap_share_of_speech"] = (table["overlap"] / table["speech"]).fillna(0.0)
+
+    talk = own.groupby(["recording", "speaker"])["duration"].sum()
+    most = talk.sort_values(ascending=False, kind="stable").reset_index().drop_duplicates("recording")
+    most = most.set_index("recording").reindex(index)
+    table["most_talk"] = most["speaker"]
+    table["most_share_of_talk"] = most["duration"] / talk.groupby("recording").sum().reindex(index)
+
+    found = stretches(checked, pause)
+    passed, kinds = transfers(found).groupby("recording")["offset"], begun(found, backchannel, early)
+    table["transfers"] = passed.size().reindex(index, fill_value=0).astype(np.int64)
+    table["median_offset"] = passed.median().reindex(index)
+    for column, kind in (("interruptions", "interruption"), ("backchannels", "backchannel")):
+        of_kind = kinds.loc[kinds["kind"] == kind, "recording"].to_numpy(dtype=np.int64)
+        table[column] = np.bincount(of_kind, minlength=count).astype(np.int64)
+    held = stretches(checked, AT_LENGTH)
+    lengths = (held["end"] - held["start"])[held["takes"]].groupby(held["recording"])
+    table["longest_monologue"] = lengths.max().reindex(index, fill_value=0.0)
+    if several:
+        table.insert(0, "uri", uris)
+    table = table.reset_index(drop=True)
+    table.attrs = dict(turns.attrs)
+    return table
+
+
+def _together(start: Any, end: Any, borders: Any) -> tuple[Any, Any]:
+    """Give the seconds between each border and the next in which anybody speaks, and in which several do."""
+    times = np.concatenate([start, end, borders])
+    change = np.repeat([1, -1, 0], [len(start), len(end), len(borders)])
+    order = np.argsort(times, kind="stable")
+    times, speaking = times[order], np.cumsum(change[order])
+    lengths = np.diff(times)
+    window = np.searchsorted(borders, times[:-1], side="right") - 1
+
+    def within(counted: Any) -> Any:
+        weights = np.where(counted, lengths, 0.0)
+        return np.bincount(window[window < len(borders) - 1], weights[window < len(borders) - 1], len(borders) - 1)
+
+    return within(speaking[:-1] >= 1), within(speaking[:-1] >= 2)
+
+
+def _seconds_in(own: pd.DataFrame, borders: Any) -> Any:
+    """Give the seconds of one speaker between each border and the next."""
+    times = own[["start", "end"]].to_numpy().ravel()
+    spoken = np.column_stack([np.zeros(len(own)), own["duration"]]).ravel().cumsum()
+    return np.diff(np.interp(borders, times, spoken))

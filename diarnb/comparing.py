@@ -1,0 +1,226 @@
+"""Two tables of the same recording: who is whom, where they differ, and how far they agree, with no truth at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb._labels import PALETTE, visible
+from diarnb._lanes import is_finite
+from diarnb._moments import Moments, pairs
+from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.plot import draw_tables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from diarnb._moments import Pair
+
+_NAMES = ("a", "b")
+_COLORS = {"only a": PALETTE[0], "only b": PALETTE[1], "different speaker": PALETTE[3]}
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Find where two diarizations of the same recording differ: two engines, two settings, two days.
+
+    Neither is taken for the truth. The speakers of `b` are first given the names of those of `a` with whom they share
+    the most time, each name at most once.
+
+    Parameters
+    ----------
+    a, b : pandas.DataFrame
+        Any tables with start, end and speaker; of several recordings with ``uri``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A table of turns itself, ready for ``timeline``, ``player`` and ``clip``: a row for each stretch throughout
+        which the same speakers are in one table only, by start.
+
+        - ``start``, ``end``, ``duration``: seconds
+        - ``speaker``: who speaks by `a`, and where it has nobody, by `b`
+        - ``kind``: ``"only a"``, ``"only b"``, or ``"different speaker"``
+        - ``speaker_a``, ``speaker_b``: who speaks by one table only, as `a` names them, joined by " + "; empty for
+          nobody. A speaker of `b` who is nobody in `a` keeps the label, with "(b)" behind it where `a` has it too
+        - ``uri``: in a table of several recordings
+
+        ``attrs["diarnb"]`` are those of `a` with ``agreement``, 0-100 as `diarnb.metrics.agreement` defines it, and
+        ``twins``, which label of `a` each of `b` is; with several recordings for each of these.
+
+    Raises
+    ------
+    TurnTableError
+        A table is none of turns.
+    InvalidParameterError
+        Only one of them tells several recordings apart.
+
+    See Also
+    --------
+    diarnb.comparing.over_time : agreement minute by minute.
+    diarnb.comparing.compare_plot : both tables, and where they differ.
+    diarnb.score : where one of them is the truth.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> a = pd.DataFrame({"start": [0, 5], "end": [4, 9], "speaker": ["Maya", "Otto"]})
+    >>> b = pd.DataFrame({"start": [0, 5, 6], "end": [4, 6, 9], "speaker": ["X", "X", "Y"]})
+    >>> differences = compare(a, b)
+    >>> differences[["start", "end", "kind", "speaker_a", "speaker_b"]]
+       start  end               kind speaker_a speaker_b
+    0    5.0  6.0  different speaker      Otto      Maya
+    >>> differences.attrs["diarnb"]["agreement"]
+    87.5
+    """
+    compared = [_Compared(pair) for pair in pairs(a, b, _NAMES)]
+    table = pd.concat([each.differences() for each in compared], ignore_index=True)
+    twins: dict[Any, Any] = {each.uri: each.twins for each in compared}
+    table.attrs["diarnb"] = {
+        **(a.attrs.get("diarnb") or {}),
+        "agreement": _percent(sum(each.agreed.sum() for each in compared), sum(each.speech.sum() for each in compared)),
+        "twins": twins.get(None, twins),
+    }
+    return table
+
+
+def over_time(a: pd.DataFrame, b: pd.DataFrame, *, step: float = 60.0) -> pd.DataFrame:
+    """Tell how far two diarizations of the same recording agree, step by step.
+
+    Parameters
+    ----------
+    a, b : pandas.DataFrame
+        As for `compare`; speakers are paired once, over the whole recording.
+    step : float, default 60.0
+        Seconds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``start``, ``end`` (seconds; the last may end early), ``agreement`` (0-100; NaN where nobody speaks in either)
+        and ``speech``, the seconds of speech that either has; ``uri`` with several recordings.
+
+    Raises
+    ------
+    TurnTableError
+        A table is none of turns.
+    InvalidParameterError
+        `step` is no number of seconds, or would make more than a million rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> a = pd.DataFrame({"start": [0, 60], "end": [50, 100], "speaker": ["A", "B"]})
+    >>> over_time(a, a.assign(end=[50, 90]))
+       start    end  agreement  speech
+    0    0.0   60.0      100.0    50.0
+    1   60.0  100.0       75.0    40.0
+    """
+    found = pairs(a, b, _NAMES)
+    longest = max((float(table["end"].max()) for _, *tables in found for table in tables if len(table)), default=0.0)
+    if not is_finite(step) or step <= 0 or longest / step > 1e6:
+        raise InvalidParameterError(f"step={step!r:.40} is no number of seconds that makes at most a million rows")
+    return pd.concat([_Compared(pair, step).profile() for pair in found], ignore_index=True)
+
+
+def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = ("a", "b"), **look: Any) -> Axes:
+    """Draw two diarizations of one recording, and below them where they differ.
+
+    Parameters
+    ----------
+    a, b : pandas.DataFrame
+        As for `compare`, of one recording. The speakers of `b` are named as their twins in `a`.
+    names : tuple of two str, default ("a", "b")
+        What to call the tables.
+    **look
+        ``ax``, ``start``, ``end``, ``title``, ``colors`` and ``wrap`` as `diarnb.timeline` takes them.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TurnTableError
+        A table is none of turns, or holds several recordings.
+    InvalidParameterError
+        As for `timeline`; or the names are the same.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> a = pd.DataFrame({"start": [0, 5], "end": [4, 9], "speaker": ["Maya", "Otto"]})
+    >>> ax = compare_plot(a, a.assign(end=[4, 8]), names=("Monday", "Tuesday"))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['Monday', 'Maya', 'Otto', 'Tuesday', 'Maya', 'Otto', 'agreement 87.5 of 100', 'only Monday']
+    """
+    first, second = map(str, names)
+    if first == second:
+        raise InvalidParameterError(f"two tables need two names, not twice {visible(first)!r}")
+    found = pairs(a, b, _NAMES)
+    if len(found) > 1:
+        raise TurnTableError(
+            f"these tables hold {len(found)} recordings, and a picture shows one; "
+            f"pick it by its uri: a[a.uri == {visible(found[0].uri, limit=60)!r}]"
+        )
+    compared = _Compared(found[0])
+    kinds = {"only a": f"only {first}", "only b": f"only {second}", "different speaker": "different speaker"}
+    differences = compared.differences()
+    differences["speaker"] = differences["kind"].map(kinds).astype(str)
+    heading = f"agreement {_percent(compared.agreed.sum(), compared.speech.sum()):.1f} of 100"
+    tables = {first: compared.tables[0], second: compared.tables[1], heading: differences}
+    colors = {kinds[kind]: color for kind, color in _COLORS.items()} | dict(look.pop("colors", None) or {})
+    return draw_tables(tables, a.attrs.get("diarnb") or {}, colors=colors, **look)
+
+
+class _Compared:
+    """One recording by two tables, the speakers of the second named as their twins in the first."""
+
+    def __init__(self, pair: Pair, step: float | None = None) -> None:
+        self.uri = pair.uri
+        end = max((float(table["end"].max()) for table in (pair.left, pair.right) if len(table)), default=0.0)
+        self._cuts = [] if step is None else [*np.arange(0.0, end, step), end]
+        self._moments = Moments(pair.left, pair.right, also=self._cuts)
+        self.twins = self._moments.twins()
+        self._apart = self._moments.apart(self.twins)
+        self.agreed, self.speech = self._moments.agreed(self._apart)
+        ours, theirs = self._moments.names
+        taken = set(ours)
+        self._shown = {name: self.twins[name] if name in self.twins else _free(name, taken) for name in theirs}
+        names = pair.right["speaker"].map(self._shown).astype(str)
+        self.tables = (pair.left, pair.right.assign(speaker=names))
+
+    def differences(self) -> pd.DataFrame:
+        labels = {"speaker_a": (0, self._moments.names[0]), "speaker_b": (1, [*self._shown.values()])}
+        table = self._moments.stretches(self._apart, labels)
+        table["kind"] = pd.Series(np.array([*_COLORS])[table["side"]], dtype=str)
+        table["speaker"] = table["speaker_a"].where(table["side"] != 1, table["speaker_b"])
+        return self._of(table[["start", "end", "duration", "speaker", "kind", *labels]])
+
+    def profile(self) -> pd.DataFrame:
+        starts, ends = np.array(self._cuts[:-1]), np.array(self._cuts[1:])
+        which = np.searchsorted(starts, self._moments.edges[:-1], side="right") - 1
+        agreed, speech = (np.bincount(which, part, minlength=len(starts)) for part in (self.agreed, self.speech))
+        share = np.divide(100 * agreed, speech, out=np.full(len(starts), np.nan), where=speech > 0)
+        return self._of(pd.DataFrame({"start": starts, "end": ends, "agreement": share, "speech": speech}, dtype=float))
+
+    def _of(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table if self.uri is None else table.assign(uri=pd.Series(self.uri, table.index, dtype=str))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += " (b)"
+    taken.add(name)
+    return name
+
+
+def _percent(agreed: float, speech: float) -> float:
+    return float(100 * agreed / speech) if speech else 100.0
+
+
+def agreement_of(a: pd.DataFrame, b: pd.DataFrame) -> float:
+    """Give the share of speech on which two tables agree, 0-100, over all their recordings."""
+    compared = [_Compared(pair) for pair in pairs(a, b, _NAMES)]
+    return _percent(sum(each.agreed.sum() for each in compared), sum(each.speech.sum() for each in compared))
