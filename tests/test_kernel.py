@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jupyter_client.blocking.client import BlockingKernelClient
 
-QUICKSTART = Path(__file__).parents[1] / "notebooks" / "01_quickstart.ipynb"
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 LONG = """
 import diarnb, numpy as np, soundfile
 samples, rate = soundfile.read(diarnb.example("meeting"))
@@ -26,6 +26,13 @@ COUNTED = """
 from diarnb import _progress
 shown, really = [], _progress._Bar._open
 _progress._Bar._open = lambda bar: (shown.append(bar), really(bar))
+"""
+OUTPUT = """
+import ipywidgets
+shown = ipywidgets.Output()
+with shown:
+    print(turns["speaker"].nunique())
+shown
 """
 
 pytestmark = pytest.mark.slow
@@ -37,6 +44,7 @@ class Done(NamedTuple):
     status: str
     error: str
     text: str
+    number: int | None
 
 
 class Kernel:
@@ -63,7 +71,10 @@ class Kernel:
                 texts[cell] += content.get("text", "") or (data or {}).get("text/plain", "")
                 if content.get("execution_state") == "idle":
                     idle.add(cell)
-        return [Done(replies[cell]["status"], replies[cell].get("ename", ""), texts[cell]) for cell in sent]
+        answers = [(replies[cell], texts[cell]) for cell in sent]
+        return [
+            Done(said["status"], said.get("ename", ""), text, said.get("execution_count")) for said, text in answers
+        ]
 
 
 @pytest.fixture
@@ -81,19 +92,24 @@ def kernel() -> Iterator[Kernel]:
         manager.shutdown_kernel(now=True)
 
 
-def quickstart() -> list[str]:
-    return [cell.source for cell in nbformat.read(QUICKSTART, as_version=4).cells if cell.cell_type == "code"]
+def cells_of(name: str) -> list[str]:
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_run_all_answers_every_cell(kernel: Kernel) -> None:
-    assert [done.status for done in kernel.run(*quickstart())] == ["ok"] * 5
+@pytest.mark.parametrize("name", ["01_quickstart", "03_listening_naming_correcting", "10_your_own_engine"])
+def test_run_all_answers_every_cell_in_order(kernel: Kernel, name: str) -> None:
+    cells = cells_of(name)
+    done = kernel.run(*cells)
+    assert [cell.error for cell in done] == [""] * len(cells)
+    assert [(cell.status, cell.number) for cell in done] == [("ok", number) for number in range(1, len(cells) + 1)]
 
 
 def test_run_all_answers_every_cell_under_the_users_own_nest_asyncio(kernel: Kernel) -> None:
     # From ipykernel 7.1 on, a run nested by nest-asyncio drops the cells that wait: ours must not nest.
-    cells = ["import nest_asyncio; nest_asyncio.apply()", *quickstart(), "print(len(turns))"]
+    cells = ["import nest_asyncio; nest_asyncio.apply()", *cells_of("01_quickstart"), "print(len(turns))"]
     *done, last = kernel.run(*cells)
-    assert [cell.status for cell in done] == ["ok"] * 6
+    assert {cell.status for cell in done} == {"ok"}
     assert int(last.text) > 0
 
 
@@ -140,6 +156,33 @@ def test_an_interrupt_gives_the_prompt_back_and_leaves_nothing_half_done(
     assert runs.text == "0\n"
     assert int(again.text) > 0
     assert threads.text == "[]\n"
+
+
+def test_saved_widget_state_holds_no_sound_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A front end may save the state of widgets with the notebook; nbclient does so, and knows the Output widget.
+    secret = "a1b2c3d4" * 4
+    monkeypatch.setenv("DEEPGRAM_API_KEY", secret)
+    cells = [
+        *cells_of("03_listening_naming_correcting"),
+        'panel = diarnb.controls(recording, engine="deepgram"); panel',
+    ]
+    cells += [OUTPUT, "ipywidgets.Audio(value=diarnb.clip(turns, 0, 2).data)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    saved = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    names = [model["state"].get("_model_name") for model in saved.values()]
+    assert {"AnyModel", "OutputModel", "AudioModel", "ButtonModel"} <= set(names)
+    assert [model["state"]["outputs"][0]["text"] for model in saved.values() if "outputs" in model["state"]] == ["4\n"]
+    loud = [model["state"]["_model_name"] for model in saved.values() if any(map(_is_sound, model.get("buffers", [])))]
+    assert loud == ["AudioModel"]  # which only this test has put there
+    assert secret not in nbformat.writes(notebook)
+    ours = [model for model in saved.values() if model["state"]["_model_name"] != "AudioModel"]
+    texts = [text for model in ours for key, text in model["state"].items() if isinstance(text, str) and key != "_esm"]
+    assert max(map(len, texts)) < 10_000
+
+
+def _is_sound(buffer: dict[str, str]) -> bool:
+    return len(buffer["data"]) > 1_000
 
 
 def test_a_long_run_shows_a_bar_and_leaves_nothing_of_it_in_the_notebook() -> None:

@@ -1,13 +1,18 @@
-"""Run the notebooks anew and keep what they show: `python tools/execute_notebooks.py [NOTEBOOK ...]`.
+"""Run the notebooks anew and keep what they show: `python tools/execute_notebooks.py [--check] [NOTEBOOK ...]`.
 
 They are the shop window, so their outputs are in git; nothing of the machine they ran on is. Look at the difference
-before you commit it: an output that changed without a reason is a fault.
+before you commit it: an output that changed without a reason is a fault. With `--check` nothing is written, and an
+output that differs, sanitized as in the tests and pictures apart, ends it with an error.
 """
 
 from __future__ import annotations
 
 import argparse
+import configparser
+import json
 import os
+import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +24,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def executed(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -41,16 +47,46 @@ def executed(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if cell.cell_type == "code":
             # A progress bar leaves an output without data where the work took more than a second, and none elsewhere.
             cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
+            for output in cell.outputs:
+                # A widget without its kernel is "model not found"; the picture and the table beside it are shown then.
+                output.get("data", {}).pop(WIDGET_VIEW, None)
     return notebook
+
+
+def compared(notebook: nbformat.NotebookNode) -> list[list[str]]:
+    """Give what the outputs of each code cell are compared by."""
+    sanitize = configparser.ConfigParser(interpolation=None)
+    sanitize.read(ROOT / "tests" / "nbval_sanitize.cfg")
+    shown = []
+    for cell in notebook.cells:
+        outputs = []
+        for output in cell.get("outputs", []):
+            text = json.dumps({**output, "data": {**output.get("data", {}), "image/png": ""}}, sort_keys=True)
+            for section in sanitize.values():
+                if "regex" in section:
+                    text = re.sub(section["regex"], section["replace"], text)
+            outputs.append(text)
+        shown.append(outputs)
+    return shown
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where an output differs")
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted((ROOT / "notebooks").glob("*.ipynb")))
-    for path in parser.parse_args().notebooks:
+    asked = parser.parse_args()
+    changed = []
+    for path in asked.notebooks:
+        before = compared(nbformat.read(path, as_version=4))
         notebook = executed(nbformat.read(path, as_version=4))
-        nbformat.write(notebook, path)
+        if asked.check:
+            pairs = zip(notebook.cells, before, compared(notebook), strict=True)
+            changed += [f"{path.name}, cell {cell.id}" for cell, old, new in pairs if old != new]
+        else:
+            nbformat.write(notebook, path)
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+    if changed:
+        sys.exit("other outputs than in git:\n  " + "\n  ".join(changed))
 
 
 if __name__ == "__main__":
