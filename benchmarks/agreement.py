@@ -1,6 +1,6 @@
-"""Shows whether agreement tells how good a diarization is: ``python -m benchmarks.agreement FOLDER``.
+"""Shows whether agreement tells how good a diarization is: ``python -m benchmarks.agreement FOLDER ...``.
 
-FOLDER is what ``python -m benchmarks.accuracy`` takes, and what ``python -m benchmarks.simulate`` makes.
+A FOLDER is what ``python -m benchmarks.accuracy`` takes, and what ``python -m benchmarks.simulate`` makes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 COLLARS = (0.0, 0.25)
 NOTES = """\
-- agreement: of each table of `diarnb.metrics.second_opinions` (the recording as it is, slower, noisy) with the other
-  two, by `diarnb.metrics.agreement`, which knows no truth; the count not given.
+- agreement: of each table of `diarnb.metrics.second_opinions` (the recording as it is, slower, noisy, and with one
+  speaker more) with the others, by `diarnb.metrics.agreement`, which knows no truth; the count not given.
 - DER in percent by `diarnb.score`, overlap scored, at collar 0 and 0.25 s on each side of every reference boundary.
 - rank correlation: Spearman's, between agreement and DER, turned round so that 1 is perfect and 0 says nothing."""
 
@@ -48,9 +48,10 @@ def correlation(rows: pd.DataFrame) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     arguments = parser.parse_args(argv)
-    rows = pd.concat([judged(recording) for recording in read_folder(arguments.folder)], ignore_index=True)
+    parts = {folder: pd.concat(map(judged, read_folder(folder)), ignore_index=True) for folder in arguments.folders}
+    rows = pd.concat([part.assign(folder=folder.name) for folder, part in parts.items()], ignore_index=True)
     own = rows[rows["table"] == "as it is"]
     print(heading({"diarnb": versions("diarnb", "numpy", "scipy", "onnxruntime", "pyannote.metrics")}), NOTES, sep="\n")
     columns = ["name", "agreement", "verdict", *(f"DER {collar:g}" for collar in COLLARS)]
@@ -65,9 +66,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, group in own.groupby("verdict")
     ]
     print(f"\n{table(['verdict', 'recordings', 'DER 0: median (worst)', 'DER 0.25: median (worst)'], verdicts)}")
-    correlations = [
-        [what, str(len(group)), *correlation(group)] for what, group in (("recordings", own), ("all tables", rows))
-    ]
+    groups = {"recordings": own, "all tables": rows}
+    if len(parts) > 1:
+        groups |= {f"recordings of {name}": group for name, group in own.groupby("folder")}
+    correlations = [[what, str(len(group)), *correlation(group)] for what, group in groups.items()]
     print(f"\n{table(['rank correlation', 'of', 'collar 0', 'collar 0.25'], correlations)}")
 
 

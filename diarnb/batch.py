@@ -128,7 +128,7 @@ def diarize_many(
     lost, and `diarize` says how to ask again.
 
     *The same person* is found as `identify` finds one: voices that are rather one person than two, averaged over all
-    recordings, are one; two speakers of one recording never are. Who speaks for less than 2 s gets a label of his own.
+    recordings, are one; two speakers of one recording never are. Whoever speaks for less than 2 s has a label alone.
 
     Examples
     --------
