@@ -168,8 +168,8 @@ def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd
     >>> a = pd.DataFrame({"start": [0, 5], "end": [4, 9], "speaker": ["Maya", "Otto"]})
     >>> agreement({"a": a, "same": a.replace("Maya", "X"), "one": a.assign(speaker="X")})
       table  agreement     verdict
-    0     a       75.0       check
-    1  same       75.0       check
+    0     a       75.0  do not use
+    1  same       75.0  do not use
     2   one       50.0  do not use
     """
     named = dict(tables) if isinstance(tables, Mapping) else dict(enumerate(tables))

@@ -48,12 +48,22 @@ sys.addaudithook(_stay_home)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):  # a core each: the networks' threads would fight for all of them
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
     home = tempfile.TemporaryDirectory(prefix="diarnb-tests-")
     config.add_cleanup(home.cleanup)
     # For what no fixture reaches: fixtures of a session, kernels of notebooks.
     os.environ["DIARNB_HOME"] = home.name
     # For subprocesses in other folders: this checkout, installed or not.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.suffix == ".ipynb" and not item.path.name.startswith("01"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

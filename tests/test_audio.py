@@ -109,6 +109,7 @@ def test_opposite_phase_uses_the_louder_channel_even_after_a_long_silence() -> N
         assert "channel 1 alone" in recording.problems[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "MP3", "OGG"])
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
 def test_a_stretch_is_the_same_as_in_the_whole(kind: str, rate: int) -> None:

@@ -205,6 +205,7 @@ def test_agreement_of_three() -> None:
             agreement(few)
 
 
+@pytest.mark.slow
 def test_second_opinions_stand_on_the_recordings_own_clock() -> None:
     samples, rate = soundfile.read(diarnb.example("call"), frames=25 * 8000)
     opinions = second_opinions((samples, rate), progress=False)

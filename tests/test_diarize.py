@@ -285,6 +285,7 @@ SHORT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*QUIET, *SHORT])
 @pytest.mark.parametrize("channels", ["mix", "split"])
 def test_any_sound_gives_a_table_and_every_verb_takes_it(case: str, channels: str) -> None:

@@ -135,6 +135,7 @@ def holds_or_tells_of_words(table: pd.DataFrame, suffix: str) -> None:
         check(table, read_words(path), told, exact=suffix in EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @given(table=turn_tables)
 @FEW
@@ -150,6 +151,7 @@ def test_many_turns_come_back_or_what_differs_is_told(suffix: str, table: pd.Dat
     holds_or_tells(table, suffix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", OF_WORDS)
 @given(table=word_tables)
 @FEW

@@ -169,11 +169,13 @@ def test_a_harmed_model_is_named_with_the_way_to_heal_it(installation: Path, nam
     check_sentence(installation, name)
 
 
+@pytest.mark.slow
 def test_a_model_that_the_runtime_cannot_read_is_named(installation: Path) -> None:
     _garbage_with_its_own_hash(installation / "diarnb" / MODELS / "embedding.onnx")
     check_sentence(installation, "embedding.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe{", b"[]", b'{"segmentation": {}}'], ids=repr)
 def test_a_harmed_list_of_models_is_named_with_the_way_to_heal_it(installation: Path, content: bytes | None) -> None:
     path = installation / "diarnb" / MODELS / "provenance.json"

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -90,7 +90,16 @@ def _examples() -> Iterator[doctest.DocTest]:
                 yield test
 
 
-@pytest.mark.parametrize("example", list(_examples()), ids=lambda test: test.name)
+LISTENING = {"second_opinions", "without_bleed", "stream", "matches", "voiceprint", "identify"}  # for seconds each
+
+
+def _parameters() -> Iterator[Any]:
+    for test in _examples():
+        marks = [pytest.mark.slow] if test.name.rpartition(".")[2] in LISTENING else []
+        yield pytest.param(test, id=test.name, marks=marks)
+
+
+@pytest.mark.parametrize("example", _parameters())
 def test_the_example_in_a_docstring_runs(
     example: doctest.DocTest, known: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

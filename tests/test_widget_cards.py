@@ -105,6 +105,7 @@ def test_names_go_on_from_panel_to_panel(panel: Cards) -> None:
     other.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_text_on_every_surface(panel: Cards, name: str) -> None:
     boxes(panel)[0].value = name

@@ -145,6 +145,7 @@ def test_a_table_from_elsewhere_can_be_reviewed_but_not_propagated() -> None:
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_text(panel: Review, name: str) -> None:
     for label in panel.corrections.labels:
