@@ -99,7 +99,7 @@ def _parameters() -> Iterator[Any]:
         yield pytest.param(test, id=test.name, marks=marks)
 
 
-@pytest.mark.parametrize("example", _parameters())
+@pytest.mark.parametrize("example", list(_parameters()))
 def test_the_example_in_a_docstring_runs(
     example: doctest.DocTest, known: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
