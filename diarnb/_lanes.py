@@ -8,22 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from diarnb._activity import Floats, active_of, edges_of, first_seen, is_finite, twins_of
 from diarnb._labels import PALETTE, speaker_colors, visible
 from diarnb.errors import InvalidParameterError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-Floats = NDArray[np.float64]
 Color = tuple[float, float, float]
 
 BELOW_ROW = 2.0
@@ -39,15 +33,6 @@ _MOST_LANES = 72  # that "auto" stacks up before its rows become longer
 _MOST_ROWS = 500
 
 
-def is_finite(value: object) -> TypeGuard[float]:
-    """Whether a value is a number that can stand for a time."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _first_seen(table: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(table["speaker"]))
-
-
 class Look(NamedTuple):
     color: Color
     hatch: str
@@ -58,11 +43,11 @@ def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> d
     if not isinstance(chosen, Mapping):
         raise InvalidParameterError("colors is no mapping; give speakers and their colours, as {'Beth': 'teal'}")
     hypothesis, *others = tables.values()
-    order = _first_seen(hypothesis)
+    order = first_seen(hypothesis)
     twins: dict[str, str] = {}
     for reference in others:
         twins = twins_of(hypothesis, reference) | twins
-        order += [name for name in _first_seen(reference) if name not in order and name not in twins]
+        order += [name for name in first_seen(reference) if name not in order and name not in twins]
     looks = {
         name: Look(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
         for place, (name, color) in enumerate(speaker_colors(order).items())
@@ -80,30 +65,6 @@ def _color(value: Any, speaker: str) -> Color:
             f"colors[{visible(speaker)!r}] is {visible(repr(value))}, no colour that matplotlib knows; "
             "give one like '#0072B2' or 'teal'"
         ) from None
-
-
-def twins_of(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> dict[str, str]:
-    """Pair the names that only one of the tables knows, by the time that they share."""
-    known, true = _first_seen(hypothesis), _first_seen(reference)
-    ours, theirs = [name for name in known if name not in true], [name for name in true if name not in known]
-    edges = edges_of(hypothesis, reference)
-    shared = (active_of(reference, theirs, edges) * np.diff(edges)) @ active_of(hypothesis, ours, edges).T
-    pairs = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
-    return {theirs[row]: ours[column] for row, column in pairs if shared[row, column] > 0}
-
-
-def edges_of(*tables: pd.DataFrame, also: Iterable[float] = ()) -> Floats:
-    return np.unique(np.concatenate([*(table[["start", "end"]].to_numpy().ravel() for table in tables), [*also]]))
-
-
-def active_of(table: pd.DataFrame, speakers: list[str], edges: Floats) -> NDArray[np.bool_]:
-    """Say who speaks (rows) between each edge and the next (columns)."""
-    change = np.zeros((len(speakers), len(edges)), dtype=np.int64)
-    wanted = table[table["speaker"].isin(speakers)]
-    who = pd.Index(speakers).get_indexer(pd.Index(wanted["speaker"]))
-    np.add.at(change, (who, np.searchsorted(edges, wanted["start"])), 1)
-    np.add.at(change, (who, np.searchsorted(edges, wanted["end"])), -1)
-    return change.cumsum(axis=1)[:, :-1] > 0
 
 
 @dataclass(frozen=True)
@@ -131,7 +92,7 @@ def lay_out(tables: Mapping[str, pd.DataFrame], first: float, last: float, looks
             tracks.append(Track("heading", name, y + 0.5, 0.0))
             y += 1.0
         top = y
-        speakers = _first_seen(table)
+        speakers = first_seen(table)
         if not speakers:
             tracks.append(Track("silence", "", y + 0.5, _BAR))
             y += 1.0

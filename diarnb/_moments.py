@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from diarnb._activity import active_of, edges_of
 from diarnb._checks import check_turns
 from diarnb._labels import visible
-from diarnb._lanes import active_of, edges_of
 from diarnb.errors import InvalidParameterError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from diarnb._activity import is_finite
 from diarnb._labels import PALETTE, visible
-from diarnb._lanes import is_finite
 from diarnb._moments import Moments, pairs
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.plot import draw_tables
@@ -79,7 +79,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     twins: dict[Any, Any] = {each.uri: each.twins for each in compared}
     table.attrs["diarnb"] = {
         **(a.attrs.get("diarnb") or {}),
-        "agreement": _percent(sum(each.agreed.sum() for each in compared), sum(each.speech.sum() for each in compared)),
+        "agreement": _agreement(compared),
         "twins": twins.get(None, twins),
     }
     return table
@@ -168,7 +168,7 @@ def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = (
     kinds = {"only a": f"only {first}", "only b": f"only {second}", "different speaker": "different speaker"}
     differences = compared.differences()
     differences["speaker"] = differences["kind"].map(kinds).astype(str)
-    heading = f"agreement {_percent(compared.agreed.sum(), compared.speech.sum()):.1f} of 100"
+    heading = f"agreement {_agreement([compared]):.1f} of 100"
     tables = {first: compared.tables[0], second: compared.tables[1], heading: differences}
     colors = {kinds[kind]: color for kind, color in _COLORS.items()} | dict(look.pop("colors", None) or {})
     return draw_tables(tables, a.attrs.get("diarnb") or {}, colors=colors, **look)
@@ -216,11 +216,11 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
-def _percent(agreed: float, speech: float) -> float:
+def _agreement(compared: list[_Compared]) -> float:
+    agreed, speech = (sum(getattr(each, part).sum() for each in compared) for part in ("agreed", "speech"))
     return float(100 * agreed / speech) if speech else 100.0
 
 
 def agreement_of(a: pd.DataFrame, b: pd.DataFrame) -> float:
     """Give the share of speech on which two tables agree, 0-100, over all their recordings."""
-    compared = [_Compared(pair) for pair in pairs(a, b, _NAMES)]
-    return _percent(sum(each.agreed.sum() for each in compared), sum(each.speech.sum() for each in compared))
+    return _agreement([_Compared(pair) for pair in pairs(a, b, _NAMES)])

@@ -15,9 +15,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import MultipleLocator, NullLocator
 
+from diarnb._activity import Floats, is_finite
 from diarnb._checks import check_turns
 from diarnb._labels import PALETTE, visible
-from diarnb._lanes import BELOW_ROW, Floats, Row, Track, break_rows, height_of, is_finite, lay_out, looks_of
+from diarnb._lanes import BELOW_ROW, Row, Track, break_rows, height_of, lay_out, looks_of
 from diarnb._styles import LITERAL, ClockFormatter, ClockLocator, Style, multiples, plain, step_of
 from diarnb.errors import InvalidParameterError, TurnTableError
 

@@ -24,8 +24,8 @@ import soundfile
 
 import diarnb
 from diarnb import _executing, _task, batch, errors
+from diarnb._activity import twins_of
 from diarnb._executing import Crew
-from diarnb._lanes import twins_of
 from diarnb._linking import linked
 from diarnb._sources import named_sources
 from diarnb.engines.base import Answer, Offer

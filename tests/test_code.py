@@ -18,7 +18,7 @@ MODULES = {name.replace("/", ".").removesuffix(".__init__"): path for name, path
 
 # What stands in a line may import what stands in the lines above it, and its own package. Names are of whole packages.
 LAYERS = [
-    {"diarnb.errors", "diarnb._labels", "diarnb._run", "diarnb._versions", "diarnb.accessor"},
+    {"diarnb.errors", "diarnb._activity", "diarnb._labels", "diarnb._run", "diarnb._versions", "diarnb.accessor"},
     {"diarnb._sniff", "diarnb._checks", "diarnb.params", "diarnb._progress", "diarnb.examples", "diarnb._lanes"},
     {"diarnb._loop", "diarnb._lock", "diarnb._styles"},
     {

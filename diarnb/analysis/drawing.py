@@ -179,11 +179,7 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     looks = speaker_colors(speakers)
     for name, color in looks.items():
         talk = profile[name].to_numpy(dtype=float)
-        shown, _ = plain(name)
-        # A label that begins with an underscore would not be in the legend.
-        ax.bar(
-            start + gap, talk, lengths - 2 * gap, bottom, align="edge", color=color, linewidth=0, zorder=2, label=shown
-        )
+        ax.bar(start + gap, talk, lengths - 2 * gap, bottom, align="edge", color=color, linewidth=0, zorder=2)
         bottom += talk
     if not len(profile) or not speakers:
         _nothing(ax, style, "no speech found")

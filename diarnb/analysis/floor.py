@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from diarnb._activity import is_finite
 from diarnb._checks import check_turns
-from diarnb._lanes import is_finite
 from diarnb.errors import InvalidParameterError
 
 if TYPE_CHECKING:

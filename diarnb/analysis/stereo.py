@@ -17,7 +17,7 @@ from diarnb.listening import find_audio
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from diarnb._lanes import Floats
+    from diarnb._activity import Floats
     from diarnb.audio import Recording
 
 _FRAME = 320  # samples, 20 ms

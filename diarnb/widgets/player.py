@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
+from diarnb._activity import twins_of
 from diarnb._checks import check_turns
 from diarnb._labels import PALETTE, visible
-from diarnb._lanes import twins_of
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.results import words as words_of
 from diarnb.widgets.edits import Corrections
