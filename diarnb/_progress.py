@@ -130,7 +130,8 @@ class _Line:
     def show(self, text: str, fraction: float) -> None:  # noqa: ARG002 - the words say it
         room = shutil.get_terminal_size().columns - 1  # a line that wraps could not be taken back
         text = text[:room]
-        self._rewrite(text.ljust(self._width))
+        before, self._width = self._width, max(self._width, len(text))  # before it is drawn: an interrupt may follow
+        self._rewrite(text.ljust(before))
         self._width = len(text)
 
     def close(self) -> None:
@@ -167,7 +168,7 @@ class _Bar:
 
     def _open(self) -> None:
         import ipywidgets
-        from IPython.display import display
+        from IPython.display import DisplayHandle
 
         self._widgets = [ipywidgets.HBox(), ipywidgets.FloatProgress(max=1.0), ipywidgets.Label()]
         box, *children = self._widgets
@@ -176,4 +177,5 @@ class _Bar:
         # a console would keep it for ever, and nbval would compare it.
         view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
         bundle = {"application/vnd.jupyter.widget-view+json": view}
-        self._display = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._display = DisplayHandle()  # type: ignore[no-untyped-call]  # known before an interrupt can follow
+        self._display.display(bundle, raw=True)

@@ -52,6 +52,18 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("diarnb._progress._PAUSE", 0.0)
 
 
+def test_an_interrupt_right_after_drawing_leaves_a_clean_line() -> None:
+    class Interrupted(Terminal):
+        def flush(self) -> None:
+            if "left" in self.line:
+                raise KeyboardInterrupt
+
+    with redirect_stderr(Interrupted()) as terminal:
+        with pytest.raises(KeyboardInterrupt), reporter(True) as report:
+            report("listening", 0.5)
+        assert terminal.line == ""
+
+
 def test_a_terminal_shows_one_line_and_is_clean_at_the_end() -> None:
     with watched() as (report, terminal):
         report("reading the recording", 0.01)
