@@ -18,8 +18,8 @@ import soundfile
 
 import diarnb
 from diarnb import errors
+from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram import DeepgramEngine
-from diarnb.engines.http import Pace
 from tests import deepgram_server
 from tests import faultserver as faults
 from tests.clouds import ask, sound

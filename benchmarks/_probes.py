@@ -21,7 +21,7 @@ import soundfile
 
 from diarnb.server.core import owner_of
 from diarnb.server.jobs import Job
-from diarnb.server.media import _name
+from diarnb.server.web.media import _name
 from tests.servers import KEY, InThread, in_thread
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ import soundfile
 import diarnb
 from benchmarks._machine import heading, table, versions
 from diarnb import errors
-from diarnb._activity import twins_of
+from diarnb.tables.activity import twins_of
 from tests import faultserver as faults
 from tests.clouds import KEY, hasty
 from tests.faultserver import serving

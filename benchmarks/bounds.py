@@ -17,9 +17,8 @@ from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import CONVENTIONS, NOTES, Recording, Score, pool, read_folder, score
 from diarnb.audio import open_recording
 from diarnb.engines.local import LocalEngine, _turns
-from diarnb.engines.local.deciding import by_first_appearance, decide, trusted
-from diarnb.engines.local.decoding import Decision, decode
-from diarnb.engines.local.listening import Heard
+from diarnb.engines.local.decoding import Decision, by_first_appearance, decide, decode, trusted
+from diarnb.engines.local.evidence import Heard
 from diarnb.engines.local.segmentation import seconds
 from diarnb.params import Params
 

@@ -1,7 +1,7 @@
 """Measures what a correction is worth when it propagates: ``python -m benchmarks.corrections FOLDER [--clicks 20]``.
 
 FOLDER is what ``python -m benchmarks.accuracy`` takes. A simulated person goes through each recording, click by click,
-with and without `diarnb.widgets.propagation`.
+with and without `diarnb.corrections.propagation`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from scipy.optimize import linear_sum_assignment
 import diarnb
 from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import Errors, Recording, annotation, read_folder
-from diarnb.widgets.choosing import queue
-from diarnb.widgets.edits import Corrections
-from diarnb.widgets.propagation import accept, propose, sureness
+from diarnb.corrections import Corrections
+from diarnb.corrections.propagation import accept, propose, sureness
+from diarnb.corrections.queue import queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -29,7 +29,7 @@ from benchmarks._faults import CASES, Told
 from benchmarks._machine import heading, table, versions
 from benchmarks._peers import compare
 from diarnb import errors
-from diarnb.journal import Journal, Submission
+from diarnb.store.ledger import Journal, Submission
 from tests import faultserver as faults
 from tests import hostile
 from tests.clouds import ask, at_step, hasty, sound
@@ -387,7 +387,7 @@ def s13(repeats: int) -> tuple[str, list[str]]:
 
 WRITER = """
 import sys
-from diarnb.journal import Journal, Submission
+from diarnb.store.ledger import Journal, Submission
 number = 0
 while True:
     row = Journal().prepare(Submission(key=f"{sys.argv[1]}-{number}", engine="e", origin="o", endpoint="/", about={}))

@@ -15,7 +15,7 @@ import pandas as pd
 import diarnb
 from benchmarks._machine import heading, table, versions
 from diarnb import analysis
-from diarnb.turns import cut_overlap
+from diarnb.tables.turns import cut_overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

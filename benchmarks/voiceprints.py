@@ -26,8 +26,8 @@ from scipy.optimize import minimize
 from benchmarks._acoustics import Line, Noise, Room
 from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import read_folder
-from diarnb._excerpts import RATE, excerpts
 from diarnb.audio import open_recording
+from diarnb.audio.excerpts import RATE, excerpts
 from diarnb.engines.local.voiceprints import LONGEST, MIDDLE, SLOPE, embed
 from diarnb.examples import example
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from diarnb.comparing import compare
     from diarnb.examples import example
     from diarnb.formats import read, write
-    from diarnb.listening import clip
+    from diarnb.playback import clip
     from diarnb.plot import timeline
     from diarnb.results import confidences, exclusive, forget, frames, open_run, raw, runs, utterances, words
     from diarnb.scoring import score, worst
     from diarnb.server import serve
     from diarnb.streaming import stream
+    from diarnb.tables.turns import overlap, rename, speakers
     from diarnb.transcripts import assign_speakers
-    from diarnb.turns import overlap, rename, speakers
     from diarnb.voiceprints import identify, matches, voiceprint
     from diarnb.widgets.cards import cards
     from diarnb.widgets.controls import controls
@@ -44,7 +44,7 @@ _HOME = {
     "example": "examples",
     "read": "formats",
     "write": "formats",
-    "clip": "listening",
+    "clip": "playback",
     "timeline": "plot",
     "confidences": "results",
     "exclusive": "results",
@@ -59,9 +59,9 @@ _HOME = {
     "worst": "scoring",
     "stream": "streaming",
     "assign_speakers": "transcripts",
-    "overlap": "turns",
-    "rename": "turns",
-    "speakers": "turns",
+    "overlap": "tables.turns",
+    "rename": "tables.turns",
+    "speakers": "tables.turns",
     "show_versions": "_versions",
     "serve": "server",
     "identify": "voiceprints",

@@ -219,7 +219,7 @@ def _picture(turns: pd.DataFrame, kind: str) -> bytes:
 
 def _table(turns: pd.DataFrame) -> str:
     """Write the turns for people, and for awk: the speaker, whose name may hold spaces, comes last."""
-    from diarnb._labels import visible
+    from diarnb._text import visible
 
     digits = {"start": 2, "end": 2, "duration": 2, "confidence": 0, "channel": 0}
     columns = [[name, *(f"{n:.{places}f}" for n in turns[name])] for name, places in digits.items() if name in turns]
@@ -231,7 +231,7 @@ def _table(turns: pd.DataFrame) -> str:
 def _transcript(turns: pd.DataFrame) -> str:
     """Write what was said, a line for each utterance."""
     import diarnb
-    from diarnb._labels import visible
+    from diarnb._text import visible
     from diarnb.transcripts import transcript
 
     return "\n".join(visible(line, limit=10_000) for line in transcript(diarnb.utterances(turns)).splitlines())
@@ -240,7 +240,7 @@ def _transcript(turns: pd.DataFrame) -> str:
 def _summary(turns: pd.DataFrame) -> str:
     """Tell in a few lines how much each speaker talks."""
     import diarnb
-    from diarnb._labels import visible
+    from diarnb._text import visible
 
     if turns.empty:
         return "No speech found."
@@ -276,7 +276,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _complain(text: str, code: int) -> int:
     """Say one line on stderr, whatever is in it, and give back the exit code that goes with it."""
-    from diarnb._labels import visible
+    from diarnb._text import visible
 
     _say(f"diarnb: {visible(' '.join(text.split()), limit=2000)}")
     return code

@@ -10,15 +10,18 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diarnb._labels import visible
+from diarnb._text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from diarnb.engines.base import Progress
+
+Progress = Callable[[str, float], None]
+"""Called with the stage in words and the finished fraction of the whole, 0-1. It may raise to stop the work."""
 
 _DELAY = 1.0  # seconds of work before anything is shown
 _PAUSE = 0.25  # seconds between two updates: a notebook server drops what comes too fast

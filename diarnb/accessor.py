@@ -28,9 +28,9 @@ class Diar:
     """Draw, ask, name, decide again and export, from the table."""
 
     timeline = _Verb("diarnb.plot")
-    speakers = _Verb("diarnb.turns")
-    overlap = _Verb("diarnb.turns")
-    rename = _Verb("diarnb.turns")
+    speakers = _Verb("diarnb.tables.turns")
+    overlap = _Verb("diarnb.tables.turns")
+    rename = _Verb("diarnb.tables.turns")
     exclusive = _Verb("diarnb.results")
     confidences = _Verb("diarnb.results")
     frames = _Verb("diarnb.results")
@@ -42,7 +42,7 @@ class Diar:
     identify = _Verb("diarnb.voiceprints")
     matches = _Verb("diarnb.voiceprints")
     compare = _Verb("diarnb.comparing")
-    clip = _Verb("diarnb.listening")
+    clip = _Verb("diarnb.playback")
     player = _Verb("diarnb.widgets.player")
     cards = _Verb("diarnb.widgets.cards")
     review = _Verb("diarnb.widgets.review")

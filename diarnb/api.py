@@ -11,25 +11,25 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from diarnb import engines
-from diarnb._asking import opened, reporting, settled
-from diarnb._keeping import digest, keep, key_of, moved, outcome, version_of
-from diarnb._transcribing import LISTENING, part_of, wanted_words
-from diarnb._wordtables import add_words
-from diarnb.engines.base import Answer, Decider, Resumer, check_options, describe
-from diarnb.engines.keys import sealed
+from diarnb._pipeline import keep, key_of, opened, outcome, reporting, run_for, settled
+from diarnb.engines.abilities import Resumer
+from diarnb.engines.base import check_options
+from diarnb.engines.cloud.keys import sealed
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of, table_of
 from diarnb.store import Store
+from diarnb.transcribers.request import wanted_words
+from diarnb.transcripts.words import add_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
-    from diarnb._run import Run
-    from diarnb._transcribing import WantedWords
-    from diarnb.engines.base import Engine, Progress
+    from diarnb._progress import Progress
+    from diarnb.engines.base import Engine
+    from diarnb.store.run import Run
     from diarnb.transcribers import Transcriber
 
 
@@ -289,50 +289,6 @@ def resume(
     with reporting(progress) as report:
         answer, about = chosen.resume(job_id, checked, report)
     return _remarked(keep(store, about, key_of(about, chosen, job_id), chosen, answer))
-
-
-def run_for(
-    recording: Any,
-    engine: Engine,
-    params: Params,
-    options: Mapping[str, Any],
-    report: Progress,
-    *,
-    refresh: bool,
-    words: WantedWords | None,
-) -> Run:
-    """Answer from the store, from the evidence in the store, or by listening; and keep the answer."""
-    store = Store.default()
-    about = describe(recording, engine, params, options)
-    if words is not None:
-        about["options"]["words"] = words.key
-    key = key_of(about, engine)
-    heard = digest(about["content_hash"], engine.name, version_of(engine, about["model"]), params.channels)
-    if not refresh and (known := store.find(key)) is not None:
-        return moved(known, about, store)
-    evidence = store.evidence(heard) if not refresh and isinstance(engine, Decider) else None
-    if words is not None:
-        words.prepare(evidence or {})
-    listened = 0.0
-    if evidence is not None and isinstance(engine, Decider):
-        answer = Answer(engine.decide(evidence, params, options))
-    else:
-        listened = 1.0 if words is None else LISTENING
-        answer = engine.diarize(recording, params, options, part_of(report, 0.0, listened))
-        evidence = answer.evidence
-        if evidence is not None:  # before words are heard, which takes longer
-            store.put_evidence(heard, evidence)
-    if words is not None:
-        said, kept = words.of(recording, params.channels, answer.raw, evidence or {}, part_of(report, listened, 1.0))
-        if kept and evidence is not None:
-            store.put_evidence(heard, evidence | kept)
-        answer = replace(answer, raw=add_words(answer.raw, said))
-        about["options"]["words"] = words.key
-        key = key_of(about, engine)
-        if not refresh and (known := store.find(key)) is not None:
-            return moved(known, about, store)  # a transcriber that does not tell its version heard the same again
-    about["problems"] = list(recording.problems)  # all of them are known now
-    return keep(store, about, key, engine, answer, evidence_key=heard if isinstance(engine, Decider) else None)
 
 
 def _remarked(run: Run) -> pd.DataFrame:

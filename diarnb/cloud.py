@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb import engines
-from diarnb._asking import opened, reporting, settled
-from diarnb._keeping import keep, key_of
+from diarnb._pipeline import keep, key_of, opened, reporting, settled
 from diarnb.audio import open_recording
-from diarnb.engines.base import Answer, Reader, Receipt, describe_job
-from diarnb.engines.keys import sealed
-from diarnb.engines.paying import positive
+from diarnb.engines.abilities import Reader
+from diarnb.engines.base import Answer, Receipt, describe_job
+from diarnb.engines.cloud.billing import positive
+from diarnb.engines.cloud.keys import sealed
 from diarnb.errors import (
     ApiResponseError,
     ConfigurationError,
@@ -31,15 +31,16 @@ from diarnb.errors import (
     JobFailedError,
     WebhookVerificationError,
 )
-from diarnb.journal import Journal
 from diarnb.params import Params
 from diarnb.results import runs, table_of
 from diarnb.store import Store
+from diarnb.store.ledger import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from diarnb.engines.base import Engine, Progress
+    from diarnb._progress import Progress
+    from diarnb.engines.base import Engine
 
 TOLERANCE = 300.0
 """Seconds that a delivery may be old; an older one may be a replay."""

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from diarnb._activity import is_finite
-from diarnb._labels import PALETTE, visible
-from diarnb._moments import Moments, pairs
+from diarnb._text import visible
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.plot import draw_tables
+from diarnb.tables.activity import is_finite
+from diarnb.tables.colors import PALETTE
+from diarnb.tables.moments import Moments, pairs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from diarnb._moments import Pair
+    from diarnb.tables.moments import Pair
 
 _NAMES = ("a", "b")
 _COLORS = {"only a": PALETTE[0], "only b": PALETTE[1], "different speaker": PALETTE[3]}

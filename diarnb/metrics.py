@@ -13,10 +13,10 @@ import pandas as pd
 import soundfile
 
 from diarnb import api
-from diarnb._labels import visible
+from diarnb._text import visible
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.comparing import agreement_of
-from diarnb.engines.base import Counter
+from diarnb.engines.abilities import Counter
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of

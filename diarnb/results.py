@@ -8,19 +8,18 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
-from diarnb._manifest import Manifest
-from diarnb.engines.base import Decider, Reader
+from diarnb.engines.abilities import Decider, Reader
 from diarnb.errors import ApiResponseError, RunNotFoundError, TurnTableError
-from diarnb.journal import Journal
 from diarnb.params import Params
 from diarnb.store import Store
-from diarnb.turns import cut_overlap, make_turns
+from diarnb.store.batches import Manifest
+from diarnb.store.ledger import Journal
+from diarnb.tables.turns import cut_overlap, make_turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diarnb._run import Run
-    from diarnb.engines.base import Evidence
+    from diarnb.store.run import Evidence, Run
 
 _BEYOND = 5.0  # seconds, and 2 %, by which a service's turns may end after what a header announces
 _WORDS: dict[str, type] = {

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from diarnb._checks import check_turns
-from diarnb._labels import visible
-from diarnb._moments import Moments, combinations, pairs
+from diarnb._text import visible
 from diarnb.errors import ConfigurationError, InvalidParameterError
+from diarnb.tables.checks import check_turns
+from diarnb.tables.moments import Moments, combinations, pairs
 
 if TYPE_CHECKING:
-    from diarnb._moments import Floats, Masks, Pair
+    from diarnb.tables.moments import Floats, Masks, Pair
 
 CONVENTIONS = ((0.0, "scored"), (0.25, "scored"), (0.0, "skipped"), (0.25, "skipped"))
 """Seconds that are not scored on each side of a reference boundary, and what becomes of overlapped speech."""

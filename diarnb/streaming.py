@@ -21,16 +21,16 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
-from diarnb._chunks import Chunks
-from diarnb._decode import check_shape
-from diarnb._keeping import digest, keep, version_of
-from diarnb.engines.base import Reader, Streamer
-from diarnb.engines.keys import sealed
+from diarnb._pipeline import digest, keep, version_of
+from diarnb.audio.chunks import Chunks
+from diarnb.audio.decode import check_shape
+from diarnb.engines.abilities import Reader, Streamer
+from diarnb.engines.cloud.keys import sealed
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import table_of
 from diarnb.store import Store
-from diarnb.turns import make_turns, rename
+from diarnb.tables.turns import make_turns, rename
 
 if TYPE_CHECKING:
     from types import TracebackType

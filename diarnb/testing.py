@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diarnb._checks import check_turns
+from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     import pandas as pd

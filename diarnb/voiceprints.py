@@ -8,38 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 
 from diarnb import engines
-from diarnb._asking import reporting, settled
-from diarnb._checks import check_turns
-from diarnb._excerpts import RATE, excerpts
-from diarnb._matching import choose
+from diarnb._pipeline import reporting, settled
 from diarnb.api import diarize
 from diarnb.audio import open_recording
-from diarnb.engines.base import Recognizer, VoiceprintMaker
-from diarnb.engines.keys import sealed
-from diarnb.engines.voices import check_matching, check_voiceprints
-from diarnb.errors import (
-    DiarnbWarning,
-    InvalidParameterError,
-    RunNotFoundError,
-    TurnTableError,
-    VoiceprintAudioError,
-)
-from diarnb.listening import find_audio
+from diarnb.audio.excerpts import RATE, excerpts
+from diarnb.engines.abilities import Recognizer, VoiceprintMaker
+from diarnb.engines.cloud.keys import sealed
+from diarnb.engines.matching import check_matching, check_voiceprints
+from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError, VoiceprintAudioError
 from diarnb.params import Params
+from diarnb.playback import find_audio
 from diarnb.results import run_of, table_of
-from diarnb.turns import rename
+from diarnb.tables.checks import check_turns
+from diarnb.tables.turns import rename
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from diarnb._run import Run
+    from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.engines.base import Engine, Progress
+    from diarnb.engines.base import Engine
+    from diarnb.store.run import Run
+
 
 _LONGEST = 30.0  # seconds
+
 _BEYOND = 1.0  # seconds by which turns may end after their recording
+
 _COLUMNS: dict[str, type] = {"speaker": str, "voiceprint": str, "score": float, "matched": bool}
 
 
@@ -360,3 +358,29 @@ def _of_one(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFrame]:
     everybody["speaker"] = [names.get(name, name) for name in everybody["speaker"]]
     others = everybody[everybody["speaker"] != speaker]
     return speaker, _with_channel(pd.concat([rows, others], ignore_index=True), run)
+
+
+def choose(
+    scores: Mapping[str, Mapping[str, float]], labels: list[str], threshold: float, *, exclusive: bool
+) -> dict[str, str]:
+    """Give a label to each speaker who has one.
+
+    Parameters
+    ----------
+    scores : mapping
+        Of each speaker how well he matches each label, 0-100; nothing of one who cannot be heard.
+    labels : list of str
+    threshold : float
+        Score below which nobody is anybody.
+    exclusive : bool
+        Whether a label names at most one speaker: the assignment with the highest sum of scores, else everybody's best.
+    """
+    heard = [speaker for speaker, found in scores.items() if found]
+    table = np.array([[scores[speaker][label] for label in labels] for speaker in heard]).reshape(-1, len(labels))
+    allowed = table.round(1) >= threshold  # as it is shown
+    worth = np.where(allowed, table, -1.0)  # rather a bad match than one that is not to be
+    if exclusive:
+        rows, columns = linear_sum_assignment(worth, maximize=True)
+    else:
+        rows, columns = np.arange(len(heard)), worth.argmax(1)
+    return {heard[row]: labels[column] for row, column in zip(rows, columns, strict=True) if allowed[row, column]}

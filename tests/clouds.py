@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import diarnb
-from diarnb.engines.http import Pace, Service
+from diarnb.engines.cloud.service import Pace, Service
 from diarnb.engines.pyannoteai import PyannoteAIEngine
 from diarnb.engines.pyannoteai.polling import Waits
-from diarnb.journal import Journal
 from diarnb.store import Store
+from diarnb.store.ledger import Journal
 from tests.faultserver import KEY
 
 if TYPE_CHECKING:

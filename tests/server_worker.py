@@ -1,4 +1,4 @@
-"""A worker of the server whose tasks do what tests want: ``diarnb.server.workers._PROGRAM`` names it."""
+"""A worker of the server whose tasks do what tests want: ``diarnb.server.workers.pool._PROGRAM`` names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from diarnb.errors import CorruptAudioError
-from diarnb.server import wire, work
+from diarnb.server.workers import wire
+from diarnb.server.workers import worker as work
 
 
 def echo(task: dict[str, Any], line: work.Line) -> bytes:

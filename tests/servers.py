@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
-from diarnb.server.running import running
+from diarnb.server.process import running
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def in_thread(folder: Path | None = None, **chosen: Any) -> Iterator[InThread]:
 
 @contextmanager
 def in_process(
-    folder: Path | None = None, *, program: str = "diarnb.server.work", **chosen: Any
+    folder: Path | None = None, *, program: str = "diarnb.server.workers.worker", **chosen: Any
 ) -> Iterator[InProcess]:
     """Run a server in a process of its own; it is asked to stop at the end, if it still runs."""
     with _folder(folder) as place:

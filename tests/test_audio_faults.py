@@ -21,9 +21,9 @@ from corpus import MENDED, RATE, REFUSED, Case, contained, encoded, speechlike, 
 from loopback import answering, serving
 
 from diarnb import errors
-from diarnb._decode import SoundFileDecoder, Tally, _apart
-from diarnb._sniff import look
 from diarnb.audio import Recording, open_recording
+from diarnb.audio.decode import SoundFileDecoder, Tally, _apart
+from diarnb.audio.sniff import look
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_a_file_without_read_permission_is_told(tmp_path: Path) -> None:
             import os
             from diarnb.audio import open_recording
             from diarnb.errors import AudioPermissionError
-            import diarnb._av
+            import diarnb.audio.av
             os.setuid(65534)
             try:
                 with open_recording({str(path)!r}): pass

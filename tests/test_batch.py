@@ -23,12 +23,14 @@ import pytest
 import soundfile
 
 import diarnb
-from diarnb import _executing, _task, batch, errors
-from diarnb._activity import twins_of
-from diarnb._executing import Crew
-from diarnb._linking import linked
-from diarnb._sources import named_sources
+from diarnb import batch, errors
+from diarnb.batch import executors as _executing
+from diarnb.batch import task as _task
+from diarnb.batch.executors import Crew
+from diarnb.batch.linking import linked
+from diarnb.batch.sources import named_sources
 from diarnb.engines.base import Answer, Offer
+from diarnb.tables.activity import twins_of
 from diarnb.testing import assert_turns_equal
 from tests import faultserver as faults
 from tests.clouds import KEY, hasty

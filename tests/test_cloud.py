@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 
 import diarnb
-from diarnb import _loop, errors
+from diarnb import errors
 from diarnb.cloud import estimate_cost, from_payload, submit, verify_webhook
+from diarnb.engines.cloud import loop as _loop
 from tests.clouds import ask, hasty, sound
 from tests.faultserver import KEY, serving
 

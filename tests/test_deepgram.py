@@ -19,10 +19,10 @@ import soundfile
 import diarnb
 from diarnb import cloud, errors
 from diarnb.engines import deepgram
+from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram import DeepgramEngine
-from diarnb.engines.http import Pace
-from diarnb.journal import Journal
 from diarnb.params import Params
+from diarnb.store.ledger import Journal
 from diarnb.transcripts import transcript
 from tests.deepgram_server import KEY, Server, groups, hang_up, say, serving
 from tests.deepgram_server import transcript as transcript_of

@@ -17,9 +17,9 @@ import pytest
 
 import diarnb
 from diarnb import errors
+from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram import DeepgramEngine, live
-from diarnb.engines.deepgram.growing import GrowingTurns
-from diarnb.engines.http import Pace
+from diarnb.engines.deepgram.live_turns import GrowingTurns
 from diarnb.params import Params
 from tests.deepgram_server import KEY, Server, samples_of, say, serving
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import FORMATS, WORDS_ONLY, read, write
+from diarnb.tables.turns import empty_turns, make_turns
 from diarnb.testing import assert_turns_equal
-from diarnb.turns import empty_turns, make_turns
 
 A, B = "SPEAKER_00", "SPEAKER_01"
 OF_TURNS = sorted({*FORMATS} - WORDS_ONLY - {".uem"})

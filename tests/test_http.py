@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from diarnb import errors
-from diarnb.engines import _replies
-from diarnb.engines.http import Body, Kind, Pace, Reply, Service
-from diarnb.engines.keys import Secret, find_key, sealed
+from diarnb.engines.cloud import replies as _replies
+from diarnb.engines.cloud.keys import Secret, find_key, sealed
+from diarnb.engines.cloud.service import Body, Kind, Pace, Reply, Service
 from tests import faultserver as faults
 from tests.faultserver import KEY, FaultServer, refuses, says, serving
 

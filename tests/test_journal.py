@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import diarnb
 from diarnb import errors
-from diarnb._lock import exclusively
-from diarnb.journal import Journal, Submission
 from diarnb.store import Store
+from diarnb.store.ledger import Journal, Submission
+from diarnb.store.lock import exclusively
 from tests import faultserver as faults
 from tests.clouds import Crash, ask, at_step, sound
 from tests.faultserver import refuses, says, serving
@@ -94,7 +94,7 @@ def test_a_lock_holds_out_others_and_ends_with_its_holder(tmp_path: Path) -> Non
     assert [step.split()[1] for step in order] == ["in", "out"] * 3
     assert not (tmp_path / "a.lock").exists()
     code = (
-        "import asyncio, os, sys, pathlib\nfrom diarnb._lock import exclusively\n"
+        "import asyncio, os, sys, pathlib\nfrom diarnb.store.lock import exclusively\n"
         "async def die():\n async with exclusively(pathlib.Path(sys.argv[1])):\n  os._exit(9)\n"
         "asyncio.run(die())"
     )

@@ -11,10 +11,9 @@ import soundfile
 from diarnb.audio import open_recording
 from diarnb.engines.local import networks
 from diarnb.engines.local.clustering import cluster
-from diarnb.engines.local.deciding import decide
-from diarnb.engines.local.decoding import _best_path, _posterior, decode
+from diarnb.engines.local.decoding import _best_path, _posterior, decide, decode
 from diarnb.engines.local.embedding import SIZE, Embedder
-from diarnb.engines.local.listening import Heard
+from diarnb.engines.local.evidence import Heard
 from diarnb.engines.local.pieces import _CHANGE, LONGEST, cut, listening_spans, runs_of, speech_regions
 from diarnb.engines.local.segmentation import RATE, STEP, Segmenter, frames_in, seconds
 from diarnb.examples import example

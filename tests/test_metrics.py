@@ -11,7 +11,7 @@ import pytest
 import diarnb
 from diarnb import engines
 from diarnb.engines.base import Answer, Offer
-from diarnb.engines.local import counting
+from diarnb.engines.local import count_evidence as counting
 from diarnb.engines.local.decoding import Decision
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.metrics import count_evidence

@@ -18,9 +18,10 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from diarnb._labels import PALETTE, visible
+from diarnb._text import visible
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.plot import count_plot, timeline
+from diarnb.tables.colors import PALETTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,9 +21,9 @@ import diarnb
 from diarnb import cloud, errors
 from diarnb.engines.pyannoteai import PyannoteAIEngine
 from diarnb.engines.pyannoteai.polling import Waits
-from diarnb.journal import Journal
 from diarnb.params import Params
 from diarnb.store import Store
+from diarnb.store.ledger import Journal
 from tests import faultserver as faults
 from tests.clouds import Crash, ask, at_step, hasty, sound
 from tests.faultserver import KEY, FaultServer, refuses, says, serving
@@ -820,7 +820,7 @@ def test_without_the_service_a_known_answer_is_given() -> None:
 
 
 def key() -> Any:
-    from diarnb.engines.keys import Secret
+    from diarnb.engines.cloud.keys import Secret
 
     return Secret(KEY, "api_key=")
 

@@ -14,7 +14,7 @@ import soundfile
 
 import diarnb
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
-from diarnb.turns import empty_turns
+from diarnb.tables.turns import empty_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -343,7 +343,7 @@ def test_the_worst_are_turns_to_look_at_and_to_hear(known: dict[str, pd.DataFram
     player = diarnb.player(table)
     assert len(player.turns) == len(table)
     player.close()
-    assert_turns_equal(diarnb.turns.check_turns(table), diarnb.turns.check_turns(table))
+    assert_turns_equal(diarnb.tables.turns.check_turns(table), diarnb.tables.turns.check_turns(table))
 
 
 def test_several_recordings_have_their_worst_in_one_table() -> None:

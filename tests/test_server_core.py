@@ -22,11 +22,14 @@ from aiohttp import web
 
 from diarnb.errors import ConfigurationError, InvalidParameterError
 from diarnb.server import core as cores
-from diarnb.server import guard, page, wire, workers
+from diarnb.server import page
 from diarnb.server.jobs import ATTEMPTS, JOB_KEPT, RESULT_KEPT, Job, Jobs
-from diarnb.server.refusing import OWNER
 from diarnb.server.settings import MAX_JSON
-from diarnb.server.workers import TaskFailedError, TaskTimeoutError, WorkerLostError
+from diarnb.server.web import guard
+from diarnb.server.web.refusals import OWNER
+from diarnb.server.workers import pool as workers
+from diarnb.server.workers import wire
+from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerLostError
 from tests.servers import KEY, OTHER_KEY, PATIENCE, InProcess, InThread, in_process, in_thread, settings_of
 
 if TYPE_CHECKING:

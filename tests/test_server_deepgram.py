@@ -26,8 +26,10 @@ import pytest
 import soundfile
 
 import diarnb
-from diarnb.server import deepgram, deepgram_rules, deepgram_text
-from diarnb.server.refusing import Refusal
+from diarnb.server.deepgram import routes as deepgram
+from diarnb.server.deepgram import rules as deepgram_rules
+from diarnb.server.deepgram import text as deepgram_text
+from diarnb.server.web.refusals import Refusal
 from tests import exact_words, loopback
 from tests.old_sdk import with_old_sdk
 from tests.servers import KEY, PATIENCE, in_thread

@@ -19,8 +19,8 @@ import soundfile
 
 import diarnb
 from diarnb import cloud, errors
-from diarnb.server.delivering import FORMS, TIMEOUT, Deliveries, refusal
 from diarnb.server.jobs import Job, Jobs
+from diarnb.server.web.deliveries import FORMS, TIMEOUT, Deliveries, refusal
 from tests.clouds import hasty
 from tests.servers import PATIENCE, in_thread, settings_of
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from diarnb.server import fetching
-from diarnb.server.fetching import Fetcher, FetchError, is_public, named, public_session, refusal_of_host
+from diarnb.server.web import fetcher as fetching
+from diarnb.server.web.fetcher import Fetcher, FetchError, is_public, named, public_session, refusal_of_host
 from tests.loopback import Answer, answering, serving
 
 if TYPE_CHECKING:

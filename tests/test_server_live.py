@@ -28,10 +28,11 @@ import diarnb
 from diarnb.engines.deepgram import DeepgramEngine
 from diarnb.engines.deepgram.live import PACE
 from diarnb.errors import AudioError
-from diarnb.server import deepgram_rules, live
-from diarnb.server.live_sound import Sound
-from diarnb.server.live_words import Ear
-from diarnb.server.refusing import Refusal
+from diarnb.server.deepgram import live
+from diarnb.server.deepgram import rules as deepgram_rules
+from diarnb.server.deepgram.live_sound import Sound
+from diarnb.server.deepgram.live_words import Ear
+from diarnb.server.web.refusals import Refusal
 from tests import exact_words
 from tests.old_sdk import with_old_sdk
 from tests.servers import KEY, PATIENCE, in_thread

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 import diarnb
-from diarnb.server import media
-from diarnb.server.media import KEPT, MAX_UPLOAD, VALID, Media
-from diarnb.server.refusing import Refusal
+from diarnb.server.web import media
+from diarnb.server.web.media import KEPT, MAX_UPLOAD, VALID, Media
+from diarnb.server.web.refusals import Refusal
 from tests.servers import OTHER_KEY, PATIENCE, InThread, Server, in_process, in_thread
 
 if TYPE_CHECKING:

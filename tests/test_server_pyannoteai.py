@@ -25,13 +25,13 @@ from diarnb.audio import open_recording
 from diarnb.engines.local import LocalEngine
 from diarnb.engines.pyannoteai.answers import read_answer
 from diarnb.params import Params
-from diarnb.server.delivering import refusal
-from diarnb.server.fetching import Fetcher
 from diarnb.server.jobs import RESULT_KEPT
-from diarnb.server.limiting import PER_WINDOW, WINDOW, Limits
-from diarnb.server.pyannoteai_answers import TASKS
-from diarnb.server.pyannoteai_rules import read
-from diarnb.server.refusing import Refusal
+from diarnb.server.pyannoteai.answers import TASKS
+from diarnb.server.pyannoteai.rules import read
+from diarnb.server.web.deliveries import refusal
+from diarnb.server.web.fetcher import Fetcher
+from diarnb.server.web.limits import PER_WINDOW, WINDOW, Limits
+from diarnb.server.web.refusals import Refusal
 from tests.clouds import hasty
 from tests.loopback import answering, serving
 from tests.servers import OTHER_KEY, PATIENCE, InThread, in_thread

@@ -214,7 +214,7 @@ def test_a_key_that_was_given_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_switches_are_what_the_settings_become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from diarnb.server import running
+    from diarnb.server import process as running
 
     seen: list[Any] = []
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diarnb._run import Run
 from diarnb.errors import RunNotFoundError, StoreError, StoreWarning
 from diarnb.store import Store
+from diarnb.store.run import Run
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions and signals of POSIX")
 ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs to be root")
@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[1]
 PREAMBLE = """
 import sys
 from pathlib import Path
-from diarnb._run import Run
+from diarnb.store.run import Run
 from diarnb.store import Store
 def a_run(key, **more):
     return Run(key=key, source="meeting.wav", engine="local", model="m", raw={"diarization": []}, **more)

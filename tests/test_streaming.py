@@ -14,11 +14,12 @@ import pytest
 import soundfile
 
 import diarnb
-from diarnb._chunks import Chunks
-from diarnb.engines.base import Offer, Streamer
+from diarnb.audio.chunks import Chunks
+from diarnb.engines.abilities import Streamer
+from diarnb.engines.base import Offer
 from diarnb.engines.local import LocalEngine
 from diarnb.engines.local.decoding import Decision
-from diarnb.engines.local.following import Story
+from diarnb.engines.local.live import Story
 from diarnb.engines.local.pieces import Cutter, cut, listening_spans, speech_regions
 from diarnb.errors import AudioLimitError, DiarnbWarning, InvalidParameterError
 from diarnb.params import Params

@@ -11,9 +11,9 @@ import pytest
 
 import diarnb
 from diarnb import assign_speakers
-from diarnb._wordtables import check_words
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.transcripts import doubtful_words, transcript, transcript_html
+from diarnb.transcripts.words import check_words
 
 
 def words(*spans: tuple[float, float], **columns: Any) -> pd.DataFrame:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.tables.turns import check_turns, cut_overlap, empty_turns, make_turns, overlap, rename, speakers
 from diarnb.testing import assert_turns_equal
-from diarnb.turns import check_turns, cut_overlap, empty_turns, make_turns, overlap, rename, speakers
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
 

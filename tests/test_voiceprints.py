@@ -12,10 +12,9 @@ import pytest
 import soundfile
 
 import diarnb
-from diarnb._excerpts import excerpts
-from diarnb._matching import choose
 from diarnb.audio import open_recording
-from diarnb.engines.base import Recognizer
+from diarnb.audio.excerpts import excerpts
+from diarnb.engines.abilities import Recognizer
 from diarnb.engines.local import LocalEngine
 from diarnb.engines.local.voiceprints import embed, make, pack, score, unpack
 from diarnb.errors import (
@@ -28,6 +27,7 @@ from diarnb.errors import (
     VoiceprintAudioError,
     VoiceprintError,
 )
+from diarnb.voiceprints import choose
 
 if TYPE_CHECKING:
     from pathlib import Path

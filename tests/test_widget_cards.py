@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import diarnb
+from diarnb.corrections import Corrections
 from diarnb.errors import AudioNotFoundError
 from diarnb.widgets.cards import Cards, cards
-from diarnb.widgets.edits import Corrections
 from tests.test_widget_player import HOSTILE, Markup
 
 if TYPE_CHECKING:
@@ -166,6 +166,6 @@ def test_without_its_recording_a_table_has_no_cards() -> None:
 
 
 def test_nobody_speaks() -> None:
-    made = cards(diarnb.turns.empty_turns(), diarnb.example("interview"))
+    made = cards(diarnb.tables.turns.empty_turns(), diarnb.example("interview"))
     assert boxes(made) == []
     made.close()

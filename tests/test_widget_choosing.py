@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diarnb.turns import overlap
-from diarnb.widgets.choosing import CLIP, clean, clips, left, queue
+from diarnb.corrections.queue import CLIP, clean, clips, left, queue
+from diarnb.tables.turns import overlap
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
 

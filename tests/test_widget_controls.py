@@ -22,8 +22,8 @@ from diarnb.errors import AudioNotFoundError, DiarnbWarning, InvalidParameterErr
 from diarnb.params import Params
 from diarnb.testing import assert_turns_equal
 from diarnb.widgets import choices
+from diarnb.widgets.background import Worker
 from diarnb.widgets.controls import Controls, controls
-from diarnb.widgets.working import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

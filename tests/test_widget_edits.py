@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diarnb
+from diarnb.corrections import Corrections
+from diarnb.corrections.replay import apply_edits, place
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
-from diarnb.turns import make_turns
-from diarnb.widgets.edits import Corrections
-from diarnb.widgets.replaying import apply_edits, place
+from diarnb.tables.turns import make_turns
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
 HOSTILE = ["<img src=x onerror=alert(1)>", "</script>", "a\u202eb", "x" * 10_000, "=1+1", "${a}", "\n", "'\""]
@@ -242,7 +242,7 @@ def test_an_unknown_speaker_is_named_with_the_nearest(four: Corrections) -> None
 
 
 def test_an_empty_table_can_be_filled() -> None:
-    corrections = Corrections(diarnb.turns.empty_turns("confidence", "channel"))
+    corrections = Corrections(diarnb.tables.turns.empty_turns("confidence", "channel"))
     corrections.add(1, 2)
     assert rows(corrections) == [(1, 2, A)]
     assert corrections.turns["channel"].tolist() == [0]

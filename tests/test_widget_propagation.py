@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 import diarnb
+from diarnb.corrections import Corrections
+from diarnb.corrections.propagation import accept, likely, propose, sureness
 from diarnb.engines.local.clustering import cluster, settle
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.formats import read
-from diarnb.widgets.edits import Corrections
-from diarnb.widgets.propagation import accept, likely, propose, sureness
 
 
 def truth(name: str) -> pd.DataFrame:

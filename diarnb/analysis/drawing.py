@@ -10,9 +10,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from diarnb._labels import PALETTE, speaker_colors
-from diarnb._styles import ClockFormatter, ClockLocator, Style, plain
 from diarnb.errors import InvalidParameterError
+from diarnb.plot.styles import ClockFormatter, ClockLocator, Style, plain
+from diarnb.tables.colors import PALETTE, speaker_colors
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from diarnb._activity import is_finite
-from diarnb._checks import check_turns
 from diarnb.errors import InvalidParameterError
+from diarnb.tables.activity import is_finite
+from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

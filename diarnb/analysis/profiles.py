@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diarnb._checks import check_turns
-from diarnb._labels import visible
+from diarnb._text import visible
 from diarnb.analysis.floor import AT_LENGTH, BACKCHANNEL, EARLY, PAUSE, begun, check_seconds, stretches, transfers
 from diarnb.errors import InvalidParameterError, TurnTableError
-from diarnb.turns import own_speech
+from diarnb.tables.checks import check_turns
+from diarnb.tables.turns import own_speech
 
 _FACTS = ("start", "end", "speech", "overlap", "silence", "transfers")
 _MOST_WINDOWS = 1_000_000

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-from diarnb._checks import check_turns
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import DiarnbWarning, TurnTableError
-from diarnb.listening import find_audio
+from diarnb.playback import find_audio
+from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from diarnb._activity import Floats
     from diarnb.audio import Recording
+    from diarnb.tables.activity import Floats
 
 _FRAME = 320  # samples, 20 ms
 _STEP = _FRAME / SAMPLE_RATE

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pandas as pd
 
-from diarnb._checks import check_turns
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import (
     audacity,
@@ -41,6 +40,7 @@ from diarnb.formats import (
 from diarnb.formats._report import losses
 from diarnb.formats._words import as_words, turns_of
 from diarnb.formats.annotation import from_annotation, to_annotation
+from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     import os

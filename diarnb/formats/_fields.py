@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb.formats._text import read_lines, wrong
-from diarnb.turns import SCHEMA
+from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from diarnb import transcripts
-from diarnb._wordtables import PAUSE
 from diarnb.errors import TurnTableError
+from diarnb.transcripts.words import PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from diarnb._checks import check_turns
 from diarnb.errors import ConfigurationError, DiarnbWarning, InvalidParameterError
-from diarnb.turns import make_turns
+from diarnb.tables.checks import check_turns
+from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
     import pandas as pd

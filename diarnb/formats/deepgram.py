@@ -10,7 +10,7 @@ import pandas as pd
 from diarnb.errors import TurnTableError
 from diarnb.formats._json import naming, read_json, write_json
 from diarnb.formats._words import as_rows, turns_of
-from diarnb.turns import make_turns
+from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from diarnb.formats import deepgram, pyannoteai, whisperx
 from diarnb.formats._json import as_json, read_json
 from diarnb.formats._text import write_text
 from diarnb.formats._words import as_rows
-from diarnb.turns import SCHEMA
+from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path

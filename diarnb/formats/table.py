@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from diarnb._checks import check_turns
 from diarnb.errors import TurnTableError
+from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from diarnb.engines.keys import Secret
+from diarnb.engines.cloud.keys import Secret
 from diarnb.errors import ConfigurationError, InvalidParameterError
 from diarnb.server.settings import Settings
 
@@ -110,7 +110,7 @@ class Server:
         told = json.dumps({"settings": settings.as_json(), "temporary": temporary})
         with (settings.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "diarnb.server.running"],
+                [sys.executable, "-m", "diarnb.server.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

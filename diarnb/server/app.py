@@ -16,10 +16,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from diarnb.server import deepgram, live, page, pyannoteai
-from diarnb.server.guard import IDLE, Guards
-from diarnb.server.refusing import ID, OWNER, Refusal
+from diarnb.server import page
+from diarnb.server.deepgram import live
+from diarnb.server.deepgram import routes as deepgram
+from diarnb.server.pyannoteai import routes as pyannoteai
 from diarnb.server.settings import MAX_JSON
+from diarnb.server.web.guard import IDLE, Guards
+from diarnb.server.web.refusals import ID, OWNER, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

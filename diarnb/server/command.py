@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from diarnb._labels import visible
+from diarnb._text import visible
 from diarnb.errors import ConfigurationError, DiarnbError, InvalidParameterError
 from diarnb.server import check_installed, choose_key
 from diarnb.server.settings import Settings
@@ -119,7 +119,7 @@ def _serve(asked: argparse.Namespace) -> int:
     chosen |= {name: value for name in as_they_are if (value := getattr(asked, name)) is not None}
     settings = Settings(**chosen)
     # imported when it is known that there is an aiohttp, and that it will be used
-    from diarnb.server import running
+    from diarnb.server import process as running
     from diarnb.server.page import environment
 
     def ready(origin: str) -> None:

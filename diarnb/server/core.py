@@ -17,13 +17,13 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from diarnb import _lock
 from diarnb.errors import ConfigurationError
-from diarnb.server.delivering import Deliveries
-from diarnb.server.fetching import Fetcher, FetchError
 from diarnb.server.jobs import ATTEMPTS, Jobs
-from diarnb.server.media import Media
-from diarnb.server.workers import TaskFailedError, TaskTimeoutError, WorkerLostError, Workers
+from diarnb.server.web.deliveries import Deliveries
+from diarnb.server.web.fetcher import Fetcher, FetchError
+from diarnb.server.web.media import Media
+from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerLostError, Workers
+from diarnb.store import lock as _lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from diarnb.engines.pyannoteai.parameters import MODELS, TRANSCRIBERS
-from diarnb.server import deepgram_rules, pyannoteai_rules
+from diarnb.server.deepgram import rules as deepgram_rules
+from diarnb.server.pyannoteai import rules as pyannoteai_rules
 
 Schema = dict[str, Any]
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from diarnb.server import openapi
-from diarnb.server.refusing import open_to_all
+from diarnb.server.web.refusals import open_to_all
 
 if TYPE_CHECKING:
     from diarnb.server.core import Core

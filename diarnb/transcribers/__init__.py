@@ -25,17 +25,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from diarnb._wordtables import Word, check_words
 from diarnb.audio import SAMPLE_RATE, Samples
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.transcribers._sphinx import Sphinx
 from diarnb.transcribers._whisper import Whisper
+from diarnb.transcripts.words import Word, check_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.engines.base import Progress
 
 Transcriber = Callable[[Samples, int], "pd.DataFrame | Iterable[Mapping[str, Any]]"]
 """Any callable from samples and their rate to words, as the head of this module has it."""

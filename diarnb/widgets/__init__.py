@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diarnb.widgets.replaying import apply_edits
+    from diarnb.corrections.replay import apply_edits
 
 __all__ = ["apply_edits"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # whoever corrects tables only need not wait for ipywidgets
-        from diarnb.widgets import replaying
+        from diarnb.corrections import replay as replaying
 
         return getattr(replaying, name)
     raise AttributeError(f"module 'diarnb.widgets' has no attribute {name!r}")

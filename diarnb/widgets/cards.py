@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from diarnb._labels import visible
-from diarnb.turns import speakers
+from diarnb._text import visible
+from diarnb.corrections.propagation import sureness
+from diarnb.corrections.queue import clips
+from diarnb.tables.turns import speakers
 from diarnb.widgets import form
-from diarnb.widgets.choosing import clips
 from diarnb.widgets.panel import Panel
-from diarnb.widgets.propagation import sureness
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import ClipButton
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from diarnb.widgets.edits import Corrections
+    from diarnb.corrections import Corrections
 
 _LONGEST_NAME = 200  # characters
 _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do: every button weighs 6 kB when saved

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diarnb._download import public_url
-from diarnb._labels import visible
+from diarnb._text import public_url, visible
 from diarnb.audio import open_recording
 from diarnb.cloud import estimate_cost
 from diarnb.engines import NAMES
-from diarnb.engines.links import is_link
+from diarnb.engines.cloud.links import is_link
 from diarnb.errors import DiarnbError
 from diarnb.examples import example
 from diarnb.params import Params

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from diarnb import engines
-from diarnb._asking import settled
+from diarnb._pipeline import settled
 from diarnb._progress import Report
 from diarnb.api import diarize, recluster
-from diarnb.engines.base import Decider
+from diarnb.engines.abilities import Decider
 from diarnb.errors import DiarnbError, InvalidParameterError
 from diarnb.params import Params
 from diarnb.widgets import choices, form
+from diarnb.widgets.background import Worker, quietly
 from diarnb.widgets.picker import Picker
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.still import still
-from diarnb.widgets.working import Worker, quietly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

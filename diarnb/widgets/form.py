@@ -15,7 +15,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from diarnb._labels import visible
+from diarnb._text import visible
 from diarnb.engines import NAMES
 from diarnb.params import Params
 from diarnb.widgets import choices

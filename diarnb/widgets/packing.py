@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from diarnb._activity import active_of, edges_of, twins_of
-from diarnb._labels import visible
+from diarnb._text import visible
+from diarnb.tables.activity import active_of, edges_of, twins_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from diarnb._labels import speaker_colors
+from diarnb.corrections import Corrections
 from diarnb.errors import DiarnbError
+from diarnb.tables.colors import speaker_colors
 from diarnb.widgets import form
-from diarnb.widgets.edits import Corrections
 from diarnb.widgets.sound import Sound
 from diarnb.widgets.still import still
 

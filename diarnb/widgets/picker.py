@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from diarnb._download import public_url
-from diarnb.engines.links import is_link
+from diarnb._text import public_url
+from diarnb.engines.cloud.links import is_link
 from diarnb.widgets import choices, form
 
 if TYPE_CHECKING:

@@ -8,24 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from diarnb._activity import twins_of
-from diarnb._checks import check_turns
-from diarnb._labels import PALETTE, visible
+from diarnb._text import visible
+from diarnb.corrections import Corrections
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.results import words as words_of
-from diarnb.widgets.edits import Corrections
+from diarnb.tables.activity import twins_of
+from diarnb.tables.checks import check_turns
+from diarnb.tables.colors import PALETTE
 from diarnb.widgets.packing import KINDS, Spoken, differences, packed, packed_differences
 from diarnb.widgets.reruns import replace_earlier
-from diarnb.widgets.sound import (
-    SLICE,
-    Sound,
-    SoundWidget,
-    WrongMessageError,
-    integer,
-    integers,
-    seconds,
-    text,
-)
+from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, integer, integers, seconds, text
 from diarnb.widgets.still import still
 
 if TYPE_CHECKING:

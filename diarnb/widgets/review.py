@@ -13,19 +13,19 @@ import ipywidgets
 import pandas as pd
 import traitlets
 
-from diarnb._labels import visible
+from diarnb._text import visible
+from diarnb.corrections.propagation import accept, propose, sureness
+from diarnb.corrections.queue import CLIP, Left, left, queue
 from diarnb.errors import InvalidParameterError
 from diarnb.widgets import form
-from diarnb.widgets.choosing import CLIP, Left, left, queue
 from diarnb.widgets.panel import Panel
-from diarnb.widgets.propagation import accept, propose, sureness
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import ClipButton, clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from diarnb.widgets.edits import Corrections
+    from diarnb.corrections import Corrections
 
 log = logging.getLogger("diarnb")
 
@@ -40,10 +40,10 @@ _HELP = (
 def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person") -> Review:
     """Listen to the turns that are most worth it, and say of each whether its speaker is right.
 
-    Turns come by doubt per second of listening (`diarnb.widgets.choosing.queue`). What is left to be put right is
+    Turns come by doubt per second of listening (`diarnb.corrections.queue.queue`). What is left to be put right is
     estimated from the doubt in the turns that were not heard yet, and from how often the doubt was right so far
-    (`diarnb.widgets.choosing.left`). After a few verdicts the engine may say which other turns would change
-    (`diarnb.widgets.propagation`); nothing of that is done before it is accepted.
+    (`diarnb.corrections.queue.left`). After a few verdicts the engine may say which other turns would change
+    (`diarnb.corrections.propagation`); nothing of that is done before it is accepted.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class Review(Panel):
 
     @property
     def left(self) -> Left:
-        """What is left to review, estimated as `diarnb.widgets.choosing.left` says."""
+        """What is left to review, estimated as `diarnb.corrections.queue.left` says."""
         voices, corrections = self.corrections.voices, self.corrections
         rejected = {turn for turn, labels in corrections.rejected.items() if voices[turn] in labels}
         judged = (corrections.confirmed | rejected) & set(self._first.index)

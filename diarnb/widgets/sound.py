@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 import traitlets
 
-from diarnb._labels import visible
+from diarnb._text import visible
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import AudioNotFoundError, DiarnbError, InvalidParameterError, TurnTableError
-from diarnb.listening import find_audio
+from diarnb.playback import find_audio
 from diarnb.widgets.peaks import Peaks
 
 if TYPE_CHECKING:

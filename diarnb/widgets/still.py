@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diarnb._labels import visible
+from diarnb._text import visible
 from diarnb.plot import timeline
 
 _ROWS = 10  # of the table; what is left out is counted

@@ -9,27 +9,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from diarnb import _loop
-from diarnb._sniff import shortened
-from diarnb.engines.addresses import check_reachable, find_origin
+from diarnb._text import shortened
 from diarnb.engines.base import Answer, Offer, Option, Receipt, check_offered, check_options, describe
+from diarnb.engines.cloud import loop as _loop
+from diarnb.engines.cloud.addresses import check_reachable, find_origin
+from diarnb.engines.cloud.billing import CLOUD_OPTIONS, check_budget, check_cost, check_limits
+from diarnb.engines.cloud.keys import find_key, sealed
+from diarnb.engines.cloud.links import Link
+from diarnb.engines.cloud.service import Service
 from diarnb.engines.deepgram import live
 from diarnb.engines.deepgram.answers import read_answer
-from diarnb.engines.deepgram.asking import ENDPOINT, Asking, Order, billed_seconds
 from diarnb.engines.deepgram.parameters import BATCH, LIVE, MODELS, UTT_SPLIT, check_batch, check_live, query_of
-from diarnb.engines.http import Service
-from diarnb.engines.keys import find_key, sealed
-from diarnb.engines.links import Link
-from diarnb.engines.paying import CLOUD_OPTIONS, check_budget, check_cost, check_limits
+from diarnb.engines.deepgram.requests import ENDPOINT, Asking, Order, billed_seconds
 from diarnb.errors import AudioLimitError, InvalidParameterError, JobAcceptedError
-from diarnb.journal import Journal, Submission, submission_key
+from diarnb.store.ledger import Journal, Submission, submission_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 
+    from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.engines.base import Progress
-    from diarnb.engines.http import Pace
+    from diarnb.engines.cloud.service import Pace
     from diarnb.params import Params
 
 LARGEST = 2_000_000_000

@@ -20,11 +20,11 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from diarnb._sniff import printable, shortened
-from diarnb.engines._replies import Reply, failure, wait
+from diarnb._text import printable, shortened
 from diarnb.engines.base import Answer
-from diarnb.engines.deepgram.growing import GrowingTurns
-from diarnb.engines.http import Pace
+from diarnb.engines.cloud.replies import Reply, failure, wait
+from diarnb.engines.cloud.service import Pace
+from diarnb.engines.deepgram.live_turns import GrowingTurns
 from diarnb.errors import (
     ApiConnectionError,
     ApiError,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from websockets.sync.client import ClientConnection
 
-    from diarnb.engines.http import Service
+    from diarnb.engines.cloud.service import Service
 
 PACE = Pace(connect=10.0, read=60.0, write=10.0, attempts=6, base=1.0, cap=30.0)
 """Seconds; `read` is how long the last answers may take after the last sound."""

@@ -16,12 +16,12 @@ import pandas as pd
 
 from diarnb.engines.base import Answer, Offer, Option, check_offered, check_options
 from diarnb.engines.local import networks
-from diarnb.engines.local.correcting import reconsider
-from diarnb.engines.local.counting import Count, counts
-from diarnb.engines.local.deciding import decide
-from diarnb.engines.local.following import follow
-from diarnb.engines.local.listening import Heard, Listener, listen
+from diarnb.engines.local.count_evidence import Count, counts
+from diarnb.engines.local.decoding import decide
+from diarnb.engines.local.evidence import Heard, Listener, listen
+from diarnb.engines.local.live import follow
 from diarnb.engines.local.pieces import runs_of
+from diarnb.engines.local.propagation import reconsider
 from diarnb.engines.local.segmentation import RATE, RESOLUTION, seconds
 from diarnb.engines.local.voiceprints import check_length, make, match, unpack
 from diarnb.errors import InvalidParameterError
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.engines.base import Evidence, Progress
     from diarnb.engines.local.decoding import Decision
+    from diarnb.store.run import Evidence
 
 MODEL = "segmentation-3.0+campplus"
 REVISION = 3  # raised whenever the same networks would answer differently

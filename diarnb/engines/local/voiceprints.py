@@ -16,7 +16,7 @@ import kaldi_native_fbank as knf
 import numpy as np
 import pandas as pd
 
-from diarnb._excerpts import RATE, excerpts
+from diarnb.audio.excerpts import RATE, excerpts
 from diarnb.engines.local import networks
 from diarnb.errors import AudioLimitError, VoiceprintAudioError, VoiceprintError
 

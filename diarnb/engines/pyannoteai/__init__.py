@@ -11,28 +11,28 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from diarnb import _loop
-from diarnb._sniff import shortened
-from diarnb.engines.addresses import find_origin
+from diarnb._text import shortened
 from diarnb.engines.base import Answer, Offer, Receipt, describe, describe_job
-from diarnb.engines.http import Kind, Pace, Service
-from diarnb.engines.keys import find_key
-from diarnb.engines.paying import check_budget, check_cost, check_limits
+from diarnb.engines.cloud import loop as _loop
+from diarnb.engines.cloud.addresses import find_origin
+from diarnb.engines.cloud.billing import check_budget, check_cost, check_limits
+from diarnb.engines.cloud.keys import find_key
+from diarnb.engines.cloud.service import Kind, Pace, Service
 from diarnb.engines.pyannoteai import parameters
 from diarnb.engines.pyannoteai.answers import read_answer
 from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, Jobs, Order, answered
 from diarnb.engines.pyannoteai.polling import Waits, list_jobs
 from diarnb.engines.pyannoteai.voiceprints import MAKER, check_model, pack
 from diarnb.errors import ApiError, ApiResponseError, InvalidParameterError
-from diarnb.journal import OPEN, Journal, Submission, submission_key
 from diarnb.params import Params
+from diarnb.store.ledger import OPEN, Journal, Submission, submission_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.engines.base import Progress
-    from diarnb.engines.links import Link
+    from diarnb.engines.cloud.links import Link
 
 ORIGIN = "https://api.pyannote.ai"
 _KEY_PAGE = "dashboard.pyannote.ai"

@@ -16,12 +16,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from diarnb._download import public_url
-from diarnb._sniff import printable, shortened
-from diarnb.engines.addresses import is_loopback
-from diarnb.engines.http import Kind
-from diarnb.engines.keys import Secret
-from diarnb.engines.paying import content_body
+from diarnb._text import printable, public_url, shortened
+from diarnb.engines.cloud.addresses import is_loopback
+from diarnb.engines.cloud.billing import content_body
+from diarnb.engines.cloud.keys import Secret
+from diarnb.engines.cloud.service import Kind
 from diarnb.engines.pyannoteai.answers import last_end
 from diarnb.engines.pyannoteai.polling import Poller, Waits, check_job_id, get_job, list_jobs, parsed
 from diarnb.errors import (
@@ -37,9 +36,9 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from diarnb._content import Content
-    from diarnb.engines.http import Reply, Service
-    from diarnb.journal import Journal, Submission
+    from diarnb.audio.content import Content
+    from diarnb.engines.cloud.service import Reply, Service
+    from diarnb.store.ledger import Journal, Submission
 
 LEAST_BILLED = 20.0
 """Seconds that a job costs at least."""

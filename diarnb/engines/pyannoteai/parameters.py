@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from diarnb.engines.addresses import check_reachable, is_loopback
 from diarnb.engines.base import Option
-from diarnb.engines.paying import CLOUD_OPTIONS
+from diarnb.engines.cloud.addresses import check_reachable, is_loopback
+from diarnb.engines.cloud.billing import CLOUD_OPTIONS
+from diarnb.engines.matching import check_matching, check_voiceprints
 from diarnb.engines.pyannoteai.voiceprints import check_model, unpack
-from diarnb.engines.voices import check_matching, check_voiceprints
 from diarnb.errors import InvalidParameterError
-from diarnb.journal import submission_key
+from diarnb.store.ledger import submission_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from diarnb.engines.http import Kind, Reply
+from diarnb.engines.cloud.service import Kind, Reply
 from diarnb.errors import ApiResponseError, JobNotFoundError, JobTimeoutError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from diarnb.engines.http import Service
+    from diarnb.engines.cloud.service import Service
 
 ENDED = ("succeeded", "failed", "canceled")
 

@@ -1,0 +1,235 @@
+"""Where a recording's bytes are: a path, bytes, an open file or a URL, all checked before a decoder sees them."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import io
+import os
+import re
+import stat
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from diarnb._text import printable, public_url, shortened
+from diarnb.audio.download import MAX_BYTES, MAX_SECONDS, download
+from diarnb.errors import (
+    AudioChangedError,
+    AudioError,
+    AudioLimitError,
+    AudioNotFoundError,
+    AudioPermissionError,
+    InvalidParameterError,
+    NotAudioError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".oga", ".ogg", ".opus"}
+    | {".w64", ".wav", ".webm"}
+)
+"""What files are called that may hold sound; what a file holds decides, but a folder holds other things too."""
+
+_PIECE = 1 << 20
+_ACCEPTED = "a path, an http(s) URL, bytes, a binary file object, or (samples, sample_rate)"
+
+
+@dataclass
+class Content:
+    """Bytes that can be opened again and again.
+
+    Attributes
+    ----------
+    name : str
+        A file's name, a URL without its secrets, or "bytes".
+    open : callable
+        Gives a new binary file at its start.
+    size : int
+        Bytes.
+    path : Path or None
+        The user's own file, absolute.
+    before : os.stat_result or None
+        What the file was when it was opened.
+    hint : str
+        What to add when a download turns out to be no audio.
+    exact : bool
+        Whether these are the source's own bytes, whose hash is the recording's.
+    """
+
+    name: str
+    open: Callable[[], BinaryIO]
+    size: int
+    path: Path | None = None
+    before: os.stat_result | None = None
+    hint: str = ""
+    exact: bool = True
+
+    def check_unchanged(self) -> None:
+        """Raise `AudioChangedError` when the file is not the one that was opened."""
+        if self.path is None or self.before is None:
+            return
+        try:
+            now = self.path.stat()
+        except OSError:
+            now = None
+        if now is None or _identity(now) != _identity(self.before):
+            raise AudioChangedError(
+                f"{shortened(self.name)} changed while it was being read; nothing of it was kept. "
+                "Wait until it is complete, then run the cell again."
+            )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+@contextmanager
+def open_content(source: Any, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> Iterator[Content]:
+    """Find the bytes of `source`; copies and downloads are removed at the end, whatever happens.
+
+    Parameters
+    ----------
+    source : path-like, str, bytes or binary file
+    max_bytes : int, default 2 GiB
+        Of a download or a copied file object.
+    max_seconds : float, default 600
+        For a download.
+
+    Yields
+    ------
+    Content
+    """
+    if isinstance(source, str) and re.match(r"(?i)https?://", source):
+        with tempfile.TemporaryDirectory(prefix="diarnb-", ignore_cleanup_errors=True) as folder:
+            target = Path(folder, "audio")
+            download(source, target, max_bytes=max_bytes, max_seconds=max_seconds)
+            name = printable(public_url(source))
+            hint = " This is not a direct link to a recording: pass the address of the file itself."
+            yield Content(name, lambda: target.open("rb"), target.stat().st_size, hint=hint)
+    elif isinstance(source, (str, os.PathLike)):
+        yield _local(source)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        yield Content("bytes", lambda: io.BytesIO(data), len(data))
+    elif callable(getattr(source, "read", None)):
+        with tempfile.TemporaryDirectory(prefix="diarnb-", ignore_cleanup_errors=True) as folder:
+            target = Path(folder, "audio")
+            name = _file_name(source)
+            _copy(source, target, name, max_bytes)
+            yield Content(name, lambda: target.open("rb"), target.stat().st_size)
+    else:
+        raise InvalidParameterError(_unusable(source))
+
+
+def _unusable(source: Any) -> str:
+    more = ""
+    if isinstance(source, (list, set, dict)):
+        more = " For several recordings use diarize_many."
+    elif hasattr(source, "__array__"):
+        more = " Pass an array together with its rate: (samples, 16000)."
+    return f"A source is {_ACCEPTED}, not {type(source).__name__}.{more}"
+
+
+def _local(source: str | os.PathLike[Any]) -> Content:
+    given = os.fspath(source)
+    if isinstance(given, bytes):
+        given = os.fsdecode(given)
+    shown = shortened(given, 120)
+    if not given.strip() or "\0" in given:
+        raise InvalidParameterError(f"{shown!r} is no file name. A source is {_ACCEPTED}.")
+    path = Path(given)
+    if given.startswith("~"):
+        path = path.expanduser()
+    try:
+        status = path.stat()
+    except PermissionError as error:
+        raise AudioPermissionError(_denied(shown)) from error
+    except OSError as error:
+        raise _missing(path, given, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioNotFoundError(f"{shown} is a folder, not a recording.{_inside(path)} For all of it: diarize_many.")
+    # Opening a named pipe would wait for a writer for ever.
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAudioError(
+            f"{shown} is not a regular file (a pipe, socket or device). Save its sound to a file first."
+        )
+    try:
+        path.open("rb").close()
+    except PermissionError as error:
+        raise AudioPermissionError(_denied(shown)) from error
+    except OSError as error:
+        raise AudioError(f"{shown} cannot be read: {error.strerror}. Copy it to another disk.") from error
+    absolute = path.absolute()
+    return Content(printable(path.name), lambda: absolute.open("rb"), status.st_size, absolute, status)
+
+
+def _denied(shown: str) -> str:
+    return f"{shown} exists, but may not be read: permission denied. Ask its owner, or copy it."
+
+
+def _missing(path: Path, given: str, error: OSError) -> AudioError:
+    shown = shortened(given, 120)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given):
+        return NotAudioError(
+            f"{shown} is neither a file nor an http(s) URL. Download it first, or pass an open binary file."
+        )
+    if error.errno == errno.ELOOP:
+        return AudioNotFoundError(f"{shown} is a symbolic link that leads back to itself. Pass the file itself.")
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+        return AudioError(f"{shown} cannot be read: {error.strerror}. Copy it to another disk.")
+    if error.errno != errno.ENAMETOOLONG and path.is_symlink():
+        return AudioNotFoundError(f"{shown} is a symbolic link to a file that does not exist.")
+    try:
+        near = difflib.get_close_matches(path.name, [f.name for f in path.parent.iterdir()], n=3)
+    except OSError:
+        return AudioNotFoundError(f"{shown} does not exist, nor does its folder. Check the path.")
+    guess = f" Did you mean {' or '.join(repr(shortened(n, 60)) for n in near)}?" if near else " Check the path."
+    return AudioNotFoundError(f"{shown} does not exist.{guess}")
+
+
+def _inside(folder: Path) -> str:
+    try:
+        first = min((f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES), default=None)
+    except OSError:
+        return ""
+    return f" Did you mean {shortened(first, 60)!r} in it?" if first else ""
+
+
+def _file_name(file: Any) -> str:
+    name = getattr(file, "name", None)
+    return printable(Path(name).name) if isinstance(name, str) and name else "bytes"
+
+
+def _copy(file: Any, target: Path, name: str, max_bytes: int) -> None:
+    """Copy an open file from its start, and leave its position as it was: the caller may go on using it."""
+    shown = shortened(name)
+    try:
+        position = file.tell() if file.seekable() else None
+    except (AttributeError, OSError):
+        position = None
+    copied = 0
+    try:
+        if position is not None:
+            file.seek(0)
+        with target.open("wb") as out:
+            while piece := file.read(_PIECE):
+                if not isinstance(piece, (bytes, bytearray, memoryview)):
+                    raise InvalidParameterError(f"{shown} is open as text; open it with mode 'rb'.")
+                copied += len(piece)
+                if copied > max_bytes:
+                    raise AudioLimitError(f"{shown} gives more than {max_bytes:,} bytes. Save it, then pass its path.")
+                out.write(piece)
+    except UnicodeDecodeError as error:
+        raise InvalidParameterError(f"{shown} is open as text; open it with mode 'rb'.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, (AudioError, InvalidParameterError)):
+            raise
+        raise AudioError(f"{shown} cannot be read: it is closed, not open for reading, or its disk is full.") from error
+    finally:
+        if position is not None and not file.closed:
+            file.seek(position)

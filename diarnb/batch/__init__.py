@@ -1,0 +1,295 @@
+"""`diarize_many`: a folder of recordings becomes one table, and what fails or is interrupted costs nothing else."""
+
+from __future__ import annotations
+
+import pickle
+import secrets
+import threading
+from asyncio import CancelledError
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diarnb import engines, errors
+from diarnb._pipeline import reporting, settled, version_of
+from diarnb.audio import open_recording
+from diarnb.batch.executors import Crew, adapted
+from diarnb.batch.members import Batch, Member
+from diarnb.batch.sources import is_address, named_sources
+from diarnb.batch.task import Task, do
+from diarnb.engines.base import describe_question
+from diarnb.engines.cloud.keys import sealed
+from diarnb.errors import AudioError, InvalidParameterError
+from diarnb.params import Params
+from diarnb.store.batches import Manifest, item_key
+from diarnb.tables.turns import SCHEMA
+from diarnb.transcribers.request import wanted_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+    from os import PathLike
+
+    import pandas as pd
+
+    from diarnb._progress import Progress
+    from diarnb.engines.base import Engine
+    from diarnb.transcribers import Transcriber
+
+
+def diarize_many(
+    sources: str | PathLike[str] | Iterable[str | PathLike[str]] | Mapping[str, str | PathLike[str]],
+    *,
+    executor: Executor | Any = None,
+    same_speakers: bool = False,
+    engine: str | Engine = "local",
+    words: str | Transcriber | None = None,
+    refresh: bool = False,
+    progress: bool | Progress = True,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Find out who speaks when in many recordings.
+
+    Run the same line again after an interruption, a crash or a failure: what is done is answered from the run store,
+    without opening the recordings, and only the rest is worked on. More recordings may have been added meanwhile.
+
+    Parameters
+    ----------
+    sources : str, os.PathLike, iterable of these, or mapping
+        A folder (its recordings, not those of folders in it), a pattern such as ``"calls/**/*.wav"``, or paths and
+        http(s) URLs from anything that can be iterated. A mapping names each recording: ``{"monday": "a.wav"}``.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Who works. By default this process does: the local engine one recording after the other with all cores, the
+        services ten at a time, for there waiting is the work. See the notes.
+    same_speakers : bool, default False
+        Give a person the same label in all recordings, by the voice: ``SPEAKER_00`` is then one person in the whole
+        table. Without it, labels count anew in each recording, so that only ``uri`` and ``speaker`` together name
+        somebody: ``turns.groupby(["uri", "speaker"])``.
+    engine : str or Engine, default "local"
+        As for `diarize`.
+    words : str or callable, optional
+        A transcriber, as for `diarize`; in other processes one that is named, or can be pickled.
+    refresh : bool, default False
+        Ask anew, for all recordings, even if the run store holds answers.
+    progress : bool or callable, default True
+        Show how many are done and how long the rest will take; a callable is given words and a fraction, 0-1.
+    **settings
+        What else `diarize` takes, the same for all: ``num_speakers=2``, ``exclusive=True``, the engine's options.
+        ``max_cost`` is for all recordings together that are still to be done.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `diarize` gives, with a column ``uri``: the file's name, with as many of its folders before it as tell it
+        from others of the same name. Recordings stand in the order in which they were given. One in which nobody
+        speaks has no rows, and is no failure: `diarnb.batch.manifest` lists every recording. ``attrs["diarnb"]`` holds
+        ``batch`` (its id), ``engine``, ``model``, ``recordings`` (their number) and ``failures``, a list of ``uri``,
+        ``error`` (the class) and ``message``.
+
+    Raises
+    ------
+    InvalidParameterError
+        A setting is wrong, `sources` is nothing of the above, or all together would cost more than ``max_cost``;
+        nothing has been sent.
+    ConfigurationError
+        A model, an extra or a key is missing.
+    AuthenticationError, PaymentRequiredError, PermissionDeniedError
+        The service lets none of the recordings pass; what was done before is kept.
+
+    Warns
+    -----
+    DiarnbWarning
+        Some recordings failed, or have a remark.
+
+    Notes
+    -----
+    *More processes.* ``with ProcessPoolExecutor() as pool: diarize_many(folder, executor=pool)`` hears as many
+    recordings at once as there are cores; each worker uses one thread unless ``threads=`` says otherwise. A recording
+    takes its length times the real-time factor of one thread, so that a batch lasts about ``start + hours x factor /
+    workers``: ``python -m benchmarks.batch`` measures both for your machine. If a worker dies, the pool takes no more
+    work: what is done is kept, the rest are failures (`WorkerLostError`), and the same line with a new pool goes on.
+
+    *A cluster.* ``diarize_many(urls, executor=dask.distributed.Client(address))`` wants diarnb on each worker, models
+    included: they are in the package, and nothing is downloaded but the recordings. A path must mean the same file on
+    each worker; with object storage pass addresses that it signs (in an interrupted batch, sign those that are left:
+    what is known by another signature is found by its content, once fetched). Dask gives a recording whose worker died
+    to another one, and after a few such deaths it is a failure. A table comes back as data, and the run is kept here;
+    the evidence for `recluster` and `frames` stays in the store of the worker, unless `DIARNB_HOME` is the same folder.
+    Keys do not travel: each worker finds its own in its environment, so that no scheduler, log or dashboard shows one.
+
+    *Services.* At most ten recordings are under way, pyannoteAI is sent at most 90 a minute of the 100 that a team has,
+    and where a service asks to be left alone, so it is. `diarnb.cloud.estimate_cost` says beforehand what one costs.
+
+    *Interrupts* return at once. A worker process finishes the recording that it is at, and that is kept. What had been
+    sent to pyannoteAI goes on there and is fetched by the next call; an answer of Deepgram's that was under way is
+    lost, and `diarize` says how to ask again.
+
+    *The same person* is found as `identify` finds one: voices that are rather one person than two, averaged over all
+    recordings, are one; two speakers of one recording never are. Whoever speaks for less than 2 s has a label alone.
+
+    Examples
+    --------
+    >>> turns = diarize_many([example("meeting"), example("interview"), "missing.wav"], progress=False)
+    >>> turns.groupby("uri")["speaker"].nunique().to_dict()
+    {'interview.flac': 2, 'meeting.flac': 4}
+    >>> [(failure["uri"], failure["error"]) for failure in turns.attrs["diarnb"]["failures"]]
+    [('missing.wav', 'AudioNotFoundError')]
+    """
+    settings = sealed(settings)  # a traceback may show what is in this frame
+    if not isinstance(same_speakers, bool):
+        raise InvalidParameterError(f"same_speakers is True or False, not {same_speakers!r:.60}")
+    if words is not None and not isinstance(words, str) and not callable(words):
+        raise InvalidParameterError("words= of a batch is a transcriber; a table of words is of one recording: diarize")
+    params = Params(**{field.name: settings.pop(field.name) for field in fields(Params) if field.name in settings})
+    chosen = engines.get(engine)
+    checked = settled(chosen, params, settings)
+    wanted = wanted_words(words, chosen)
+    if executor is not None and "threads" in chosen.offer.options:
+        settings.setdefault("threads", 1)
+    named = named_sources(sources)
+    question = describe_question(chosen, params, checked)
+    # A transcriber that does not tell its version is asked anew: it may hear otherwise now.
+    heard = None if wanted is None else wanted.key or secrets.token_hex(8)
+    version = version_of(chosen, question["model"])
+    items = [item_key(source, _stamp(source), question, version, heard) for source in named.values()]
+    asked = partial(Task, engine=engine, params=params, options=settings, words=words, refresh=refresh)
+    members = [
+        Member(asked(place, uri, source, voices=same_speakers), item)
+        for place, ((uri, source), item) in enumerate(zip(named.items(), items, strict=True))
+    ]
+    batch = Batch(members, refresh=refresh)
+    if "max_cost" in checked:
+        _check_cost([member.task for member in batch.left], chosen, checked)
+    with reporting(progress) as report, _crew(executor, chosen, batch) as crew:
+        batch.work(crew, report)
+    turns = batch.table(same_speakers)
+    facts = {"batch": batch.id, "engine": chosen.name, "model": question["model"], "recordings": len(members)}
+    turns.attrs["diarnb"] = {**facts, "failures": batch.failures, "schema": SCHEMA}
+    batch.warn()
+    return turns
+
+
+def manifest(turns: pd.DataFrame | None = None) -> pd.DataFrame:
+    """List every recording of a batch, and what became of it; also while it is being worked on, from anywhere.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame, optional
+        A table that `diarize_many` gave; by default the batch that was worked at last.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``uri``; ``state`` (done, failed, waiting); ``duration`` (seconds) and ``speakers`` of what is done; ``seconds``
+        that it took; ``run``, for `diarnb.open_run`; ``error`` and ``message`` of what failed; ``warning``, a remark.
+
+    Raises
+    ------
+    TurnTableError
+        The table is of no batch.
+    StoreError
+        The run store cannot be read.
+
+    Examples
+    --------
+    >>> import diarnb
+    >>> turns = diarize_many([example("meeting"), example("interview")], progress=False)
+    >>> diarnb.batch.manifest(turns)[["uri", "state", "speakers"]]
+                  uri state  speakers
+    0    meeting.flac  done         4
+    1  interview.flac  done         2
+    """
+    rows = Manifest()
+    if turns is None:
+        return rows.table(rows.latest())
+    facts = getattr(turns, "attrs", {}).get("diarnb") or {}
+    if "batch" not in facts:
+        raise errors.TurnTableError("this table is of no batch: it needs one that diarize_many() gave")
+    return rows.table(facts["batch"])
+
+
+@contextmanager
+def _crew(executor: Any, engine: Engine, batch: Batch) -> Iterator[Crew[Member]]:
+    """Give who works: the user's executor, or threads of this process that end with the call."""
+    if executor is not None:
+        place, places = adapted(executor)
+        if batch.left:
+            _check_travels(batch.left[0].task, place)
+        yield Crew(batch.left, lambda member: place.submit(do, member.task), places, engine.offer.a_minute)
+        return
+    stop = threading.Event()
+
+    def reporter(number: int) -> Progress:
+        def report(stage: str, fraction: float) -> None:  # noqa: ARG001
+            if stop.is_set():
+                raise CancelledError
+            batch.fractions[number] = fraction
+
+        return report
+
+    pool = ThreadPoolExecutor(engine.offer.at_once, "diarnb-batch")
+    try:
+        yield Crew(
+            batch.left,
+            lambda member: pool.submit(do, member.task, reporter(member.task.place)),
+            lambda: engine.offer.at_once,
+            engine.offer.a_minute,
+        )
+    finally:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)  # what is interrupted stops within about a second
+
+
+def _check_travels(task: Task, executor: Executor) -> None:
+    """Refuse what cannot go to another process."""
+    if isinstance(executor, ThreadPoolExecutor):
+        return
+    if "api_key" in task.options:
+        raise InvalidParameterError(
+            "api_key= does not travel to other processes, where logs and dashboards could show it: put the key into "
+            "the environment of the workers, or leave executor= out"
+        )
+    if isinstance(executor, ProcessPoolExecutor):
+        try:
+            pickle.dumps(task)
+        except Exception as error:  # of many kinds
+            raise InvalidParameterError(
+                f"the settings cannot go to another process ({error}): name the engine and the transcriber, or define "
+                "them in a module"
+            ) from error
+
+
+def _check_cost(tasks: Sequence[Task], engine: Engine, options: Mapping[str, Any]) -> None:
+    """Refuse a batch that would cost more than ``max_cost``, before any of it is sent."""
+    billed = getattr(engine, "billed", float)
+    seconds = 0.0
+    for task in tasks:
+        if is_address(task.source):
+            raise InvalidParameterError(
+                f"max_cost={options['max_cost']:g} cannot be kept for {task.uri}, whose length is not known before "
+                "it is sent; download it, then pass its path"
+            )
+        try:
+            with open_recording(task.source) as recording:
+                channels = recording.channels if options.get("multichannel") else 1
+                seconds += billed(recording.duration * channels)
+        except (AudioError, InvalidParameterError):
+            continue  # it will fail, and cost nothing
+    cost = seconds / 3600 * options["price_per_hour"]
+    if cost > options["max_cost"]:
+        raise InvalidParameterError(
+            f"the {len(tasks)} recordings that are left would cost {cost:.2f} ({seconds:,.0f} s at "
+            f"{options['price_per_hour']:g} an hour), more than max_cost={options['max_cost']:g}; nothing was sent"
+        )
+
+
+def _stamp(source: str) -> list[int] | None:
+    """Give what tells a file from what it was before, without reading it; nothing of an address."""
+    try:
+        stat = None if is_address(source) else Path(source).stat()
+    except (OSError, ValueError):  # it is not there, or no name that a file can have
+        return None
+    return stat and [stat.st_size, stat.st_mtime_ns]

@@ -1,0 +1,142 @@
+"""What is done for one recording of a batch, in this process or another."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from diarnb import engines
+from diarnb._pipeline import digest, opened, run_for, settled
+from diarnb._text import shortened
+from diarnb.audio import Recording, open_recording
+from diarnb.engines.local import voiceprints
+from diarnb.errors import DiarnbError, RateLimitedError
+from diarnb.results import table_of
+from diarnb.store import Store
+from diarnb.transcribers.request import wanted_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from diarnb._progress import Progress
+    from diarnb.engines.base import Engine
+    from diarnb.params import Params
+    from diarnb.store.run import Evidence, Run
+
+_PAUSE = 60.0  # seconds, where a service that is asked too much does not say how long
+
+
+@dataclass(frozen=True)
+class Task:
+    """One recording, and what is asked; an address, which may be signed, and options are in no repr.
+
+    Attributes
+    ----------
+    place : int
+        Of the recording in its batch.
+    uri : str
+        What it is called there.
+    source : str
+        A path or an address.
+    engine, params, options, words, refresh
+        As `diarize` takes them, not settled: a key is found where the work is done.
+    voices : bool
+        Whether the speakers' voices are wanted too.
+    """
+
+    place: int
+    uri: str
+    source: str = field(repr=False)
+    engine: str | Engine = field(repr=False)
+    params: Params = field(repr=False)
+    options: Mapping[str, Any] = field(repr=False)
+    words: Any = field(repr=False, default=None)
+    refresh: bool = False
+    voices: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it: a run, with the voices if they were wanted; or an error, by its class and text.
+
+    Attributes
+    ----------
+    again_after : float or None
+        Seconds after which the service wants to be asked again.
+    """
+
+    seconds: float
+    run: Run | None = None
+    voices: Evidence | None = None
+    error: str = ""
+    message: str = ""
+    again_after: float | None = None
+
+
+def do(task: Task, report: Progress = lambda stage, fraction: None) -> Outcome:  # noqa: ARG005
+    """Do a task; every failure is an outcome, in plain data that any process can read."""
+    began = time.monotonic()
+    wait = None
+    try:
+        run, voices = _done(task, report)
+        return Outcome(time.monotonic() - began, run, voices)
+    except RateLimitedError as error:
+        failure: Exception = error
+        wait = _PAUSE if error.retry_after is None else error.retry_after
+    except Exception as error:  # whatever a recording does to a decoder, or another's engine does
+        failure = error
+    kind = type(failure).__name__
+    message = str(failure) if isinstance(failure, DiarnbError) else f"{task.uri}: {kind}: {failure}"
+    for shown in (task.source, shortened(task.source, 120)):  # a table that travels tells of no folder
+        message = message.replace(shown, task.uri)
+    return Outcome(time.monotonic() - began, error=kind, message=message, again_after=wait)
+
+
+def known_voices(run: Run, store: Store) -> Evidence | None:
+    """Give the voices of a run's speakers, if they were heard before."""
+    return store.evidence(_voices_key(run))
+
+
+def keep_voices(run: Run, voices: Evidence, store: Store) -> None:
+    """Keep them until something is forgotten: a voice is personal, and soon heard again."""
+    store.put_evidence(_voices_key(run), voices)
+
+
+def _done(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
+    engine = engines.get(task.engine)
+    options = settled(engine, task.params, task.options)
+    words = wanted_words(task.words, engine)
+    with opened(task.source, engine, options, report) as recording:
+        run = run_for(recording, engine, task.params, options, report, refresh=task.refresh, words=words)
+        if not task.voices:
+            return run, None
+        store = Store.default()
+        voices = known_voices(run, store)
+        if voices is None:
+            voices = _voices(task.source, recording, run, options.get("threads"))
+            keep_voices(run, voices, store)
+        return run, voices
+
+
+def _voices(source: str, recording: Any, run: Run, threads: int | None) -> Evidence:
+    turns = table_of(run)
+    if turns.empty:
+        return {}
+    only = run.params.get("channels")
+    if isinstance(only, int):
+        turns = turns.assign(channel=only)
+    if isinstance(recording, Recording):
+        return _embedded(recording, turns, threads)
+    with open_recording(source) as fetched:  # its service fetched it by itself
+        return _embedded(fetched, turns, threads)
+
+
+def _embedded(recording: Recording, turns: pd.DataFrame, threads: int | None) -> Evidence:
+    return dict(voiceprints.voices(recording, turns, threads=threads))
+
+
+def _voices_key(run: Run) -> str:
+    return digest("voices", run.key, voiceprints.MAKER.decode())

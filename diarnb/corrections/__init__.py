@@ -1,0 +1,452 @@
+"""Corrections as data: a table of turns, what was done to it, and the way back.
+
+Every edit is written down as rows of an append-only log, each of which says what a turn was and what it became. The
+labels that the engine gave stay underneath: names are laid over them, and so are merges. Undoing writes a row too.
+"""
+
+from __future__ import annotations
+
+import math
+from difflib import get_close_matches
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb._text import visible
+from diarnb.corrections.log import REMARKS, Ledger, Turn
+from diarnb.errors import InvalidParameterError
+from diarnb.tables.checks import check_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SHORTEST = 1e-3  # seconds; a cut that close to the end of a turn cuts nothing off
+_CERTAIN = ("confirm", "reassign", "add")  # whoever does this says who speaks
+
+
+class Corrections:
+    """A table of turns that can be corrected, and remembers how it was.
+
+    A *label* names a voice for good: the text that the table came with, or the one that a new voice was given. Every
+    method that takes a label takes the name shown for it as well, where just one voice has that name and it is no
+    label itself. Methods check everything before they change anything.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        Any table with start, end and speaker, of one recording. It is left as it is.
+    by : str, default "person"
+        Who corrects: a person, or an engine's name. It stands in every row of the log.
+
+    Raises
+    ------
+    InvalidParameterError
+        The table is of several recordings.
+    TurnTableError
+        It is no table of turns.
+
+    Examples
+    --------
+    >>> turns = pd.DataFrame({"start": [0, 3], "end": [4, 6], "speaker": ["SPEAKER_00", "SPEAKER_01"]})
+    >>> corrections = Corrections(turns)
+    >>> corrections.rename("SPEAKER_00", "Beth")
+    >>> corrections.reassign(1, "Beth")
+    'SPEAKER_00'
+    >>> list(corrections.turns["speaker"]), len(corrections.edits)
+    (['Beth', 'Beth'], 2)
+    >>> corrections.undo()
+    True
+    >>> list(corrections.turns["speaker"]), len(corrections.edits)
+    (['Beth', 'SPEAKER_01'], 3)
+    """
+
+    def __init__(self, turns: pd.DataFrame, by: str = "person") -> None:
+        base = check_turns(turns)
+        if "uri" in base and len(set(base["uri"])) > 1:
+            raise InvalidParameterError("one recording is corrected at a time: turns[turns['uri'] == ...]")
+        self.by = by
+        self._ledger = Ledger(base)
+
+    @property
+    def turns(self) -> pd.DataFrame:
+        """The table as it is now, a plain DataFrame.
+
+        The columns and ``attrs`` of the first table, sorted by start, end and speaker; names follow in every other
+        table of the run. The index, called ``turn``, holds ids that stay with a turn whatever happens to others.
+        Where the speaker of a turn was changed, ``confidence`` is NaN, for it told of another; turns that were added
+        lack what only an engine can say; and where a turn was cut, ``text`` stays with its first part.
+        """
+        return self._ledger.table()
+
+    @property
+    def edits(self) -> pd.DataFrame:
+        """The log: append-only, with plain typed columns, to be saved as CSV or Parquet and applied to a later run.
+
+        - ``edit``: int64 from 1; the rows of one edit share its number
+        - ``at``: when, in UTC; ``by``: a person, or an engine's name
+        - ``what``: rename, merge, split, reassign, move, delete, add; confirm and reject (a person has listened, and
+          this speaker is right, or wrong); undo, redo
+        - ``turn``: id of the turn, -1 where the edit is of a voice
+        - ``speaker``, ``start``, ``end``: label and times before; for rename and merge the voice and its longest turn;
+          empty and NaN for what was not there
+        - ``to``, ``new_start``, ``new_end``: label and times after, or the new name; empty and NaN for what is gone
+        - ``to_start``, ``to_end``: the longest turn of the voice `to` before, by which it is found in a later run
+        - ``of``: the edit that is undone or redone, else -1
+        """
+        return self._ledger.frame()
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The voices that have a turn, as labels, and the names shown for them; in order of first appearance."""
+        shown, present = self._ledger.shown, set(self._ledger.voices().values())
+        return {label: shown[label] for label in self._ledger.labels if label in present}
+
+    @property
+    def everybody(self) -> list[str]:
+        """Every label there ever was, in order of appearance; colours go by it, and so outlast all corrections."""
+        return list(self._ledger.labels)
+
+    @property
+    def voices(self) -> pd.Series[str]:
+        """The label of every turn, with the index of `turns`; merges are followed, names are not."""
+        voices, index = self._ledger.voices(), self.turns.index
+        return pd.Series([voices[turn] for turn in index], index, dtype=str, name="label")
+
+    @property
+    def confirmed(self) -> set[int]:
+        """Turns of which a person said who speaks: confirmed, reassigned or added by one, and there still."""
+        turns = self._ledger.turns
+        said = {
+            row.turn: row.what in _CERTAIN and row.to == turns[row.turn].label
+            for row in self._ledger.standing()
+            if row.by == "person" and row.turn in turns
+            if row.what in REMARKS or (row.what in _CERTAIN and row.to != row.speaker)
+        }
+        return {turn for turn, certain in said.items() if certain}
+
+    @property
+    def rejected(self) -> dict[int, set[str]]:
+        """The labels of which a person said that they do *not* speak, by the ids of turns."""
+        found: dict[int, set[str]] = {}
+        for row in self._ledger.standing():
+            if row.what == "reject" and row.turn in self._ledger.turns:
+                found.setdefault(row.turn, set()).add(self._ledger.into[row.speaker])
+        return found
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is anything to undo."""
+        return bool(self._ledger.done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is anything to redo; a new edit takes that away."""
+        return bool(self._ledger.undone)
+
+    def label(self, label: str) -> str:
+        """Find the voice that a label or a name means; of voices that were merged, the one that is left.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is none, or several have that name.
+        """
+        into, shown = self._ledger.into, self._ledger.shown
+        if label in into:
+            return into[label]
+        named = [voice for voice in self._ledger.labels if into[voice] == voice and shown[voice] == label]
+        if len(named) == 1:
+            return named[0]
+        if named:
+            raise InvalidParameterError(f"{visible(label)!r} is the name of {len(named)} voices; give a label: {named}")
+        there = [*self._ledger.labels, *shown.values()]
+        close = get_close_matches(str(label), there, n=1)
+        hint = f"did you mean {visible(close[0])!r}?" if close else "to=None makes a new voice"
+        raise InvalidParameterError(f"there is no speaker {visible(label)!r}; {hint}")
+
+    def rename(self, label: str, name: str) -> None:
+        """Show a name for a voice. Two voices may have one name, and stay two until they are merged.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such voice, or the name is no text or blank.
+        """
+        voice = self.label(label)
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidParameterError(f"a speaker's name is text, and not blank, but this is {name!r:.40}")
+        start, end = self._longest(voice)
+        self._record("rename", [{"speaker": voice, "start": start, "end": end, "to": name}])
+
+    def merge(self, labels: str | Iterable[str], into: str) -> None:
+        """Make voices one: those of `labels` become `into`, whose name stays.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such voice, or there are no two.
+        """
+        target = self.label(into)
+        given = [labels] if isinstance(labels, str) else list(labels)
+        others = [voice for voice in dict.fromkeys(map(self.label, given)) if voice != target]
+        if not others:
+            raise InvalidParameterError(f"there is nothing to merge into {visible(into)!r} but itself")
+        rows = []
+        for voice in others:
+            start, end = self._longest(voice)
+            rows.append({"speaker": voice, "start": start, "end": end, "to": target, **self._like(target)})
+        self._record("merge", rows)
+
+    def split(self, label: str, at: float) -> str:
+        """Split a voice in two: what it says from a moment on is a new voice's. A turn across that moment is cut.
+
+        Parameters
+        ----------
+        label : str
+        at : float
+            Seconds.
+
+        Returns
+        -------
+        str
+            The new voice's label.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such voice, or it says nothing before or after.
+        """
+        voice, moment = self.label(label), _second(at, "at")
+        own = [turn for turn, of in self._ledger.voices().items() if of == voice]
+        after = [turn for turn in own if self._ledger.turns[turn].end > moment + _SHORTEST]
+        if not after or all(self._ledger.turns[turn].start >= moment for turn in own):
+            raise InvalidParameterError(f"{visible(label)!r} says nothing on one side of {moment:.3f} s")
+        new = self._new_label()
+        self._record("split", [row for turn in after for row in self._within(turn, moment, math.inf, new)])
+        return new
+
+    def reassign(self, turns: int | Iterable[int] | slice, to: str | None, *, speaker: str | None = None) -> str:
+        """Say who really speaks.
+
+        Parameters
+        ----------
+        turns : int, iterable of int, or slice
+            Ids of turns (the index of `turns`), or a selection in seconds, ``slice(12.5, 14)``: turns across its edges
+            are cut.
+        to : str or None
+            Whose they are; None makes a new voice.
+        speaker : str, optional
+            Of a selection, take this voice's turns only.
+
+        Returns
+        -------
+        str
+            The label that the turns have now.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such turn or voice, or nothing to change.
+        """
+        target = self._new_label() if to is None else self.label(to)
+        only = None if speaker is None else self.label(speaker)
+        first, last = _selection(turns) if isinstance(turns, slice) else (-math.inf, math.inf)
+        chosen = self._touched(first, last, only) if isinstance(turns, slice) else self._ids(turns)
+        voices = self._ledger.voices()
+        like = self._like(target)
+        rows = [row for turn in chosen if voices[turn] != target for row in self._within(turn, first, last, target)]
+        if not rows:
+            raise InvalidParameterError("there is no turn to reassign: all of them are this speaker's already")
+        self._record("reassign", [{**row, **like} for row in rows])
+        return target
+
+    def reassign_each(self, voices: dict[int, str], *, by: str | None = None) -> None:
+        """Say of several turns who speaks in each, in one edit.
+
+        Parameters
+        ----------
+        voices : dict of int to str
+            Labels of voices, by the ids of turns; those that are right already are passed over.
+        by : str, optional
+            Who says so, if not who corrects.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such turn or voice, or nothing to change.
+        """
+        targets = dict(zip(self._ids(voices), map(self.label, voices.values()), strict=True))
+        now = self._ledger.voices()
+        rows = [
+            {**row, **self._like(target)}
+            for turn, target in targets.items()
+            if now[turn] != target
+            for row in self._within(turn, -math.inf, math.inf, target)
+        ]
+        if not rows:
+            raise InvalidParameterError("there is no turn to reassign: all of them are right already")
+        self._record("reassign", rows, by=by)
+
+    def move(self, turn: int, *, start: float | None = None, end: float | None = None) -> None:
+        """Move the boundaries of a turn, in seconds; what is not given stays.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such turn, or the times are impossible.
+        """
+        [turn] = self._ids(turn)
+        was = self._ledger.turns[turn]
+        times = was.start if start is None else start, was.end if end is None else end
+        new_start, new_end = self._span(*times)
+        if (new_start, new_end) == (was.start, was.end):
+            raise InvalidParameterError(f"turn {turn} is there already")
+        self._record("move", [_change(turn, was, was._replace(start=new_start, end=new_end))])
+
+    def delete(self, turns: int | Iterable[int]) -> None:
+        """Leave turns out, by their ids: nobody speaks there.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such turn.
+        """
+        self._record("delete", [_change(turn, self._ledger.turns[turn], None) for turn in self._ids(turns)])
+
+    def add(self, start: float, end: float, label: str | None = None) -> int:
+        """Add a turn of a voice, or of a new one when `label` is None; times in seconds.
+
+        Returns
+        -------
+        int
+            The turn's id.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such voice, or the times are impossible.
+        """
+        voice = self._new_label() if label is None else self.label(label)
+        span = self._span(start, end)
+        turn = self._ledger.new_turn()
+        self._record("add", [{**_change(turn, None, Turn(*span, voice)), **self._like(voice)}])
+        return turn
+
+    def confirm(self, turns: int | Iterable[int]) -> None:
+        """Write down that turns, by their ids, are right: a person has listened. The table stays as it is.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such turn.
+        """
+        self._record(
+            "confirm", [_change(turn, self._ledger.turns[turn], self._ledger.turns[turn]) for turn in self._ids(turns)]
+        )
+
+    def reject(self, turns: int | Iterable[int]) -> None:
+        """Write down that turns, by their ids, are wrong: somebody else speaks. The table stays as it is.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is no such turn.
+        """
+        voices = self._ledger.voices()
+        rows = [
+            {**_change(turn, self._ledger.turns[turn], self._ledger.turns[turn]), "to": ""} for turn in self._ids(turns)
+        ]
+        self._record("reject", [{**row, "speaker": voices[row["turn"]]} for row in rows])
+
+    def undo(self) -> bool:
+        """Take back the last edit that stands; False if there is none."""
+        return self._ledger.undo(self.by)
+
+    def redo(self) -> bool:
+        """Do again what was undone last; False if there is nothing, or another edit came after."""
+        return self._ledger.redo(self.by)
+
+    def _record(self, what: str, rows: list[dict[str, Any]], *, by: str | None = None) -> None:
+        self._ledger.record(what, by or self.by, rows)
+
+    # What is asked for, checked.
+
+    def _ids(self, turns: int | Iterable[int]) -> list[int]:
+        given = [turns] if isinstance(turns, int | np.integer) else list(turns)
+        wrong = [turn for turn in given if isinstance(turn, bool) or turn not in self._ledger.turns]
+        if wrong or not given:
+            shown = ", ".join(visible(repr(turn)) for turn in wrong[:5])
+            raise InvalidParameterError(f"there is no turn {shown or 'given'}; ids are the index of `turns`")
+        return list(dict.fromkeys(map(int, given)))
+
+    def _span(self, start: float, end: float) -> tuple[float, float]:
+        start, end = _second(start, "start"), _second(end, "end")
+        duration = (self._ledger.base.attrs.get("diarnb") or {}).get("duration") or math.inf
+        latest = max([duration, *self._ledger.base["end"]])
+        if not 0 <= start < end <= latest:
+            within = f"0 <= start < end <= {latest:.3f}" if latest < math.inf else "0 <= start < end"
+            raise InvalidParameterError(f"a turn needs {within} in seconds, not {start:.3f} to {end:.3f}")
+        return start, end
+
+    def _touched(self, first: float, last: float, only: str | None) -> list[int]:
+        return [
+            turn
+            for turn, voice in self._ledger.voices().items()
+            if only in (None, voice)
+            and min(self._ledger.turns[turn].end, last) - max(self._ledger.turns[turn].start, first) > _SHORTEST
+        ]
+
+    def _within(self, turn: int, first: float, last: float, label: str) -> list[dict[str, Any]]:
+        """Give the rows that make the part of a turn within a selection a voice's; the rest stays, cut off."""
+        was = self._ledger.turns[turn]
+        begin = first if was.start + _SHORTEST < first else was.start
+        end = last if last < was.end - _SHORTEST else was.end
+        parts = [(was.start, begin, was.label), (begin, end, label), (end, was.end, was.label)]
+        rows: list[dict[str, Any]] = []
+        for part in (Turn(*part, was.origin) for part in parts if part[0] < part[1]):
+            if rows:
+                rows.append({**_change(self._ledger.new_turn(was.origin), None, part), "speaker": was.label})
+            else:
+                rows.append(_change(turn, was, part))
+        return rows
+
+    def _new_label(self) -> str:
+        taken = {*self._ledger.labels, *self._ledger.shown.values()}
+        return next(label for number in count() if (label := f"SPEAKER_{number:02d}") not in taken)
+
+    def _longest(self, voice: str) -> tuple[float, float]:
+        into = self._ledger.into
+        own = [was for was in self._ledger.turns.values() if into[was.label] == voice]
+        longest = max(own, key=lambda was: was.end - was.start, default=None)
+        return (longest.start, longest.end) if longest else (math.nan, math.nan)
+
+    def _like(self, voice: str) -> dict[str, float]:
+        if voice not in self._ledger.labels:
+            return {}
+        return dict(zip(("to_start", "to_end"), self._longest(voice), strict=True))
+
+
+def _change(turn: int, before: Turn | None, after: Turn | None) -> dict[str, Any]:
+    """Give the fields of the log's row for one turn."""
+    row: dict[str, Any] = {"turn": turn}
+    if before:
+        row |= {"start": before.start, "end": before.end, "speaker": before.label}
+    if after:
+        row |= {"new_start": after.start, "new_end": after.end, "to": after.label}
+    return row
+
+
+def _second(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+        raise InvalidParameterError(f"{name} is a number of seconds, not {value!r:.40}")
+    return float(value)
+
+
+def _selection(selected: slice) -> tuple[float, float]:
+    first = -math.inf if selected.start is None else _second(selected.start, "start")
+    last = math.inf if selected.stop is None else _second(selected.stop, "stop")
+    if selected.step is not None or not first < last:
+        raise InvalidParameterError("a selection is slice(start, stop) in seconds, with start < stop")
+    return first, last

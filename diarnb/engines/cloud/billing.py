@@ -1,0 +1,164 @@
+"""What the cloud engines have in common: their options, what a request costs, and what is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diarnb._text import shortened
+from diarnb.engines.base import Option
+from diarnb.engines.cloud.keys import check_key
+from diarnb.engines.cloud.service import Body
+from diarnb.errors import AudioChangedError, AudioError, AudioLimitError, InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from diarnb.audio.content import Content
+
+_PIECE = 1 << 18  # bytes read from the file at once
+
+
+def _address(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidParameterError(f"base_url is an address such as 'https://host', not {value!r:.60}")
+    return value
+
+
+def positive(name: str, value: Any) -> float:
+    """Check a number above 0."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:
+        raise InvalidParameterError(f"{name} is a number above 0, not {value!r:.60}")
+    return float(value)
+
+
+CLOUD_OPTIONS: dict[str, Option] = {
+    "api_key": Option("the key, where it is not in the environment", check_key, changes_result=False),
+    "base_url": Option("another server that speaks the same language: its origin", _address),
+    "timeout": Option(
+        "seconds to wait for the result; the job goes on",
+        lambda value: positive("timeout", value),
+        changes_result=False,
+    ),
+    "max_cost": Option(
+        "send nothing that would cost more; needs price_per_hour",
+        lambda value: positive("max_cost", value),
+        changes_result=False,
+    ),
+    "price_per_hour": Option(
+        "what your plan charges for an hour of audio",
+        lambda value: positive("price_per_hour", value),
+        changes_result=False,
+    ),
+}
+"""Options that every cloud engine declares."""
+
+
+def check_budget(options: Mapping[str, Any]) -> None:
+    """Refuse a limit that cannot be checked for want of a price."""
+    if "max_cost" in options and "price_per_hour" not in options:
+        raise InvalidParameterError("max_cost needs price_per_hour: what your plan charges for an hour of audio")
+
+
+def check_cost(name: str, seconds: float | None, options: Mapping[str, Any]) -> None:
+    """Refuse what would cost more than ``max_cost``.
+
+    Parameters
+    ----------
+    name : str
+        The recording's, for the message.
+    seconds : float or None
+        What would be billed; None where that is not known before.
+    options : mapping
+
+    Raises
+    ------
+    InvalidParameterError
+        Nothing has been sent.
+    """
+    if "max_cost" not in options:
+        return
+    most, price = options["max_cost"], options["price_per_hour"]
+    if seconds is None:
+        raise InvalidParameterError(
+            f"max_cost={most:g} cannot be kept for {shortened(name, 80)}, whose length is not known before it is sent; "
+            "download it, then pass its path"
+        )
+    cost = seconds / 3600 * price
+    if cost > most:
+        raise InvalidParameterError(
+            f"{shortened(name, 80)} would cost {cost:.2f} ({seconds:,.0f} s at {price:g} an hour), more than "
+            f"max_cost={most:g}; nothing was sent. Raise max_cost, or cut the recording."
+        )
+
+
+def check_limits(name: str, content: Content, seconds: float | None, *, service: str, most: tuple[int, float]) -> None:
+    """Refuse a recording that the service would refuse, before anything is sent; `most` are bytes and seconds.
+
+    Raises
+    ------
+    AudioLimitError
+        It is too large or too long.
+    """
+    shown = shortened(name, 80)
+    most_bytes, most_seconds = most
+    if content.size > most_bytes:
+        raise AudioLimitError(
+            f"{shown} has {content.size:,} bytes, and {service} takes {most_bytes:,}. Store it as FLAC or Opus."
+        )
+    if seconds is not None and seconds > most_seconds:
+        raise AudioLimitError(f"{shown} lasts {seconds:,.0f} s, and {service} takes {most_seconds:,.0f} s. Cut it.")
+
+
+def content_body(
+    content: Content,
+    expected: str | None,
+    report: Callable[[float], None],
+    *,
+    type: str = "",  # noqa: A002
+) -> Body:
+    """Make a recording's bytes a body, read piece by piece and anew for each attempt.
+
+    Parameters
+    ----------
+    content : Content
+    expected : str or None
+        SHA-256 (hex) that the bytes must have; a file rewritten meanwhile is noticed by it.
+    report : callable
+        Given the fraction that is sent, 0-1.
+    type : str, default ""
+        The media type; empty sends none.
+    """
+
+    async def pieces() -> AsyncIterator[bytes]:
+        digest, sent = hashlib.sha256(), 0
+        try:
+            with content.open() as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+                    sent += len(piece)
+                    last = sent >= content.size
+                    if last:  # before the last byte leaves, so that what is wrong never arrives as a whole
+                        content.check_unchanged()
+                        if sent > content.size or (expected is not None and digest.hexdigest() != expected):
+                            raise AudioChangedError(_changed(content.name))
+                    yield piece
+                    report(sent / max(1, content.size))
+        except AudioError:
+            raise
+        except FileNotFoundError as error:
+            raise AudioChangedError(f"{shortened(content.name)} disappeared while it was being sent.") from error
+        except OSError as error:
+            raise AudioError(f"{shortened(content.name)} cannot be read: {error.strerror}. Copy it first.") from error
+        if sent != content.size:
+            raise AudioChangedError(_changed(content.name))
+
+    return Body(pieces, content.size, type)
+
+
+def _changed(name: str) -> str:
+    return f"{shortened(name)} changed while it was being sent; nothing was billed. Run the cell again."

@@ -1,0 +1,264 @@
+"""One request that is billed, and its answer, which exists only once.
+
+The service keeps no transcript: what it answers is in the response, or lost. So the journal is told before a request
+leaves, and again before its last byte does; a request that may have been carried out is not sent again unless the user
+says so, and an answer is on disk before anybody looks at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from diarnb._text import shortened
+from diarnb.engines.cloud.billing import content_body
+from diarnb.engines.cloud.replies import Reply
+from diarnb.engines.cloud.service import Kind
+from diarnb.errors import AnswerLostError, ApiError, ApiResponseError, JobAcceptedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
+
+    from diarnb.audio.content import Content
+    from diarnb.engines.cloud.service import Body, Service
+    from diarnb.store.ledger import Journal, Submission
+
+ENDPOINT = "/v1/listen"
+
+_TRIES = 3  # times that one call pays where the user has said that lost answers are to be paid again
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted.
+
+    Attributes
+    ----------
+    submission : Submission
+        As it is written if the journal has none with its key.
+    began : datetime
+        When this was wanted; an answer that was delivered before is another one's.
+    query : list of (str, str)
+    patience : float
+        Seconds to wait for the answer after the last byte has left.
+    url : str or None
+        Of a recording that the service fetches by itself.
+    content : Content or None
+        Else what to send, whose SHA-256 is `expected`, where that is known.
+    called_back : bool
+        Whether the answer goes to a callback.
+    rebill : bool
+        Whether a lost answer is to be paid again.
+    """
+
+    submission: Submission
+    began: datetime
+    query: list[tuple[str, str]]
+    patience: float
+    url: str | None = None
+    content: Content | None = None
+    expected: str | None = None
+    called_back: bool = False
+    rebill: bool = False
+
+
+class Asking:
+    """Does orders.
+
+    Parameters
+    ----------
+    service : Service
+    journal : Journal
+    report : callable
+        Given the stage in words and a fraction, 0-1.
+    """
+
+    def __init__(self, service: Service, journal: Journal, report: Callable[[str, float], None]) -> None:
+        self._service, self._journal, self._report = service, journal, report
+
+    async def do(self, order: Order) -> tuple[Submission, dict[str, Any]]:
+        """Give an answer, from the journal or by asking.
+
+        Returns
+        -------
+        tuple
+            The row of the journal, which holds the answer until the run is in the store, and the answer.
+
+        Raises
+        ------
+        AnswerLostError
+            A request may have been carried out, now or earlier, and its answer did not come.
+        JobAcceptedError
+            The answer goes to the callback.
+        ApiError
+            The service refuses, or cannot be reached; nothing is billed.
+        AudioError
+            The recording could not be sent.
+        """
+        # Held for one recording and one wish: whoever wants the same waits, and finds the answer.
+        async with self._journal.sending(order.submission.engine, order.submission.key):
+            row = self._journal.find(order.submission.key)
+            if row is None and (run := self._journal.delivered(order.submission, order.began)) is not None:
+                return replace(order.submission, job_id=run.job_id, billed_seconds=run.billed_seconds), run.raw
+            if row is not None and (known := self._known(row, order)) is not None:
+                return known
+            for attempt in range(1, _TRIES + 1):
+                row = self._journal.prepare(replace(order.submission, id=secrets.token_hex(6)))
+                try:
+                    return await self._ask(row, order)
+                except AnswerLostError:
+                    if not order.rebill or attempt == _TRIES:
+                        raise
+                self._journal.close(row.id)
+            raise AssertionError  # not reached: the last attempt returns or raises
+
+    def _known(self, row: Submission, order: Order) -> tuple[Submission, dict[str, Any]] | None:
+        """Give the answer that the journal has; None to ask (anew), for which the row makes room."""
+        content = self._journal.answer(row) if row.state in ("succeeded", "uncertain") else None
+        if content is not None:
+            reply = Reply(200, {}, content, self._service.name)
+            if row.state == "succeeded":
+                return row, reply.json()
+            try:  # it was written, and then this process died, or it cannot be understood
+                return self._archived(row, reply, order)
+            except AnswerLostError:
+                if not order.rebill:
+                    raise
+        if row.state == "succeeded" and (run := self._journal.run_of_job(row.job_id)) is not None:
+            return row, run.raw
+        if row.state == "accepted" and not order.rebill:
+            raise _accepted(row, "was accepted earlier")
+        if row.state in ("sent", "uncertain", "succeeded") and not order.rebill and not _incomplete(row):
+            self._journal.change(row, state="uncertain")
+            raise _lost(row, "an earlier call sent it")
+        self._journal.close(row.id)
+        return None
+
+    async def _ask(self, row: Submission, order: Order) -> tuple[Submission, dict[str, Any]]:
+        def leaving() -> None:
+            nonlocal row
+            row = self._journal.change(row, state="sent", sent_at=time.time() if order.content is None else None)
+
+        def complete() -> None:
+            nonlocal row
+            row = self._journal.change(row, sent_at=time.time())
+
+        body = None if order.content is None else self._body(order.content, order.expected, complete)
+        try:
+            reply = await self._service.request(
+                "POST",
+                ENDPOINT,
+                kind=Kind.BILLED,
+                query=order.query,
+                json=None if order.url is None else {"url": order.url},
+                body=body,
+                read=order.patience,
+                within=order.patience,
+                before=leaving,
+            )
+        except ApiError as error:
+            if error.uncertain:
+                self._journal.change(row, state="uncertain")
+                raise _lost(row, str(error).rstrip("."), error.request_id) from error
+            self._journal.close(row.id)  # it is certain that nothing was done
+            raise
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            if _incomplete(row):
+                self._journal.close(row.id)
+            raise
+        except Exception:  # the recording, or the store
+            if row.state != "sent" or _incomplete(row):
+                self._journal.close(row.id)
+            raise
+        return self._archived(row, reply, order)
+
+    def _archived(self, row: Submission, reply: Reply, order: Order) -> tuple[Submission, dict[str, Any]]:
+        """Write an answer as it came, then look at it."""
+        row = self._journal.archive(row, reply.body, state="uncertain", job_id=reply.request_id or row.job_id)
+        try:
+            answer = reply.json()
+            if order.called_back:
+                row = self._journal.change(row, state="accepted", job_id=_request_id(answer, reply))
+                raise _accepted(row, "is accepted")
+            if not isinstance(answer.get("results"), dict):
+                raise reply.unlike("it holds no results")
+        except ApiResponseError as error:
+            raise _lost(row, str(error).rstrip("."), error.request_id) from error
+        metadata = answer.get("metadata")
+        facts = metadata if isinstance(metadata, dict) else {}
+        row = self._journal.change(
+            row,
+            state="succeeded",
+            job_id=_text(facts.get("request_id")) or row.job_id,
+            billed_seconds=billed_seconds(answer),
+        )
+        self._report("done", 1.0)
+        return row, answer
+
+    def _body(self, content: Content, expected: str | None, complete: Callable[[], None]) -> Body:
+        """Make the recording a body that tells when its last bytes are about to leave."""
+        body = content_body(
+            content, expected, lambda part: self._report(*_stage(part)), type="application/octet-stream"
+        )
+
+        async def pieces() -> AsyncIterator[bytes]:
+            left = body.size
+            async for piece in body.open():
+                left -= len(piece)
+                if left <= 0:
+                    complete()
+                yield piece
+
+        return replace(body, open=pieces)
+
+
+def _stage(part: float) -> tuple[str, float]:
+    return ("sending", 0.5 * part) if part < 1 else ("waiting for the answer", 0.5)
+
+
+def _incomplete(row: Submission) -> bool:
+    """Say whether the request never left as a whole, so that it cannot have been carried out."""
+    return row.state in ("prepared", "sent") and row.sent_at is None
+
+
+def _request_id(answer: dict[str, Any], reply: Reply) -> str:
+    found = _text(answer.get("request_id"))
+    if found is None:
+        raise reply.unlike("it was to call back, and it holds no request_id")
+    return found
+
+
+def _text(value: Any) -> str | None:
+    return value[:128] if isinstance(value, str) and value.strip() else None
+
+
+def billed_seconds(answer: dict[str, Any]) -> float | None:
+    """Give the seconds that are billed: those of the recording, for each channel that was transcribed by itself."""
+    metadata, results = answer.get("metadata"), answer.get("results")
+    duration = metadata.get("duration") if isinstance(metadata, dict) else None
+    channels = results.get("channels") if isinstance(results, dict) else None
+    if isinstance(duration, bool) or not isinstance(duration, int | float):
+        return None
+    return float(duration) * max(1, len(channels) if isinstance(channels, list) else 1)
+
+
+def _lost(row: Submission, why: str, request_id: str | None = None) -> AnswerLostError:
+    return AnswerLostError(
+        f"the answer for {shortened(row.source, 80)} is lost ({shortened(why, 200)}). Deepgram may have done the work, "
+        "and bills it, and keeps no transcript. Nothing is sent again unasked: on_lost_response='rebill' pays once "
+        "more; next time, callback='https://...' has the answer delivered.",
+        request_id=request_id,
+    )
+
+
+def _accepted(row: Submission, how: str) -> JobAcceptedError:
+    return JobAcceptedError(
+        f"the request {row.job_id} for {shortened(row.source, 80)} {how}: Deepgram sends its answer to the callback, "
+        "and diarnb cannot fetch it. diarnb.cloud.from_payload(body) makes the table of what is delivered.",
+        job_id=row.job_id or "",
+        request_id=row.job_id,
+    )

@@ -1,0 +1,194 @@
+"""Who speaks while it is spoken: decided anew every two seconds, over all that was heard, and settled half a minute on.
+
+What a decision says of the last half minute replaces what was told of it; what lies further back stays as it was told.
+Its speakers are numbered as if it were the only one, and bear the labels of those who were told for the same frames.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soxr
+from scipy.optimize import linear_sum_assignment
+
+from diarnb.engines.local.pieces import runs_of
+from diarnb.engines.local.segmentation import HOP, RATE, RESOLUTION, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from diarnb.engines.local.decoding import Decision
+    from diarnb.engines.local.evidence import Heard, Listener
+
+_SETTLED = 30.0  # seconds after its end from which a turn is final
+_PATIENCE = 3600  # steps, two hours, that are decided on at every step; then at every second one, and so on
+
+
+def follow(
+    blocks: Iterable[NDArray[np.float32]], rate: int, listener: Listener, decide: Callable[[Heard], Decision]
+) -> Generator[list[dict[str, Any]], None, tuple[Heard, list[int]]]:
+    """Follow a conversation.
+
+    Parameters
+    ----------
+    blocks : iterable of numpy.ndarray
+        Mono, in pieces of any size; which size makes no difference.
+    rate : int
+        Hz.
+    listener : Listener
+    decide : callable
+        Takes what was heard so far.
+
+    Yields
+    ------
+    list of dict
+        As `Streamer.stream` has them.
+
+    Returns
+    -------
+    heard : Heard
+        All of it.
+    labels : list of int
+        The label that each speaker of the last decision had.
+    """
+    story = Story()
+    for number, step in enumerate(_steps(blocks, rate)):
+        listener.feed(step)
+        if len(step) == HOP and number % (1 + number // _PATIENCE) == 0:
+            yield story.update(decide(listener.heard(quick=True)), listener.samples / RATE)
+    heard = listener.heard()
+    yield story.update(decide(heard), listener.samples / RATE, over=True)
+    return heard, story.labels
+
+
+def _steps(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Give steps of equal length at 16 kHz; the last one is shorter."""
+    waiting = np.zeros(0, np.float32)
+    for block in blocks if rate == RATE else _resampled(blocks, rate):
+        waiting = np.concatenate([waiting, block])
+        while len(waiting) >= HOP:
+            yield waiting[:HOP]
+            waiting = waiting[HOP:]
+    yield waiting
+
+
+def _resampled(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    resampler = soxr.ResampleStream(rate, RATE, 1, quality="HQ")
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+class Story:
+    """What has been told of a conversation so far.
+
+    Attributes
+    ----------
+    labels : list of int
+        The label of each speaker of the last decision.
+    """
+
+    def __init__(self) -> None:
+        self.labels: list[int] = []
+        self._first = self._second = np.zeros(0, np.int16)  # as told: the label in every frame, and that of a second
+        self._settled = 0  # frames that stay as they are
+        self._taken: set[int] = set()  # labels that occur there
+        self._open: dict[int, dict[str, Any]] = {}  # turns that were told and are not final
+        self._known = 0  # turns
+
+    def update(self, decision: Decision, duration: float, *, over: bool = False) -> list[dict[str, Any]]:
+        """Give the turns that are new or have changed.
+
+        Parameters
+        ----------
+        decision : Decision
+            On all that was heard.
+        duration : float
+            Seconds of it.
+        over : bool, default False
+            Whether nothing follows.
+        """
+        self.labels = self._labels_of(decision)
+        label = np.array([*self.labels, -1], np.int16)  # the last one is for nobody, -1
+        self._first, self._second = (
+            np.concatenate([told[: self._settled], label[new[self._settled :]]])
+            for told, new in ((self._first, decision.first), (self._second, decision.second))
+        )
+        turns = self._turns(duration)
+        self._settle(len(self._first) if over else int((duration - _SETTLED) / RESOLUTION))
+        until = duration if over else float(seconds(self._settled))
+        return self._told(turns, until)
+
+    def _labels_of(self, decision: Decision) -> list[int]:
+        """Give every speaker the label that was told where he speaks, or one that is free."""
+        count, most = decision.speakers, int(max(self._first.max(initial=-1), self._second.max(initial=-1))) + 1
+        shared = np.zeros(count * most, np.int64)
+        for ours in (decision.first, decision.second):
+            for theirs in (self._first, self._second):
+                new, told = ours[: len(theirs)].astype(np.int64), theirs[: len(ours)]
+                both = (new >= 0) & (told >= 0)
+                shared += np.bincount((new * most + told)[both], minlength=count * most)
+        table = shared.reshape(count, most)
+        pairs = zip(*linear_sum_assignment(table, maximize=True), strict=True)
+        labels = {int(ours): int(theirs) for ours, theirs in pairs if table[ours, theirs]}
+        used = self._taken | set(labels.values())
+        free = (number for number in itertools.count() if number not in used)
+        return [labels[each] if each in labels else next(free) for each in range(count)]
+
+    def _turns(self, duration: float) -> list[dict[str, Any]]:
+        """Give the turns that are not settled, in order."""
+        first, second = self._first[self._settled :], self._second[self._settled :]
+        turns = []
+        for label in sorted(set(self.labels)):
+            spans = runs_of((first == label) | (second == label)) + self._settled
+            starts, ends = seconds(spans.T).round(6)
+            turns += [
+                {"start": start, "end": end, "speaker": f"SPEAKER_{label:02d}"}
+                for start, end in zip(starts.tolist(), np.minimum(ends, duration).round(6).tolist(), strict=True)
+                if start < end
+            ]
+        return sorted(turns, key=lambda turn: (turn["start"], turn["end"], turn["speaker"]))
+
+    def _settle(self, horizon: int) -> None:
+        """Settle all frames up to the last before the horizon at which nobody goes on speaking."""
+        at = np.arange(self._settled + 1, min(horizon, len(self._first) - 1) + 1)
+        goes_on = np.zeros(len(at), np.bool_)
+        for before in (self._first[at - 1], self._second[at - 1]):
+            goes_on |= (before >= 0) & ((before == self._first[at]) | (before == self._second[at]))
+        if not goes_on.all():
+            settled = int(at[~goes_on][-1])
+            for told in (self._first, self._second):
+                self._taken |= set(np.unique(told[self._settled : settled]).tolist()) - {-1}
+            self._settled = settled
+
+    def _told(self, turns: list[dict[str, Any]], until: float) -> list[dict[str, Any]]:
+        """Give turns the numbers of those told in their place; tell what is new in them, and what is taken back."""
+        told = list(self._open.values())
+        shared = np.array(
+            [
+                [
+                    (min(new["end"], old["end"]) - max(new["start"], old["start"]))
+                    * (2 if new["speaker"] == old["speaker"] else 1)
+                    for old in told
+                ]
+                for new in turns
+            ]
+        ).reshape(len(turns), len(told))
+        pairs = zip(*linear_sum_assignment(np.maximum(shared, 0), maximize=True), strict=True)
+        ids = {int(new): told[old]["turn_id"] for new, old in pairs if shared[new, old] > 0}
+        changed, now = [], {}
+        for number, turn in enumerate(turns):
+            if number not in ids:
+                ids[number] = self._known
+                self._known += 1
+            turn |= {"turn_id": ids[number], "final": turn["end"] <= until}
+            now[turn["turn_id"]] = turn
+            if turn != self._open.get(turn["turn_id"]):
+                changed.append(turn)
+        changed += [{**old, "end": old["start"], "final": True} for old in told if old["turn_id"] not in now]
+        self._open = {number: turn for number, turn in now.items() if not turn["final"]}
+        return changed

@@ -1,0 +1,156 @@
+"""What a timeline shows, as plain data: the tracks of one row from the top downwards, and the rows.
+
+Heights are counted in lanes, times in seconds; nothing here draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+
+from diarnb._text import visible
+from diarnb.errors import InvalidParameterError
+from diarnb.tables.activity import Floats, active_of, edges_of, first_seen, is_finite, twins_of
+from diarnb.tables.colors import PALETTE, speaker_colors
+
+Color = tuple[float, float, float]
+
+BELOW_ROW = 2.0
+"""Lanes left free below a row, for its times."""
+
+_BAR, _STRIP, _BETWEEN = 0.78, 0.3, 0.5
+_HATCHES = ("", "/////", ".....", "xxxxx", "-----")  # one for every round of the palette
+_FAINTEST = 0.25  # how much of its colour a turn of confidence 0 keeps
+
+_ONE_ROW = 2700.0  # seconds that "auto" leaves in one row
+_ROW_LENGTHS = (1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0)
+_MOST_LANES = 72  # that "auto" stacks up before its rows become longer
+_MOST_ROWS = 500
+
+
+class Look(NamedTuple):
+    """How a speaker's turns are filled."""
+
+    color: Color
+    hatch: str
+
+
+def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> dict[str, Look]:
+    """Give every speaker of every table a colour, and beyond the palette a hatch."""
+    if not isinstance(chosen, Mapping):
+        raise InvalidParameterError("colors is no mapping; give speakers and their colours, as {'Beth': 'teal'}")
+    hypothesis, *others = tables.values()
+    order = first_seen(hypothesis)
+    twins: dict[str, str] = {}
+    for reference in others:
+        twins = twins_of(hypothesis, reference) | twins
+        order += [name for name in first_seen(reference) if name not in order and name not in twins]
+    looks = {
+        name: Look(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
+        for place, (name, color) in enumerate(speaker_colors(order).items())
+    }
+    own = {name: Look(_color(chosen[name], name), "") for name in chosen.keys() & {*order, *twins}}
+    looks |= own
+    return looks | {name: looks[twin] for name, twin in twins.items()} | own
+
+
+def _color(value: Any, speaker: str) -> Color:
+    try:
+        return to_rgb(value)
+    except ValueError:
+        raise InvalidParameterError(
+            f"colors[{visible(speaker)!r}] is {visible(repr(value))}, no colour that matplotlib knows; "
+            "give one like '#0072B2' or 'teal'"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Track:
+    """What stands at one height of the picture, the same in every row."""
+
+    kind: Literal["heading", "speaker", "overlap", "silence"]
+    name: str
+    middle: float
+    height: float
+    spans: Floats = field(default_factory=lambda: np.empty((0, 2)))  # seconds
+    look: Look | None = None
+    strength: Floats | None = None  # how much of its colour each span has, 0-1
+    share: float | None = None  # of the talk in view, 0-1
+    shade: tuple[float, float] = (0.0, 0.0)  # the heights between which a strip of overlap casts its shade
+
+
+def lay_out(tables: Mapping[str, pd.DataFrame], first: float, last: float, looks: Mapping[str, Look]) -> list[Track]:
+    """Lay out the tracks of one row, from the top downwards."""
+    tracks: list[Track] = []
+    y = 0.0
+    for name, table in tables.items():
+        if len(tables) > 1:
+            y += _BETWEEN if tracks else 0.0
+            tracks.append(Track("heading", name, y + 0.5, 0.0))
+            y += 1.0
+        top = y
+        speakers = first_seen(table)
+        if not speakers:
+            tracks.append(Track("silence", "", y + 0.5, _BAR))
+            y += 1.0
+        edges = edges_of(table, also=(first, last))
+        active = active_of(table, speakers, edges) & (edges[:-1] >= first) & (edges[:-1] < last)
+        talk = active @ np.diff(edges)
+        for speaker, seconds in zip(speakers, talk, strict=True):
+            own = table[table["speaker"] == speaker]
+            share = seconds / talk.sum() if seconds else 0.0
+            spans = own[["start", "end"]].to_numpy()
+            tracks.append(Track("speaker", speaker, y + 0.5, _BAR, spans, looks[speaker], _strength(own), share))
+            y += 1.0
+        together = active.sum(axis=0) > 1
+        if together.any():
+            spans = np.column_stack([edges[:-1], edges[1:]])[together]
+            # The shade reaches from the first bar to the strip, so that the eye can follow it.
+            tracks.append(Track("overlap", "overlap", y + 0.3, _STRIP, spans, shade=(top + (1 - _BAR) / 2, y + 0.3)))
+            y += 0.6
+    return tracks
+
+
+def _strength(turns: pd.DataFrame) -> Floats | None:
+    if "confidence" not in turns:
+        return None
+    # What is not known is drawn in full: paleness would claim a doubt that nobody had.
+    percent = pd.to_numeric(turns["confidence"], errors="coerce").fillna(100.0).clip(0.0, 100.0)
+    return _FAINTEST + (1.0 - _FAINTEST) * percent.to_numpy(dtype=np.float64) / 100.0
+
+
+def height_of(tracks: list[Track]) -> float:
+    """Return how high a row of tracks is, in lanes."""
+    return max(track.middle + max(track.height, _STRIP) / 2 for track in tracks)
+
+
+class Row(NamedTuple):
+    """One row of a timeline that is wrapped."""
+
+    start: float  # seconds
+    end: float
+    shift: float  # what is subtracted from a time to give its x
+
+
+def break_rows(first: float, last: float, wrap: object, height: float) -> list[Row]:
+    """Break the stretch to show into rows of equal length, of which the last may end early."""
+    length = last - first
+    if wrap == "auto":
+        if length > _ONE_ROW:
+            fitting = (row for row in _ROW_LENGTHS if math.ceil(length / row) * (height + BELOW_ROW) <= _MOST_LANES)
+            length = min(length, next(fitting, length))
+    elif wrap is not None:
+        if not is_finite(wrap) or wrap * _MOST_ROWS < length:
+            raise InvalidParameterError(
+                f"wrap={wrap!r} is not 'auto', None or a number of seconds that makes at most {_MOST_ROWS} rows"
+            )
+        length = min(length, float(wrap))
+    count = math.ceil((last - first) / length - 1e-9)
+    starts = [first + number * length for number in range(count)]
+    return [Row(start, min(start + length, last), start if count > 1 else 0.0) for start in starts]

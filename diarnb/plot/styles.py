@@ -1,0 +1,108 @@
+"""How a figure of diarnb looks in whatever style is in use: greys, times on a clock, and names drawn as they are.
+
+The greys lie between the text and the page, and no setting of matplotlib is changed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.ticker import Formatter, Locator
+
+from diarnb._text import escaped, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis
+
+    from diarnb.plot.lanes import Color
+
+_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
+_FALLBACK_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "WenQuanYi Micro Hei"),
+    *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic"),
+    *("Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai", "Nirmala UI", "Segoe UI"),
+    *("DejaVu Sans", "Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji"),
+)
+
+
+class Style(NamedTuple):
+    """The greys between the text and the page of whatever style is in use."""
+
+    ink: Color
+    muted: Color
+    shade: Color
+    lane: Color
+    page: Color
+
+    @classmethod
+    def of(cls, ax: Axes) -> Style:
+        """Return the inks that suit the page of an Axes."""
+        ink, page = to_rgb(mpl.rcParams["text.color"]), (1.0, 1.0, 1.0)
+        for patch in (ax.figure.canvas.figure.patch, ax.figure.patch, ax.patch):
+            red, green, blue, alpha = to_rgba(patch.get_facecolor())
+            page = _mix(page, (red, green, blue), alpha)
+        return cls(ink, _mix(page, ink, 0.62), _mix(page, ink, 0.17), _mix(page, ink, 0.06), page)
+
+
+def _mix(below: Color, above: Color, share: float) -> Color:
+    red, green, blue = (under + share * (over - under) for under, over in zip(below, above, strict=True))
+    return red, green, blue
+
+
+def plain(text: object, limit: int = 24) -> tuple[str, dict[str, Any]]:
+    """Make a name fit to be drawn: what to show, and how to have matplotlib take it as it is."""
+    shown = visible(text, limit=limit)
+    families = list(mpl.rcParams["font.family"])
+    if not shown.isascii():
+        installed = set(font_manager.fontManager.get_font_names())
+        families += [name for name in _FALLBACK_FONTS if name in installed]
+        found = (font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families)
+        fonts = [font_manager.get_font(path) for path in dict.fromkeys(found)]
+        # matplotlib warns of a glyph that no font has whenever it draws; an escape also keeps two such names apart.
+        shown = "".join(c if any(font.get_char_index(ord(c)) for font in fonts) else escaped(c) for c in shown)
+    return shown, {"fontfamily": families, **LITERAL}
+
+
+def step_of(length: float, most: int) -> float:
+    """Give the smallest step that is round on a clock and cuts a length into at most so many parts."""
+    return next((step for step in _STEPS if length <= step * most), math.ceil(length / most / 86400) * 86400.0)
+
+
+def multiples(first: float, last: float, step: float) -> list[float]:
+    """Give the multiples of a step from `first` to `last`, both included in spite of rounding."""
+    return [step * count for count in range(math.ceil(first / step - 1e-6), math.floor(last / step + 1e-6) + 1)]
+
+
+class ClockLocator(Locator):
+    """Ticks at round times, anew whenever the reader zooms."""
+
+    axis: XAxis
+
+    def __call__(self) -> list[float]:
+        """Return the positions of ticks in what is shown, in seconds."""
+        low, high = self.axis.get_view_interval()
+        return self.tick_values(low, high)
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """Give the ticks for a view, in seconds."""
+        low, high = sorted((vmin, vmax))
+        return multiples(low, high, step_of(high - low, min(max(self.axis.get_tick_space() // 2, 1), 10)))
+
+
+class ClockFormatter(Formatter):
+    """Seconds as m:ss, or as h:mm:ss for a recording that reaches an hour."""
+
+    def __init__(self, *, hours: bool) -> None:
+        self.hours = hours
+
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
+        """Write one time; with tenths where it lies between two seconds."""
+        seconds, tenths = divmod(abs(round(x * 10)), 10)
+        clock = f"{seconds // 3600}:{seconds // 60 % 60:02d}" if self.hours else f"{seconds // 60}"
+        return f"{'-' if x < 0 else ''}{clock}:{seconds % 60:02d}" + (f".{tenths}" if tenths else "")

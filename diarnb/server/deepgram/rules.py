@@ -1,0 +1,255 @@
+"""What may be asked of ``/v1/listen``: every documented parameter, checked as the service checks it.
+
+Names that nobody knows are let pass, as there; a value of a wrong type is refused by the name of its parameter. What
+is known and cannot be done here is let pass too, and the answer says so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from diarnb.engines.deepgram.parameters import MODELS, UTT_SPLIT
+from diarnb.server.web.refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_CHANNELS = 20
+"""That can be transcribed each by itself."""
+
+RAW = ("linear16", "linear32", "mulaw", "alaw")
+"""Sound without a header that a stream may bring."""
+
+FLAGS = (
+    *("diarize", "multichannel", "utterances", "paragraphs", "punctuate", "smart_format", "filler_words", "numerals"),
+    *("measurements", "dictation", "profanity_filter", "mip_opt_out", "sentiment", "topics", "intents"),
+    *("detect_entities", "interim_results", "vad_events", "no_delay"),
+)
+LISTS = {"keyterm": 100, "keywords": 100, "search": 50, "custom_topic": 100, "custom_intent": 100}
+REPEATED = (*LISTS, "tag", "extra", "redact", "replace", "language_hint", "detect_language")
+CHOICES = {
+    "diarize_model": ("latest", "v1", "v2"),
+    "callback_method": ("POST", "PUT", "post", "put"),
+    "custom_topic_mode": ("extended", "strict"),
+    "custom_intent_mode": ("extended", "strict"),
+    "summarize": ("v2", "true", "false"),
+}
+_LANGUAGE = r"multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*"
+_FAMILY = r"(nova|enhanced|base|whisper|flux)([-_].*)?"
+_MODEL = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}"
+_WHISPER = ("whisper", *(f"whisper-{size}" for size in ("tiny", "base", "small", "medium", "large")))
+
+_UNDONE = (
+    *("search", "redact", "replace", "summarize", "sentiment", "topics", "intents", "detect_entities", "numerals"),
+    *("measurements", "dictation", "profanity_filter", "detect_language", "keyterm", "keywords", "filler_words"),
+)
+"""What would change the words, or be found in them, and needs what this server has not."""
+
+
+def batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Read the query of a recording.
+
+    Parameters
+    ----------
+    query : iterable of (str, str)
+        As it came, decoded.
+
+    Returns
+    -------
+    dict
+        JSON: ``model``, ``diarizer`` (v1, v2 or None), ``multichannel``, ``punctuate``, ``utterances``, ``utt_split``,
+        ``paragraphs``, ``language``, ``tags``, ``extra``, ``callback`` and ``callback_method``, and ``warnings``, a
+        list of ``{"parameter", "type", "message"}``.
+
+    Raises
+    ------
+    Refusal
+
+    Examples
+    --------
+    >>> batch([("model", "nova-3"), ("diarize_model", "latest")])["diarizer"]
+    'v2'
+    """
+    asked = _Asked(query)
+    told = asked.shared()
+    smart, paragraphs = asked.flag("smart_format"), asked.flag("paragraphs")
+    if (diarizer := asked.one("diarize_model")) is not None:
+        if asked.one("diarize") is not None:
+            raise _bad("diarize and diarize_model cannot both be set")
+        diarizer = "v2" if diarizer == "latest" else diarizer
+    else:
+        diarizer = "v1" if asked.flag("diarize") else None
+    if diarizer and told["model"].startswith("whisper"):
+        diarizer = None
+        told["warnings"].append(_warning("model", "Whisper models do not diarize: nobody is named."))
+    return told | {
+        "diarizer": diarizer,
+        "punctuate": asked.flag("punctuate") or smart or paragraphs,
+        "utterances": asked.flag("utterances"),
+        "utt_split": asked.number("utt_split", UTT_SPLIT, low=0.0),
+        "paragraphs": smart or paragraphs,
+        "callback": asked.one("callback"),
+        "callback_method": (asked.one("callback_method") or "POST").upper(),
+    }
+
+
+def live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> dict[str, Any]:
+    """Read the query of a stream.
+
+    Parameters
+    ----------
+    query : iterable of (str, str)
+    newer : bool, default False
+        Whether a diarizer may be named, as in the documents since July 2026.
+
+    Returns
+    -------
+    dict
+        As of `batch`, but for what streams do not have; and ``encoding`` (None for a header), ``sample_rate``,
+        ``channels``, ``interim_results``, ``vad_events``, ``endpointing`` and ``utterance_end`` (seconds or None).
+
+    Raises
+    ------
+    Refusal
+
+    Examples
+    --------
+    >>> query = [("model", "nova-3"), ("encoding", "linear16"), ("sample_rate", "16000"), ("endpointing", "300")]
+    >>> live(query)["endpointing"]
+    0.3
+    """
+    asked = _Asked(query)
+    told = asked.shared()
+    diarizer = asked.one("diarize_model")
+    if diarizer is not None and not newer:
+        raise _bad("diarize_model cannot be used with streaming; set diarize=true")
+    if diarizer == "v2":
+        raise _wrong("diarize_model", "a stream has no v2 diarizer")
+    if diarizer is not None and asked.one("diarize") is not None:
+        raise _bad("diarize and diarize_model cannot both be set")
+    if asked.one("callback") is not None:
+        raise _bad("this server calls nobody back from a stream; leave callback out")
+    interim = asked.flag("interim_results")
+    pause = asked.number("utterance_end_ms", None, low=1000.0)
+    if pause is not None and not interim:
+        raise _bad("utterance_end_ms needs interim_results=true")
+    return told | asked.sound() | {
+        "diarizer": "v1" if diarizer or asked.flag("diarize") else None,
+        "punctuate": asked.flag("punctuate") or asked.flag("smart_format"),
+        "interim_results": interim,
+        "vad_events": asked.flag("vad_events"),
+        "endpointing": asked.endpointing(),
+        "utterance_end": None if pause is None else pause / 1000,
+    }  # fmt: skip
+
+
+class _Asked:
+    """A query, by name."""
+
+    def __init__(self, query: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in query:
+            self._values.setdefault(name, []).append(value)
+        for name in (*FLAGS, *CHOICES):
+            allowed = CHOICES.get(name, ("true", "false"))
+            if self.one(name) not in (None, *allowed):
+                raise _wrong(name, f"expected one of {', '.join(allowed)}")
+
+    def one(self, name: str) -> str | None:
+        values = self._values.get(name, [])
+        if len(values) > 1:
+            raise _wrong(name, "duplicate field")
+        return values[0] if values else None
+
+    def several(self, name: str) -> list[str]:
+        return self._values.get(name, [])
+
+    def flag(self, name: str) -> bool:
+        return self.one(name) == "true"
+
+    def number(self, name: str, otherwise: float | None, *, low: float) -> Any:
+        value = self.one(name)
+        if value is None:
+            return otherwise
+        try:
+            number = float(value) if re.fullmatch(r"[-+.\deE]{1,30}", value, re.ASCII) else math.nan
+        except ValueError:
+            number = math.nan
+        if not low <= number < 1e9:
+            raise _wrong(name, f"expected a number, {low:g} or more")
+        return number
+
+    def whole(self, name: str, otherwise: int | None, *, low: int, high: int) -> Any:
+        value = self.number(name, otherwise, low=low)
+        if value is not None and (value % 1 or value > high):
+            raise _wrong(name, f"expected a whole number from {low} to {high}")
+        return None if value is None else int(value)
+
+    def shared(self) -> dict[str, Any]:
+        """Give what recordings and streams have in common."""
+        for name, most in LISTS.items():
+            if len(self.several(name)) > most:
+                raise _bad(f"{name} is given more than {most} times")
+        language = self.one("language")
+        for value in (*([] if language is None else [language]), *self.several("language_hint")):
+            if not re.fullmatch(_LANGUAGE, value):
+                raise _bad("No such language: expected a code such as en or en-GB")
+        tags, extra = self.several("tag"), self.several("extra")
+        if any(not tag or len(tag) > 128 for tag in tags):
+            raise _wrong("tag", "expected 1 to 128 characters")
+        if any(":" not in pair or len(pair) > 2048 for pair in extra):
+            raise _wrong("extra", "expected key:value, of 2048 characters at most")
+        undone = [name for name in _UNDONE if any(value != "false" for value in self.several(name))]
+        return {
+            "model": self._model(),
+            "multichannel": self.flag("multichannel"),
+            "language": language,
+            "tags": tags,
+            "extra": dict(pair.split(":", 1) for pair in extra),
+            "warnings": [_warning(name, f"This server does nothing about {name}.") for name in undone],
+        }
+
+    def _model(self) -> str:
+        """Give the name of the model; one of a family that is known must be known, any other may be somebody's own."""
+        model = self.one("model") or "base-general"
+        known = (*MODELS, *_WHISPER)
+        if not re.fullmatch(_MODEL, model) or (re.fullmatch(_FAMILY, model) and model not in known):
+            raise _bad("No such model/version combination found.")
+        nova = model.startswith("nova-3")
+        if nova and self.several("keywords"):
+            raise _bad("nova-3 takes keyterm instead of keywords")
+        if model in known and not nova and self.several("keyterm"):
+            raise _bad("only nova-3 takes keyterm")
+        return model
+
+    def sound(self) -> dict[str, Any]:
+        """Give what the sound of a stream is like."""
+        encoding = self.one("encoding")
+        if encoding is not None and encoding not in RAW:
+            raise _wrong("encoding", f"this server streams {', '.join(RAW)}, and WAV without encoding")
+        rate = self.whole("sample_rate", None, low=1, high=1_000_000)
+        if encoding is not None and (rate is None or not 4000 <= rate <= 192_000):
+            raise _wrong("sample_rate", f"expected 4000 to 192000, for encoding={encoding}")
+        channels = self.whole("channels", 1, low=1, high=MOST_CHANNELS)
+        return {"encoding": encoding, "sample_rate": rate, "channels": channels}
+
+    def endpointing(self) -> float | None:
+        value = self.one("endpointing")
+        if value in (None, "true"):
+            return 0.01
+        return None if value == "false" else float(self.number("endpointing", None, low=0.0)) / 1000
+
+
+def _warning(name: str, message: str) -> dict[str, str]:
+    return {"parameter": name, "type": "unsupported", "message": message}
+
+
+def _bad(why: str) -> Refusal:
+    return Refusal(400, f"Bad Request: {why}", code="Bad Request")
+
+
+def _wrong(name: str, why: str) -> Refusal:
+    message = f"Failed to deserialize query parameters: {name}: {why}"
+    return Refusal(400, message, code="INVALID_QUERY_PARAMETER")

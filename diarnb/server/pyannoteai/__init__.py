@@ -1,0 +1,3 @@
+"""pyannoteAI's dialect: rules, routes, answers."""
+
+from __future__ import annotations

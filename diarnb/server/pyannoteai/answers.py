@@ -1,0 +1,195 @@
+"""What a worker does for pyannoteAI's dialect: a task in, the ``output`` of its job out."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb.audio import open_recording
+from diarnb.engines.local import LocalEngine
+from diarnb.engines.local.evidence import Heard
+from diarnb.engines.local.voiceprints import check_length, make, match
+from diarnb.errors import AudioLimitError, AudioNotFoundError, VoiceprintError
+from diarnb.params import Params
+from diarnb.server.web.media import MAX_UPLOAD
+from diarnb.server.workers import words as spoken
+from diarnb.transcripts.words import add_words
+from diarnb.voiceprints import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from diarnb.audio import Recording
+    from diarnb.engines.base import Answer
+    from diarnb.server.workers.wire import Line
+
+RESOLUTION = 0.02
+"""Seconds from one score to the next, as pyannoteAI has it; the engine's own frames are a little shorter."""
+
+_MAX_VOICEPRINT = 100 * 1024**2  # bytes
+_THREADS = 1  # of each network: there are as many workers as cores
+_HOW = {"threads": _THREADS}
+_PAUSE = 0.1  # seconds after which one turn is written as two
+_NO_WORDS = "This server has no transcriber, so there are no words; start it with --words."
+
+
+def _diarize(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001 (nobody is told in the middle)
+    with _opened(task) as recording:
+        answer = _heard(task, recording)
+        output = _output(task, answer)
+        if task["transcription"] and task["words"]:
+            output |= _transcription(task, recording, answer.raw)
+        elif task["transcription"]:
+            output |= {"wordLevelTranscription": [], "turnLevelTranscription": []}
+            output["warning"] = " ".join(filter(None, [output.get("warning"), _NO_WORDS]))
+    return json.dumps(output).encode()
+
+
+def _identify(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001
+    known: dict[str, str] = task["voiceprints"]
+    _check_voiceprints(known)
+    with _opened(task) as recording:
+        answer = _heard(task, recording)
+        output = _output(task, answer)
+        turns = pd.DataFrame(answer.raw["diarization"], columns=["start", "end", "speaker"])
+        scores = match(recording, turns, known, threads=_THREADS)
+    names = choose(scores, list(known), task["threshold"], exclusive=task["exclusive_match"])
+    output["identification"] = [
+        {
+            **turn,
+            "speaker": names.get(turn["speaker"], turn["speaker"]),
+            "diarizationSpeaker": turn["speaker"],
+            "match": names.get(turn["speaker"]),
+        }
+        for turn in output["diarization"]
+    ]
+    output["voiceprints"] = [
+        {
+            "speaker": speaker,
+            "match": names.get(speaker),
+            "confidence": {label: round(found.get(label, 0.0)) for label in known},
+        }
+        for speaker, found in sorted(scores.items())
+    ]
+    return json.dumps(output).encode()
+
+
+def _voiceprint(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001
+    with _opened(task, _MAX_VOICEPRINT) as recording:
+        check_length(recording.name, recording.duration)
+        answer = LocalEngine().diarize(recording, Params(), _HOW, _unheard)
+        text, remark = make(recording, answer.raw, threads=_THREADS)
+    output = {"voiceprint": text}
+    return json.dumps(output | ({"warning": remark} if remark else {})).encode()
+
+
+TASKS: dict[str, Callable[[dict[str, Any], Line], bytes]] = {
+    "pyannoteai.diarize": _diarize,
+    "pyannoteai.identify": _identify,
+    "pyannoteai.voiceprint": _voiceprint,
+}
+
+
+@contextmanager
+def _opened(task: Mapping[str, Any], most: int = MAX_UPLOAD) -> Iterator[Recording]:
+    """Open what a task is about, under the name by which the client knows it."""
+    path, name = Path(task["file"]), task["name"]
+    if not path.is_file():
+        raise AudioNotFoundError(f"nothing was uploaded to {name}")
+    if path.stat().st_size > most:
+        raise AudioLimitError(f"{name} is larger than {most >> 20} MiB")
+    with open_recording(path, name=name) as recording:
+        yield recording
+
+
+def _heard(task: Mapping[str, Any], recording: Recording) -> Answer:
+    return LocalEngine().diarize(recording, Params(**task["bounds"]), _HOW, _unheard)
+
+
+def _unheard(stage: str, fraction: float) -> None: ...
+
+
+def _output(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    """Write what was heard in pyannoteAI's words, with as much beside the turns as was asked for."""
+    sure = task["turn_level_confidence"]
+    output: dict[str, Any] = {"diarization": _turns(answer.raw["diarization"], sure=sure)}
+    if task["exclusive"]:
+        output["exclusiveDiarization"] = _turns(answer.raw["exclusiveDiarization"], sure=sure)
+    if any(task[name] for name in ("confidence", "speech_probability", "crosstalk_probability", "speaker_probability")):
+        output |= _scores(task, answer)
+    if answer.raw["warning"]:
+        output["warning"] = answer.raw["warning"]
+    return output
+
+
+def _turns(found: list[dict[str, Any]], *, sure: bool) -> list[dict[str, Any]]:
+    """Round times to milliseconds: all of them alike, so that what touches touches still."""
+    turns = []
+    for turn in found:
+        start, end = round(turn["start"], 3), round(turn["end"], 3)
+        if start < end:
+            score = {label: round(value) for label, value in turn["confidence"].items()}
+            written = {"speaker": turn["speaker"], "start": start, "end": end}
+            turns.append({**written, "confidence": score} if sure else written)
+    return turns
+
+
+def _scores(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    """Give scores for every 20 ms, each from the engine's frame that lies in its middle."""
+    assert answer.evidence is not None  # noqa: S101 - the local engine always keeps what it heard
+    frames = LocalEngine().frames(answer.evidence, Params(**task["bounds"]), {})
+    (heard,) = Heard.unpacked(answer.evidence)
+    middles = np.arange(round(answer.raw["duration"] / RESOLUTION)) * RESOLUTION + RESOLUTION / 2
+    frame = np.searchsorted(frames["start"].to_numpy(), middles, side="right") - 1
+    speech, crosstalk = heard.frames[:, frame] / 255
+    found: dict[str, Any] = {}
+    if task["confidence"]:
+        found["confidence"] = frames["confidence"].to_numpy()[frame].round().astype(int).tolist()
+    if task["speech_probability"]:
+        found["speechProbability"] = _share(speech)
+    if task["crosstalk_probability"]:
+        found["crosstalkProbability"] = _share(crosstalk)
+    if task["speaker_probability"]:
+        speakers = frames.columns[3:]
+        found["speakerProbability"] = {name: _share(frames[name].to_numpy()[frame] / 100) for name in speakers}
+    return {name: {"score": score, "resolution": RESOLUTION} for name, score in found.items()}
+
+
+def _share(scores: NDArray[np.floating[Any]]) -> list[float]:
+    rounded: list[float] = scores.round(3).tolist()
+    return rounded
+
+
+def _check_voiceprints(known: Mapping[str, str]) -> None:
+    for label, text in known.items():
+        try:
+            LocalEngine().check_voiceprints({label: text})
+        except VoiceprintError:
+            raise VoiceprintError(
+                f"The voiceprint of {label!r:.60} is damaged, or was not made by this server or by diarnb's local "
+                "engine of this version; POST /v1/voiceprint makes one."
+            ) from None
+
+
+def _transcription(task: Mapping[str, Any], recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Hear the words; write each with who says it, and what is said turn by turn."""
+    spans = [(turn["start"], turn["end"]) for turn in raw["diarization"]]
+    found = add_words(raw, spoken.words_of(recording, spans, task["words"]))
+    turns: list[dict[str, Any]] = []
+    for turn in found["exclusiveDiarization"]:
+        start, end, text = round(turn["start"], 3), round(turn["end"], 3), turn["text"]
+        last = turns[-1] if turns else None
+        if last and last["speaker"] == turn["speaker"] and start - last["end"] <= _PAUSE:
+            last |= {"end": end, "text": f"{last['text']} {text}".strip()}
+        else:
+            turns.append({"start": start, "end": end, "text": text, "speaker": turn["speaker"]})
+    said = ("start", "end", "text", "speaker")
+    words = [{name: word[name] for name in said} for word in found["words"] if word["speaker"] is not None]
+    return {"wordLevelTranscription": words, "turnLevelTranscription": [turn for turn in turns if turn["text"]]}

@@ -1,0 +1,180 @@
+"""pyannoteAI's dialect: uploads, jobs and what has become of them, in the words of its API."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from diarnb._text import public_url
+from diarnb.server.jobs import Job
+from diarnb.server.pyannoteai import rules as pyannoteai_rules
+from diarnb.server.web import deliveries as delivering
+from diarnb.server.web.bodies import receive, receive_json
+from diarnb.server.web.limits import Limits
+from diarnb.server.web.media import MAX_UPLOAD
+from diarnb.server.web.refusals import OWNER, Refusal, open_to_all
+
+if TYPE_CHECKING:
+    from diarnb.server.core import Core
+
+KINDS = ("diarize", "identify", "voiceprint")
+"""What a job may be, as the end of its path and in the table."""
+
+
+def routes(core: Core) -> list[web.RouteDef]:
+    """Give the paths that this dialect answers."""
+    dialect = _Dialect(core)
+    limits = Limits(core.settings.rate_limits == "vendor")
+
+    def get(path: str, handler: Any) -> web.RouteDef:
+        return web.get(path, limits.over(handler, "GET"))
+
+    def post(path: str, handler: Any) -> web.RouteDef:
+        return web.post(path, limits.over(handler, "POST"))
+
+    return [
+        web.get("/v1/test", dialect.test),
+        post("/v1/media/input", dialect.media_input),
+        post("/v1/media/output", dialect.media_output),
+        web.put("/media/{name}", dialect.upload),
+        web.get("/media/{name}", dialect.download),
+        post("/v1/diarize", dialect.diarize),
+        post("/v1/identify", dialect.identify),
+        post("/v1/voiceprint", dialect.voiceprint),
+        get("/v1/jobs/{id}", dialect.job),
+        get("/v2/jobs", dialect.jobs),
+    ]
+
+
+def key_of(request: web.Request) -> str | None:
+    """Find the key that a request bears."""
+    given = request.headers.getall("Authorization", [])
+    scheme, _, key = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
+def refuse(refusal: Refusal, request_id: str) -> web.Response:
+    """Say no."""
+    body: dict[str, Any] = {"requestId": request_id, "message": refusal.message}
+    if refusal.errors:
+        errors = [{"field": name, "message": message} for name, message in refusal.errors]
+        body = {"message": refusal.message, "errors": errors}
+    return web.json_response(body, status=refusal.status, headers=refusal.headers)
+
+
+class _Dialect:
+    """The handlers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def test(self, request: web.Request) -> web.Response:  # noqa: ARG002 (whoever came here has a key)
+        return web.json_response({"status": "OK", "message": "Test connection successful"})
+
+    async def media_input(self, request: web.Request) -> web.Response:
+        return await self._address(request, "PUT")
+
+    async def media_output(self, request: web.Request) -> web.Response:
+        return await self._address(request, "GET")
+
+    @open_to_all
+    async def upload(self, request: web.Request) -> web.Response:
+        media, name = self._core.media, request.match_info["name"]
+        nonce = media.opened("PUT", name, request.query)
+        arrived = self._core.scratch_file()
+        try:
+            await receive(request, arrived, MAX_UPLOAD)
+            await asyncio.to_thread(media.accept, arrived, name, nonce)
+        finally:
+            arrived.unlink(missing_ok=True)
+        return web.Response()
+
+    @open_to_all
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        media, name = self._core.media, request.match_info["name"]
+        media.opened("GET", name, request.query)
+        found = media.find(name)
+        if found is None:
+            raise Refusal(404, "Nothing was uploaded there, or it is gone.")
+        return web.FileResponse(found, headers={"Content-Type": "application/octet-stream"})
+
+    async def diarize(self, request: web.Request) -> web.Response:
+        return await self._submit(request, "diarize")
+
+    async def identify(self, request: web.Request) -> web.Response:
+        return await self._submit(request, "identify")
+
+    async def voiceprint(self, request: web.Request) -> web.Response:
+        return await self._submit(request, "voiceprint")
+
+    async def job(self, request: web.Request) -> web.Response:
+        found = self._core.jobs.get(request.match_info["id"], request[OWNER])
+        if found is None or found.kind not in KINDS:
+            raise Refusal(404, "There is no such job.")
+        facts = {"jobId": found.id, "status": found.state}
+        facts |= {"createdAt": _moment(found.created), "updatedAt": _moment(found.updated)}
+        return _json(delivering.with_output(facts, found.output))
+
+    async def jobs(self, request: web.Request) -> web.Response:
+        page = pyannoteai_rules.read_page(request.query)
+        found = self._core.jobs.page(
+            request[OWNER], kinds=KINDS, limit=page.limit + 1, after=page.cursor, state=page.status
+        )
+        if found is None:
+            raise pyannoteai_rules.refused(("cursor", "There is no such job"))
+        items = [
+            {"id": job.id, "status": job.state, "type": job.kind, "createdAt": _moment(job.created)}
+            | ({"completedAt": _moment(job.updated)} if job.ended else {})
+            for job in found[: page.limit]
+        ]
+        more = len(found) > page.limit
+        return web.json_response({"items": items, "nextCursor": items[-1]["id"] if more else None})
+
+    async def _address(self, request: web.Request, method: str) -> web.Response:
+        key = pyannoteai_rules.read_media(await _body(request))
+        path = self._core.media.address(method, request[OWNER], key)
+        # the name by which the client has found this server is one by which it can find it again
+        origin = self._core.settings.public_url or f"{request.scheme}://{request.host}"
+        return web.json_response({"url": origin + path}, status=201)
+
+    async def _submit(self, request: web.Request, kind: str) -> web.Response:
+        settings = self._core.settings
+        wish = pyannoteai_rules.read(
+            kind, await _body(request), check_url=self._core.fetcher.refusal, check_webhook=self._check_webhook
+        )
+        job_id, owner, task = str(uuid.uuid4()), request[OWNER], wish.task
+        task["name"] = public_url(wish.url)
+        if task.get("transcription"):
+            task["words"] = settings.words
+        if wish.url.startswith("media://"):
+            task["file"] = str(await asyncio.to_thread(self._core.media.take, owner, wish.url, job_id))
+        else:
+            task["fetch"] = wish.url
+        delivery = None
+        if wish.webhook is not None:
+            delivery = {"dialect": "pyannoteai", "url": wish.webhook, "method": "POST", "status_only": wish.status_only}
+        # whole even if the client is gone by now: it finds the job in the list
+        await asyncio.shield(self._core.jobs.add(Job(job_id, owner, kind, task, delivery=delivery)))
+        return web.json_response({"jobId": job_id, "status": "created"})
+
+    def _check_webhook(self, url: str) -> str | None:
+        return delivering.refusal("pyannoteai", url, self._core.settings.allow_webhook)
+
+
+async def _body(request: web.Request) -> Any:
+    try:
+        return await receive_json(request)
+    except ValueError:
+        raise pyannoteai_rules.refused(("body", "Must be JSON")) from None
+
+
+def _json(content: bytes) -> web.Response:
+    return web.Response(body=content, content_type="application/json", charset="utf-8")
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

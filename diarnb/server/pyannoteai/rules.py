@@ -1,0 +1,261 @@
+"""What pyannoteAI accepts in a request, and all that is wrong with one at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from diarnb.engines.pyannoteai.parameters import MODELS, TRANSCRIBERS
+from diarnb.server.web.refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Check = Callable[[str], str | None]
+
+STATUSES = ("pending", "created", "running", "succeeded", "failed", "canceled")
+
+_MEDIA = re.compile(r"media://[a-zA-Z0-9\-_./]+")
+_LONGEST_MEDIA = 255  # characters
+_LONGEST_URL = 4096
+_MOST_SPEAKERS = 10_000  # beyond, it is all the same
+_MOST_VOICEPRINTS, _LONGEST_LABEL, _LONGEST_VOICEPRINT = 50, 100, 20_000
+SCORES = {
+    "confidence": "confidence",
+    "turnLevelConfidence": "turn_level_confidence",
+    "exclusive": "exclusive",
+    "speechProbability": "speech_probability",
+    "crosstalkProbability": "crosstalk_probability",
+    "speakerProbability": "speaker_probability",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A request that can be carried out.
+
+    Attributes
+    ----------
+    url : str
+        ``media://...`` or ``http(s)://...``.
+    task : dict
+        What a worker has to know of it.
+    webhook : str or None
+    status_only : bool
+        Whether the webhook is to get no output.
+    """
+
+    url: str
+    task: dict[str, Any]
+    webhook: str | None
+    status_only: bool
+
+
+class _Fields:
+    """The members of an object of JSON. Null is absent, and what is not known is not looked at.
+
+    What is wrong with them is gathered in one list, with the place where it is.
+    """
+
+    def __init__(self, given: Any, wrong: list[tuple[str, str]], place: str = "") -> None:
+        self._place, self._wrong = place, wrong
+        if not isinstance(given, dict):
+            self.refuse("", "Must be an object")
+            given = {}
+        self._given = {name: value for name, value in given.items() if value is not None}
+
+    def refuse(self, name: str, message: str) -> None:
+        self._wrong.append((self._path(name) or "body", message))
+
+    def any(self, name: str) -> Any:
+        return self._given.get(name)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self._given.get(name, default)
+        if isinstance(value, bool):
+            return value
+        self.refuse(name, "Must be true or false")
+        return default
+
+    def text(self, name: str, longest: int, *, required: bool = False) -> str | None:
+        value = self._given.get(name)
+        if isinstance(value, str) and 0 < len(value) <= longest:
+            return value
+        if value is not None or required:
+            self.refuse(name, "Required" if value is None else f"Must be a string of 1 to {longest} characters")
+        return None
+
+    def one_of(self, name: str, known: tuple[str, ...]) -> str | None:
+        value = self._given.get(name)
+        if value is None or (isinstance(value, str) and value in known):
+            return value
+        self.refuse(name, f"Must be one of {', '.join(known)}")
+        return None
+
+    def number(self, name: str, least: float, most: float, default: float) -> float:
+        value = self._given.get(name, default)
+        if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        self.refuse(name, f"Must be a number from {least:g} to {most:g}")
+        return default
+
+    def count(self, name: str) -> int | None:
+        value = self._given.get(name)
+        if value is None:
+            return None
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if whole and not isinstance(value, bool) and value >= 1:
+            return min(int(value), _MOST_SPEAKERS)
+        self.refuse(name, "Must be a whole number, 1 or more")
+        return None
+
+    def inner(self, name: str) -> _Fields:
+        """Give the members of a member; none where it is absent."""
+        return _Fields(self._given.get(name, {}), self._wrong, self._path(name))
+
+    def items(self, name: str, most: int) -> list[_Fields]:
+        value = self._given.get(name)
+        if isinstance(value, list) and 1 <= len(value) <= most:
+            return [_Fields(item, self._wrong, f"{self._path(name)}[{number}]") for number, item in enumerate(value)]
+        self.refuse(name, "Required" if value is None else f"Must be an array of 1 to {most} items")
+        return []
+
+    def _path(self, name: str) -> str:
+        return f"{self._place}.{name}".strip(".")
+
+
+def read(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -> Wish:
+    """Read a request.
+
+    Parameters
+    ----------
+    kind : {"diarize", "identify", "voiceprint"}
+    body : JSON
+    check_url, check_webhook : callable
+        Say what is wrong with an ``http(s)`` address that is to be fetched, or told; None if nothing is.
+
+    Raises
+    ------
+    Refusal
+        400, with all that is wrong.
+    """
+    wrong: list[tuple[str, str]] = []
+    fields = _Fields(body, wrong)
+    url = _source(fields, check_url)
+    webhook = fields.text("webhook", _LONGEST_URL)
+    if webhook is not None and (problem := check_webhook(webhook)) is not None:
+        fields.refuse("webhook", problem)
+    status_only = fields.flag("webhookStatusOnly")
+    # live-1 is for streams, and is taken here all the same: it is one engine that answers for every name
+    fields.one_of("model", tuple(name for name in (*MODELS, "live-1") if kind == "diarize" or name != "community-1"))
+    task: dict[str, Any] = {"do": f"pyannoteai.{kind}"}
+    if kind != "voiceprint":
+        task["bounds"] = _bounds(fields)
+        task |= {ours: fields.flag(theirs) for theirs, ours in SCORES.items()}
+    if kind == "diarize":
+        task["transcription"] = fields.flag("transcription")
+        fields.inner("transcriptionConfig").one_of("model", TRANSCRIBERS)
+    if kind == "identify":
+        task["voiceprints"] = _voiceprints(fields)
+        matching = fields.inner("matching")
+        task["exclusive_match"] = matching.flag("exclusive", True)
+        task["threshold"] = matching.number("threshold", 0, 100, 0)
+    _check(wrong)
+    return Wish(url, task, webhook, status_only)
+
+
+def read_media(body: Any) -> str:
+    """Read a request for an address to upload to, or to read from; give the ``media://`` key.
+
+    Raises
+    ------
+    Refusal
+        400
+    """
+    wrong: list[tuple[str, str]] = []
+    fields = _Fields(body, wrong)
+    url = fields.text("url", _LONGEST_MEDIA, required=True) or ""
+    if url and not _MEDIA.fullmatch(url):
+        fields.refuse("url", "Must be media:// and then letters, digits and -_./")
+    _check(wrong)
+    return url
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which jobs are to be listed."""
+
+    limit: int = 10
+    cursor: str | None = None
+    status: str | None = None
+
+
+def read_page(query: Mapping[str, str]) -> Page:
+    """Read the query of the list of jobs.
+
+    Raises
+    ------
+    Refusal
+        400, with all that is wrong.
+    """
+    given: dict[str, Any] = dict(query)
+    if re.fullmatch(r"[0-9]{1,9}", given.get("limit", "")):
+        given["limit"] = int(given["limit"])
+    wrong: list[tuple[str, str]] = []
+    fields = _Fields(given, wrong)
+    limit, cursor = int(fields.number("limit", 1, 100, 10)), fields.text("cursor", 100)
+    page = Page(limit, cursor, fields.one_of("status", STATUSES))
+    _check(wrong)
+    return page
+
+
+def refused(*wrong: tuple[str, str]) -> Refusal:
+    """Give the refusal that lists pairs of field and what is wrong with it."""
+    return Refusal(400, "Invalid request", errors=wrong)
+
+
+def _check(wrong: list[tuple[str, str]]) -> None:
+    if wrong:
+        raise refused(*wrong)
+
+
+def _source(fields: _Fields, check_url: Check) -> str:
+    url = fields.text("url", _LONGEST_URL, required=True)
+    if url is None:
+        return ""
+    if url.startswith("media://"):
+        if len(url) > _LONGEST_MEDIA or not _MEDIA.fullmatch(url):
+            fields.refuse("url", "Invalid URL: media:// and then letters, digits and -_./, 255 characters at most")
+    elif not re.match(r"(?i)https?://", url):
+        fields.refuse("url", "Invalid URL")
+    elif (problem := check_url(url)) is not None:
+        fields.refuse("url", problem)
+    return url
+
+
+def _bounds(fields: _Fields) -> dict[str, int]:
+    """Read how many speakers there are; one number is not to be combined with a range."""
+    names = {"numSpeakers": "num_speakers", "minSpeakers": "min_speakers", "maxSpeakers": "max_speakers"}
+    found = {theirs: count for theirs in names if (count := fields.count(theirs)) is not None}
+    if fields.any("numSpeakers") is not None and (fields.any("minSpeakers"), fields.any("maxSpeakers")) != (None, None):
+        fields.refuse("numSpeakers", "Cannot be combined with minSpeakers or maxSpeakers")
+    if found.get("minSpeakers", 0) > found.get("maxSpeakers", math.inf):
+        fields.refuse("minSpeakers", "Must not be greater than maxSpeakers")
+    return {names[theirs]: count for theirs, count in found.items()}
+
+
+def _voiceprints(fields: _Fields) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in fields.items("voiceprints", _MOST_VOICEPRINTS):
+        label = item.text("label", _LONGEST_LABEL, required=True)
+        text = item.text("voiceprint", _LONGEST_VOICEPRINT, required=True)
+        if label is not None and label.casefold().startswith("speaker_"):
+            item.refuse("label", "Must not begin with SPEAKER_")
+        if label is not None and label in found:
+            item.refuse("label", "Is there twice")
+        if text is not None and not re.fullmatch(r"[A-Za-z0-9+/_-]+=*", text):
+            item.refuse("voiceprint", "Must be base64")
+        found[label or ""] = text or ""
+    return found

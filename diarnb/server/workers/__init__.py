@@ -1,0 +1,3 @@
+"""Processes that do the work, and the pipe to them."""
+
+from __future__ import annotations

@@ -1,0 +1,416 @@
+"""The run store: every run with its raw answer, on disk, so that nothing is computed or paid twice.
+
+One SQLite file (write-ahead log, ``synchronous=FULL``) that only its owner can read, in `DIARNB_HOME`, else in the
+user's data folder. Nothing is held open or remembered between two calls, so threads, processes and a folder deleted in
+between need no care. What diarnb does of itself (`find`, `save`, `evidence`, `put_evidence`) never fails: it warns, and
+the work is done anew. What the user orders (`get`, `runs`, `forget`) raises. Nothing is pickled.
+
+The version of the layout is in the file's name: another version of diarnb leaves this file alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import tempfile
+import warnings
+import zlib
+from contextlib import closing, contextmanager, suppress
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import platformdirs
+
+from diarnb.errors import RunNotFoundError, StoreError, StoreWarning
+from diarnb.store.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from diarnb.store.run import Evidence
+
+T = TypeVar("T")
+
+LIMIT = 2 * 1024**3
+"""Bytes that the store may hold before the evidence used longest ago is dropped; `DIARNB_STORE_LIMIT` overrides."""
+
+_VERSION = 1
+_LAYOUT = f"""
+    PRAGMA auto_vacuum = INCREMENTAL;
+    PRAGMA journal_mode = WAL;
+    BEGIN;
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL, created TEXT NOT NULL,
+        source TEXT NOT NULL, path TEXT, size INTEGER, mtime_ns INTEGER, content_hash TEXT,
+        engine TEXT NOT NULL, model TEXT NOT NULL, params TEXT NOT NULL, options TEXT NOT NULL,
+        duration REAL, speakers INTEGER, billed_seconds REAL, job_id TEXT, expires TEXT,
+        evidence_key TEXT, warning TEXT, problems TEXT NOT NULL, sha256 TEXT, raw BLOB
+    );
+    CREATE INDEX runs_by_key ON runs (key);
+    CREATE TABLE evidence (key TEXT PRIMARY KEY, last_used TEXT NOT NULL, sha256 TEXT NOT NULL, arrays BLOB NOT NULL);
+    PRAGMA user_version = {_VERSION};
+    COMMIT;
+"""
+_LISTED: dict[str, Any] = {
+    "run": str,
+    "created": "datetime64[us, UTC]",
+    "source": str,
+    "engine": str,
+    "model": str,
+    "duration": float,
+    "speakers": "Int64",
+    "state": str,
+    "billed_seconds": float,
+    "job_id": str,
+    "expires": "datetime64[us, UTC]",
+}
+
+
+class Store:
+    """The run store in one folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made when it is first needed.
+    timeout : float, default 30.0
+        Seconds to wait for another process that is writing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = Store(Path(tempfile.mkdtemp()))
+    >>> run = Run(key="k", source="meeting.wav", engine="local", model="m", raw={"diarization": []})
+    >>> store.save(run)
+    True
+    >>> store.find("k") == store.get(run.id) == run
+    True
+    """
+
+    def __init__(self, folder: Path, *, timeout: float = 30.0) -> None:
+        self.path = folder.absolute() / f"runs-{_VERSION}.sqlite"
+        self.timeout = timeout
+
+    @classmethod
+    def default(cls) -> Store:
+        """Give the user's store, or, with one warning, one that ends with this process where that cannot be used."""
+        folder = Path(os.environ.get("DIARNB_HOME") or platformdirs.user_data_dir("diarnb"))
+        try:
+            store = cls(folder.expanduser())  # raises where there is no home
+            store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            why = _unfit(store.path)
+            if why is None and not store.path.exists():
+                store._create()
+        except (OSError, RuntimeError, sqlite3.Error) as error:
+            why = _reason(error)
+        return store if why is None else cls(_private_folder(why))
+
+    def find(self, key: str) -> Run | None:
+        """Give the newest finished run with this key that is sound, if there is one."""
+        query = "SELECT * FROM runs WHERE key = ? AND state = 'succeeded' ORDER BY created DESC, rowid DESC"
+        rows: list[sqlite3.Row] = self._automatic(lambda db: db.execute(query, [key]).fetchall(), [])
+        for row in rows:
+            try:
+                return _run_from(row)
+            except ValueError:
+                self._automatic(lambda db: _mark_damaged(db, row["id"]), None)  # noqa: B023 (called at once)
+                _warn(f"run {row['id']} of {row['source']} is damaged in the run store and was set aside")
+        return None
+
+    def get(self, run_id: str) -> Run:
+        """Give a run by its id.
+
+        Raises
+        ------
+        RunNotFoundError
+            If there is none, or it is damaged.
+        StoreError
+            If the store cannot be read.
+        """
+        row = self.transact(lambda db: db.execute("SELECT * FROM runs WHERE id = ?", [run_id]).fetchone())
+        if row is None:
+            raise _no_run(run_id)
+        try:
+            return _run_from(row)
+        except ValueError as error:
+            advice = "diarize the recording again with refresh=True"
+            raise RunNotFoundError(f"run {run_id} of {row['source']} is damaged in the run store; {advice}") from error
+
+    def save(self, run: Run) -> bool:
+        """Keep a run, whole or not at all.
+
+        Returns
+        -------
+        bool
+            False, with a `StoreWarning`, where it could not be kept.
+        """
+        raw = zlib.compress(json.dumps(run.raw).encode(), level=1)  # four times as fast, for half as much again
+        values = {entry.name: getattr(run, entry.name) for entry in fields(run)} | {
+            "raw": raw,
+            "sha256": _sha256(raw),
+            "params": json.dumps(run.params),
+            "options": json.dumps(run.options),
+            "problems": json.dumps(run.problems),
+            "created": _timestamp(run.created),
+            "expires": run.expires and _timestamp(run.expires),
+        }
+        query = f"INSERT OR REPLACE INTO runs ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(query, list(values.values()))
+            return True
+
+        return self._automatic(work, False, "the answer is right, but could not be kept; write it to a file of yours")
+
+    def evidence(self, key: str) -> Evidence | None:
+        """Give the arrays kept under a key, if they are there and sound."""
+        query = "SELECT sha256, arrays FROM evidence WHERE key = ?"
+        row = self._automatic(lambda db: db.execute(query, [key]).fetchone(), None)
+        if row is None:
+            return None
+        if _sha256(row["arrays"]) != row["sha256"]:
+            self._automatic(lambda db: db.execute("DELETE FROM evidence WHERE key = ?", [key]), None)
+            _warn("what was kept of the audio is damaged in the run store and was dropped; it is computed anew")
+            return None
+        used = "UPDATE evidence SET last_used = ? WHERE key = ?"
+        self._automatic(lambda db: db.execute(used, [_timestamp(datetime.now(UTC)), key]), None)
+        with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
+            return {name[1:]: array for name, array in arrays.items()}
+
+    def put_evidence(self, key: str, arrays: Evidence) -> bool:
+        """Keep named numeric arrays, and drop those used longest ago where the store holds more than its limit.
+
+        Returns
+        -------
+        bool
+            False where they could not be kept, with a `StoreWarning` unless they alone are above the limit.
+        """
+        if any(array.dtype.hasobject for array in arrays.values()):
+            raise TypeError("evidence holds numbers, and no Python objects, which only pickle could keep")
+        packed = io.BytesIO()
+        renamed: dict[str, Any] = {
+            f"_{name}": array for name, array in arrays.items()
+        }  # `file` is a parameter of its own
+        np.savez(packed, **renamed)
+        content, limit = packed.getvalue(), _limit()
+        if len(content) > limit:
+            return False
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute("BEGIN IMMEDIATE")
+            entry = [key, _timestamp(datetime.now(UTC)), _sha256(content), content]
+            db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)", entry)
+            total = db.execute("SELECT coalesce(sum(length(raw)), 0) FROM runs").fetchone()[0]
+            entries = db.execute(
+                "SELECT key, length(arrays) FROM evidence ORDER BY last_used DESC, rowid DESC"
+            ).fetchall()
+            for other, size in entries:
+                total += size
+                if total > limit and other != key:
+                    db.execute("DELETE FROM evidence WHERE key = ?", [other])
+            return True
+
+        return self._automatic(work, False, "what `recluster` needs could not be kept")
+
+    def forget(self, run_id: str) -> None:
+        """Remove a run, and the evidence that no other run refers to; what was there is overwritten.
+
+        Raises
+        ------
+        RunNotFoundError
+            If there is no such run.
+        StoreError
+            If it could not be removed.
+        """
+
+        def work(db: sqlite3.Connection) -> int:
+            db.execute("BEGIN IMMEDIATE")
+            removed = db.execute("DELETE FROM runs WHERE id = ?", [run_id]).rowcount
+            if removed:
+                used = "SELECT evidence_key FROM runs WHERE evidence_key IS NOT NULL"
+                db.execute(f"DELETE FROM evidence WHERE key NOT IN ({used})")  # noqa: S608
+            return removed
+
+        if not self.transact(work):
+            raise _no_run(run_id)
+
+        # Give the space back, and empty the log, which still holds what was removed. As a script, for `execute` would
+        # take only the first step, one page.
+        self.transact(lambda db: db.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);"))
+
+    def runs(self) -> pd.DataFrame:
+        """List all runs, newest first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``run, created, source, engine, model, duration, speakers, state, billed_seconds, job_id, expires``; times
+            are in UTC. Without runs it is empty and has the same types.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read.
+        """
+        columns = ", ".join({"run": "id AS run"}.get(name, name) for name in _LISTED)
+        query = f"SELECT {columns} FROM runs ORDER BY created DESC, rowid DESC"  # noqa: S608
+        rows = self.transact(lambda db: [tuple(row) for row in db.execute(query)])
+        table = pd.DataFrame(rows, columns=list(_LISTED))
+        for name in ("created", "expires"):
+            table[name] = pd.to_datetime(table[name], utc=True, format="ISO8601")
+        # By way of a column: in pandas 2 `str` itself would make "None" of what is missing.
+        return table.astype({name: pd.Series(dtype=dtype).dtype for name, dtype in _LISTED.items()})
+
+    def _automatic(self, work: Callable[[sqlite3.Connection], T], otherwise: T, remark: str | None = None) -> T:
+        """Do what nobody ordered: where it fails, warn and go on."""
+        try:
+            return self._do(work)
+        except (OSError, sqlite3.Error, OverflowError) as error:
+            _warn(f"{remark or 'the run store could not be used'} ({_reason(error)})")
+            return otherwise
+
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do what the user ordered: whole, or not at all with a `StoreError`."""
+        try:
+            return self._do(work)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"the run store could not be used: {_reason(error)}") from error
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        for attempt in (1, 2):
+            if not self.path.exists():
+                self._create()
+            inode = self.path.stat().st_ino
+            try:
+                with self._connect() as db, db:  # the inner one commits, or rolls back
+                    return work(db)
+            except sqlite3.DatabaseError as error:
+                if attempt == 2 or not _says_damaged(error):
+                    raise
+                self._set_aside(inode)
+        raise AssertionError  # not reached: the second attempt returns or raises
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        # mode=rw: a file that vanished must not come back empty, without its layout.
+        address = f"{self.path.as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, uri=True, timeout=self.timeout, isolation_level=None)) as db:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA secure_delete = ON")
+            if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                raise _ForeignFileError("the file is not a run store")
+            yield db
+
+    def _create(self) -> None:
+        """Begin an empty store; it appears complete or not at all, whoever else does the same."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.path.parent) as folder:
+            fresh = Path(folder) / self.path.name
+            with closing(sqlite3.connect(fresh)) as db:
+                db.executescript(_LAYOUT)
+            fresh.chmod(0o600)
+            with suppress(FileExistsError):
+                self.path.hardlink_to(fresh)
+
+    def _set_aside(self, inode: int) -> None:
+        with suppress(FileNotFoundError):
+            if self.path.stat().st_ino != inode:
+                return  # another process was faster, and this is its new store
+            bad = self.path.with_name(f"{self.path.name}.{secrets.token_hex(3)}.bad")
+            self.path.replace(bad)
+            # A log left behind would be played into the new store.
+            for suffix in ("-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    Path(f"{self.path}{suffix}").replace(f"{bad}{suffix}")
+            _warn(f"the run store was damaged; it was set aside as {bad.name}, and a new one begun")
+
+
+class _ForeignFileError(sqlite3.DatabaseError):
+    """A sound SQLite file that is no run store."""
+
+
+def _says_damaged(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its extension
+    return isinstance(error, _ForeignFileError) or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _unfit(path: Path) -> str | None:
+    """Say why a store cannot be where it should, if so."""
+    for place in (path.parent, path):
+        if not place.exists():
+            continue
+        if hasattr(os, "geteuid") and place.stat().st_uid != os.geteuid():
+            return "it belongs to another user"
+        if not os.access(place, os.R_OK | os.W_OK):
+            return "it is read-only"
+    return None
+
+
+@functools.cache
+def _private_folder(why: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="diarnb-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _warn(
+        f"the run store cannot be used ({why}): runs are kept until Python ends; set DIARNB_HOME to a folder of yours"
+    )
+    return folder
+
+
+def _run_from(row: sqlite3.Row) -> Run:
+    """Read a run; ValueError if it is damaged."""
+    values = dict(row)
+    if _sha256(values["raw"] or b"") != values.pop("sha256"):
+        raise ValueError("the raw answer is not what was written")
+    values["raw"] = json.loads(zlib.decompress(values["raw"]))
+    for name in ("params", "options", "problems"):
+        values[name] = json.loads(values[name])
+    for name in ("created", "expires"):
+        values[name] = values[name] and datetime.fromisoformat(values[name])
+    return Run(**values)
+
+
+def _mark_damaged(db: sqlite3.Connection, run_id: str) -> None:
+    db.execute("UPDATE runs SET state = 'damaged' WHERE id = ?", [run_id])
+
+
+def _no_run(run_id: str) -> RunNotFoundError:
+    return RunNotFoundError(
+        f"the run store holds no run {run_id!r:.40}: it was forgotten, or made elsewhere; "
+        "`diarnb.runs()` lists those it holds, and `diarnb.diarize(...)` makes it again"
+    )
+
+
+def _limit() -> int:
+    given = os.environ.get("DIARNB_STORE_LIMIT", "")
+    if given and not given.isdecimal():
+        _warn(f"DIARNB_STORE_LIMIT={given!r:.40} is no number of bytes; the limit is {LIMIT}")
+    return int(given) if given.isdecimal() else LIMIT
+
+
+def _timestamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds")  # of one length, so that text sorts as time
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)  # an OSError's text would show the path
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, StoreWarning, stacklevel=3)

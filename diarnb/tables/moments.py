@@ -1,0 +1,163 @@
+"""What two tables of one recording say at every moment: who is whom, and where they part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from diarnb._text import visible
+from diarnb.errors import InvalidParameterError
+from diarnb.tables.activity import active_of, edges_of
+from diarnb.tables.checks import check_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Floats = NDArray[np.float64]
+Masks = NDArray[np.bool_]
+
+AND = " + "
+"""Between the names of several who speak at once."""
+
+
+class Pair(NamedTuple):
+    """Two tables of one recording, checked; turns without length, which hold no speech, are left out."""
+
+    uri: str | None
+    left: pd.DataFrame
+    right: pd.DataFrame
+
+
+def pairs(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str], *, known: bool = False) -> list[Pair]:
+    """Pair two tables by recording, in the order of the left one; who is in one table only meets an empty one.
+
+    `uri` is None where neither table tells recordings apart, or only one does and has no more than one. With `known`,
+    a recording that only the right table has is an error.
+    """
+    tables = [check_turns(table, name=name) for table, name in zip((left, right), names, strict=True)]
+    uris = [table["uri"].astype(str).unique().tolist() if "uri" in table else None for table in tables]
+    spoken = [table[table["duration"] > 0] for table in tables]
+    for own, other, name, others in zip(uris, reversed(uris), names, reversed(spoken), strict=True):
+        if own is not None and other is None and len(own) > 1 and len(others):
+            lacking = names[1] if name == names[0] else names[0]
+            raise InvalidParameterError(
+                f"{name} holds {len(own)} recordings, but {lacking} does not tell its recordings apart; give it a "
+                f"column uri: `{lacking} = {lacking}.assign(uri={visible(own[0], limit=60)!r})`"
+            )
+    if None in uris and max(len(own or ()) for own in uris) <= 1:
+        return [Pair(None, *spoken)]
+    first, second = (own or [] for own in uris)
+    strange = [uri for uri in second if uri not in set(first)]
+    if known and strange:
+        raise InvalidParameterError(
+            f"{names[1]} has {_listed(strange)}, which {names[0]} does not have (it has {_listed(first)}); leave it "
+            f"out, or let both have the same names in uri"
+        )
+    parts = [
+        dict(iter(table.groupby(table["uri"].astype(str)))) if own else {}
+        for table, own in zip(spoken, uris, strict=True)
+    ]
+    return [
+        Pair(uri, *(part.get(uri, table.iloc[:0]) for part, table in zip(parts, spoken, strict=True)))
+        for uri in [*first, *strange]
+    ]
+
+
+def _listed(uris: Sequence[str]) -> str:
+    shown = ", ".join(repr(visible(uri, limit=60)) for uri in uris[:3])
+    return f"{shown} and {len(uris) - 3} more" if len(uris) > 3 else shown or "none"
+
+
+class Moments:
+    """Two tables of one recording, cut wherever anything changes, so that within a moment nothing does.
+
+    Attributes
+    ----------
+    edges : numpy.ndarray, shape (n + 1,)
+        Seconds: where moments begin, and the end of the last.
+    seconds : numpy.ndarray, shape (n,)
+    names : tuple of two lists of str
+        The speakers of the left table and of the right one.
+    active : tuple of two numpy.ndarray, shape (speakers, n), bool
+        Who speaks when; one who has several turns at once speaks once.
+    """
+
+    def __init__(self, left: pd.DataFrame, right: pd.DataFrame, *, also: Iterable[float] = ()) -> None:
+        self.edges = edges_of(left, right, also=also)
+        self.seconds = np.diff(self.edges)
+        self.names: tuple[list[str], list[str]] = (
+            left["speaker"].unique().tolist(),
+            right["speaker"].unique().tolist(),
+        )
+        tables = zip((left, right), self.names, strict=True)
+        self.active: tuple[Masks, Masks] = tuple(active_of(table, names, self.edges) for table, names in tables)  # type: ignore[assignment]
+
+    def covered(self, starts: Floats, ends: Floats) -> Masks:
+        """Say which moments lie in a stretch; all bounds must be edges."""
+        size = len(self.edges)
+        begun = np.bincount(np.searchsorted(self.edges, starts), minlength=size)
+        ended = np.bincount(np.searchsorted(self.edges, ends), minlength=size)
+        return (begun - ended).cumsum()[:-1] > 0
+
+    def twins(self, inside: Masks | None = None) -> dict[str, str]:
+        """Give right speakers the left one they are, each at most one, so that they share the most time in all."""
+        left, right = self.active
+        seconds = self.seconds if inside is None else self.seconds * inside
+        shared = (left * seconds) @ right.T
+        found = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
+        return {self.names[1][column]: self.names[0][row] for row, column in found if shared[row, column] > 0}
+
+    def apart(self, twins: dict[str, str], inside: Masks | None = None) -> tuple[Masks, Masks]:
+        """Say who speaks when by one table and not by the other, right speakers being their twins."""
+        only = [active.copy() if inside is None else active & inside for active in self.active]
+        for right, left in twins.items():
+            row, column = self.names[0].index(left), self.names[1].index(right)
+            both = only[0][row] & only[1][column]
+            only[0][row] &= ~both
+            only[1][column] &= ~both
+        return only[0], only[1]
+
+    def agreed(self, apart: tuple[Masks, Masks]) -> tuple[Floats, Floats]:
+        """Give seconds of speech on which both tables agree, and of all speech that either has, for every moment."""
+        speaking, missing, extra = (part.sum(axis=0) for part in (self.active[0], *apart))
+        same = speaking - missing
+        return self.seconds * same, self.seconds * (same + np.maximum(missing, extra))
+
+    def stretches(self, apart: tuple[Masks, Masks], labels: Mapping[str, tuple[int, Sequence[str]]]) -> pd.DataFrame:
+        """Join moments in which the same speakers are on one side only.
+
+        Columns: ``start``, ``end``, ``duration``; ``wrong``, seconds of speech: those of the stretch times the larger
+        number of the two; as `labels` says, who is on side 0 or 1 only, by these names; and ``side``: 0 or 1 where
+        only that one has somebody, 2 where both have.
+        """
+        missing, extra = apart
+        both = np.concatenate([missing, extra])
+        new = np.ones(both.shape[1], dtype=bool)
+        new[1:] = (both[:, 1:] != both[:, :-1]).any(axis=0)
+        first = np.flatnonzero(new)
+        beyond = np.append(first[1:], len(new))[: len(first)]
+        worth = both[:, first].any(axis=0)
+        first, beyond = first[worth], beyond[worth]
+        start, end = self.edges[first], self.edges[beyond]
+        missed, added = (part[:, first].sum(axis=0) for part in apart)
+        count = np.maximum(missed, added)
+        table = pd.DataFrame({"start": start, "end": end, "duration": end - start, "wrong": (end - start) * count})
+        who = [combinations(part[:, first]) for part in apart]
+        for column, (side, names) in labels.items():
+            texts = [AND.join(filter(None, np.array(names, object)[speaking])) for speaking in who[side][0]]
+            table[column] = pd.Series(np.array([*texts, ""], dtype=object)[who[side][1]], dtype=str)
+        return table.assign(side=np.select([added == 0, missed == 0], [0, 1], 2))
+
+
+def combinations(who: Masks) -> tuple[list[Masks], NDArray[np.intp]]:
+    """Give the different columns, and for each column which of them it is."""
+    packed = np.ascontiguousarray(np.packbits(who, axis=0).T)
+    if not packed.size:  # nobody, or never
+        return [who[:, 0]] if who.shape[1] else [], np.zeros(who.shape[1], dtype=np.intp)
+    rows = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, which = np.unique(rows, return_index=True, return_inverse=True)
+    return list(who[:, first].T), which

@@ -1,0 +1,150 @@
+"""From what `diarize` is given as ``words=`` to the words of a recording, which are heard once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diarnb.engines.abilities import Reader
+from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.transcribers import identity, transcribe, transcriber
+from diarnb.transcripts.words import check_words
+
+if TYPE_CHECKING:
+    from diarnb._progress import Progress
+    from diarnb.audio import Recording
+    from diarnb.engines.base import Engine
+    from diarnb.store.run import Evidence
+    from diarnb.transcripts.words import Word
+
+LISTENING = 0.1
+"""Of the whole work, roughly; transcribing takes the rest."""
+
+_BEYOND = 5.0  # seconds, and 2 %, by which words may end after the recording
+
+
+class WantedWords:
+    """The words that `diarize` is to have: given, or still to be heard.
+
+    Attributes
+    ----------
+    key : str or None
+        Equal where the words of a recording would be the same; None as long as nobody can tell.
+    """
+
+    def __init__(self, words: Any) -> None:
+        self._given: list[Word] | None = None
+        if callable(words) or isinstance(words, str):
+            self._transcriber = transcriber(words)
+            self.key = identity(self._transcriber)
+        else:
+            self._given = check_words(words)
+            self.key = _key_of(self._given)
+
+    def prepare(self, evidence: Evidence) -> None:
+        """Fail now, and not after an hour of listening."""
+        if self._given is None and self._kept(evidence) is None:
+            getattr(self._transcriber, "prepare", lambda: None)()
+
+    def of(
+        self, recording: Recording, channel: Any, raw: dict[str, Any], evidence: Evidence, progress: Progress
+    ) -> tuple[list[Word], Evidence]:
+        """Give the words of a recording, and what is to be kept of them beside the evidence.
+
+        Parameters
+        ----------
+        recording : Recording
+        channel : "mix", "split" or int
+        raw : dict
+            The answer that says where there is speech.
+        evidence : mapping
+            What was kept before.
+        progress : callable
+
+        Raises
+        ------
+        TurnTableError
+            The words that were given go on long after the recording ends.
+        """
+        if self._given is not None:
+            _check_end(self._given, raw.get("duration") or recording.duration)
+            return self._given, {}
+        kept = self._kept(evidence)
+        if kept is not None:
+            return kept, {}
+        words = self._heard(recording, channel, raw, progress)
+        if self.key is None:
+            self.key = _key_of(words)
+            return words, {}
+        return words, {self._place: np.frombuffer(json.dumps(words).encode(), np.uint8)}
+
+    @property
+    def _place(self) -> str:
+        return f"words {_short(self.key or '')}"
+
+    def _kept(self, evidence: Evidence) -> list[Word] | None:
+        if self.key is None or self._place not in evidence:
+            return None
+        words: list[Word] = json.loads(evidence[self._place].tobytes())
+        return words
+
+    def _heard(self, recording: Recording, channel: Any, raw: dict[str, Any], progress: Progress) -> list[Word]:
+        """Hear all that is spoken; exclusive turns are cut where the speaker changes."""
+        turns = raw.get("exclusiveDiarization") or raw["diarization"]
+        if channel != "split":
+            speech = [(turn["start"], turn["end"]) for turn in turns]
+            return transcribe(recording, speech, self._transcriber, progress, channel=channel)
+        words = []
+        for number in range(recording.channels):
+            speech = [(turn["start"], turn["end"]) for turn in turns if turn.get("channel", 0) == number]
+            report = part_of(progress, number / recording.channels, (number + 1) / recording.channels)
+            heard = transcribe(recording, speech, self._transcriber, report, channel=number)
+            words += [{**word, "channel": number} for word in heard]
+        return sorted(words, key=lambda word: (word["start"], word["end"]))
+
+
+def wanted_words(words: Any, engine: Engine) -> WantedWords | None:
+    """Check what `diarize` is given as ``words=``, before anything is read or sent.
+
+    Raises
+    ------
+    InvalidParameterError
+        The engine has words of its own, or there is no such transcriber.
+    ConfigurationError
+        The transcriber is not installed.
+    TurnTableError
+        The table has no words, or impossible times.
+    """
+    if words is None:
+        return None
+    if isinstance(engine, Reader):
+        raise InvalidParameterError(
+            f"words= goes with the local engine, not with {engine.name!r}: pyannoteAI transcribes with "
+            "transcription=True, and Deepgram always has words; diarnb.words(turns) gives them"
+        )
+    return WantedWords(words)
+
+
+def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """Give what reports a part of the work as so much of the whole."""
+    return lambda stage, fraction: progress(stage, start + (end - start) * fraction)
+
+
+def _key_of(words: list[Word]) -> str:
+    return f"table {_short(json.dumps(words, sort_keys=True))}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _check_end(words: list[Word], duration: float) -> None:
+    latest = max((word["end"] for word in words), default=0.0)
+    if latest > 1.02 * duration + _BEYOND:
+        raise TurnTableError(
+            f"words is not of this recording: it has words up to {latest:.1f} s, and the recording ends at "
+            f"{duration:.1f} s; times in milliseconds want words[['start', 'end']] / 1000"
+        )

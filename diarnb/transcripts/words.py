@@ -1,0 +1,185 @@
+"""Words from a transcriber or a table: the check at their door, and what they make of an answer that had none."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from diarnb.errors import TurnTableError
+from diarnb.tables.checks import check_turns
+from diarnb.tables.turns import cut_overlap, make_turns
+from diarnb.transcripts import assign_speakers, check_timed, groups_of, table_of, utterance_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Word = dict[str, Any]
+"""``start``, ``end``, ``word``, ``text``, ``confidence`` (None where unknown), and ``channel`` where it is known."""
+
+PAUSE = 0.8
+"""Seconds of silence that end an utterance; Deepgram's default too."""
+
+_SCORES = ("confidence", "score", "probability")  # ours, whisperX's, faster-whisper's
+_MARKS = ' .,;:!?…"“”«»()[]'
+
+
+def check_words(words: Any, name: str = "words") -> list[Word]:
+    """Check words from anywhere, and give them in order of time.
+
+    Parameters
+    ----------
+    words : pandas.DataFrame or iterable of mappings
+        ``start`` and ``end`` in seconds, and ``word`` or ``text`` (with its punctuation). A score from 0 to 1 may be
+        called ``confidence``, ``score`` or ``probability``; ``channel`` counts from 0. What else there is, speakers
+        too, is left out, and so are words without letters.
+    name : str, default "words"
+        What to call them in an error.
+
+    Raises
+    ------
+    TurnTableError
+        Saying what is wrong.
+
+    Examples
+    --------
+    >>> check_words([{"start": 0, "end": 0.4, "text": "Hello,"}])
+    [{'start': 0.0, 'end': 0.4, 'word': 'hello', 'text': 'Hello,', 'confidence': None}]
+    """
+    table = table_of(words, name)
+    if table.empty:
+        return []
+    check_timed(table, words, name)
+    table = check_turns(table.assign(speaker=""), name=name)
+    spelt = [column for column in ("word", "text") if column in table]
+    if not spelt:
+        raise TurnTableError(f"{name} has no column word, nor text; rename yours, as in {name}.rename(columns=...)")
+    scored = next((column for column in _SCORES if column in table), None)
+    scores = [None] * len(table) if scored is None else _shares(table[scored], name)
+    channels = _channels(table["channel"], name) if "channel" in table else None
+    found = []
+    for number, row in enumerate(table[["start", "end", *spelt]].to_dict("records")):
+        text = _text(row.get("text")) or _text(row.get("word"))
+        if not text:
+            continue
+        plain = _text(row.get("word")) or text.strip(_MARKS).lower() or text
+        word = {"start": row["start"], "end": row["end"], "word": plain, "text": text, "confidence": scores[number]}
+        found.append(word if channels is None else {**word, "channel": channels[number]})
+    return found
+
+
+def add_words(raw: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
+    """Give an answer words: who says each, what is said in each turn, and utterances.
+
+    Parameters
+    ----------
+    raw : mapping
+        As `diarnb.engines.base.Answer` has it.
+    words : iterable of dict
+        As `check_words` gives them; those of an answer that has words already will do.
+
+    Returns
+    -------
+    dict
+        The answer with ``words``, ``utterances``, a ``text`` in every turn, and a remark on words that nobody speaks.
+        The ``speaker_confidence`` of a word is that of the turn it is in. A word of unknown channel is on its
+        speaker's.
+    """
+    turns, alone = raw["diarization"], raw.get("exclusiveDiarization")
+    floor: Any = cut_overlap(_turns(turns)).to_dict("records") if alone is None else alone
+    said = [_said(word, *nearest) for word, nearest in _named(list(words), floor)]
+    silent = sum(word["speaker"] is None for word in said)
+    remark = f"{silent} of {len(said)} words are heard where nobody speaks: words(turns) has them, no turn does."
+    channels = [[word for word in said if word["channel"] == channel] for channel in {each["channel"] for each in said}]
+    utterances = [utterance_of(group) for each in channels for group in groups_of(each, PAUSE)]
+    return {
+        **raw,
+        "columns": [*raw.get("columns", ()), "text"],
+        "diarization": _with_text(turns, said),
+        "exclusiveDiarization": None if alone is None else _with_text(alone, said),
+        "words": said,
+        "utterances": sorted(utterances, key=lambda each: (each["start"], each["end"])),
+        "warning": " ".join(filter(None, [raw.get("warning"), remark if silent else None])) or None,
+    }
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value is pd.NA or value != value else str(value).strip()
+
+
+def _shares(column: pd.Series[Any], name: str) -> list[float | None]:
+    scores = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if ((scores < 0) | (scores > 1 + 1e-6)).any():
+        wrong = scores[(scores < 0) | (scores > 1 + 1e-6)][0]
+        fix = f"scale it, or leave it out with `{name}.drop(columns={column.name!r})`"
+        raise TurnTableError(
+            f"{name} has a column {column.name!r} with {wrong:g}, which is no number from 0 to 1; {fix}"
+        )
+    return [None if np.isnan(score) else min(float(score), 1.0) for score in scores]
+
+
+def _channels(column: pd.Series[Any], name: str) -> list[int]:
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if not ((numbers >= 0) & (numbers == np.floor(numbers))).all():
+        raise TurnTableError(f"{name} has a column 'channel' that does not count channels from 0; leave it out")
+    return [int(number) for number in numbers]
+
+
+def _turns(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return make_turns(rows, columns=["channel"] if any("channel" in row for row in rows) else [])
+
+
+def _named(words: list[Word], floor: list[dict[str, Any]]) -> list[tuple[Word, tuple[str | None, Any]]]:
+    """Give each word its speaker and that one's nearest turn, or nobody."""
+    table = pd.DataFrame(words, columns=["start", "end"], dtype=float)
+    if words and all("channel" in word for word in words):
+        table["channel"] = [word["channel"] for word in words]
+    named = assign_speakers(table, _turns(floor))["speaker"]
+    speakers = [None if pd.isna(name) else str(name) for name in named]
+    places = _nearest([{**word, "speaker": name} for word, name in zip(words, speakers, strict=True)], floor)
+    turns = [None if place is None else floor[place] for place in places]
+    return list(zip(words, zip(speakers, turns, strict=True), strict=True))
+
+
+def _said(word: Word, speaker: str | None, turn: Mapping[str, Any] | None) -> Word:
+    """Write a word as `diarnb.engines.base.Reader` has it."""
+    scores = (turn or {}).get("confidence") or {}
+    return {
+        "start": word["start"],
+        "end": word["end"],
+        "word": word["word"],
+        "text": word["text"],
+        "speaker": speaker,
+        "confidence": word["confidence"],
+        "speaker_confidence": round(scores[speaker] / 100, 4) if scores.get(speaker) is not None else None,
+        "channel": word["channel"] if "channel" in word else (turn or {}).get("channel", 0),
+    }
+
+
+def _with_text(turns: list[dict[str, Any]], words: list[Word]) -> list[dict[str, Any]]:
+    texts: list[list[str]] = [[] for _ in turns]
+    for word, place in zip(words, _nearest(words, turns), strict=True):
+        if place is not None:
+            texts[place].append(word["text"])
+    return [{**turn, "text": " ".join(said)} for turn, said in zip(turns, texts, strict=True)]
+
+
+def _nearest(words: list[Word], turns: list[dict[str, Any]]) -> list[int | None]:
+    """Say which of its speaker's turns the middle of each word is in, or nearest to; None for who has none."""
+    own: dict[str, list[int]] = {}
+    for number in sorted(range(len(turns)), key=lambda number: turns[number]["start"]):
+        own.setdefault(turns[number]["speaker"], []).append(number)
+    starts = {speaker: [turns[number]["start"] for number in numbers] for speaker, numbers in own.items()}
+    found: list[int | None] = []
+    for word in words:
+        numbers = own.get(word["speaker"], [])
+        if not numbers:
+            found.append(None)
+            continue
+        middle = (word["start"] + word["end"]) / 2
+        after = bisect_right(starts[word["speaker"]], middle)
+        near = numbers[max(after - 1, 0) : after + 1]
+        found.append(min(near, key=lambda n: max(turns[n]["start"] - middle, middle - turns[n]["end"], 0)))
+    return found
