@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     from diarnb._progress import Progress
     from diarnb.engines.base import Engine
 
+__all__ = ["check_key", "estimate_cost", "from_payload", "jobs", "submit", "verify_webhook"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 TOLERANCE = 300.0
 """Seconds that a delivery may be old; an older one may be a replay."""
 

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
     from diarnb.tables.moments import Pair
 
+__all__ = ["compare", "compare_plot", "over_time"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _NAMES = ("a", "b")
 _COLORS = {"only a": PALETTE[0], "only b": PALETTE[1], "different speaker": PALETTE[3]}
 

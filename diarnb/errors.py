@@ -56,6 +56,66 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+__all__ = [
+    "AnswerLostError",
+    "ApiConnectionError",
+    "ApiError",
+    "ApiResponseError",
+    "ApiStatusError",
+    "ApiTimeoutError",
+    "AudioChangedError",
+    "AudioDownloadError",
+    "AudioError",
+    "AudioLimitError",
+    "AudioNotFoundError",
+    "AudioPermissionError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigurationError",
+    "ConflictError",
+    "CorruptAudioError",
+    "DiarnbError",
+    "DiarnbWarning",
+    "EmptyAudioError",
+    "InvalidParameterError",
+    "JobAcceptedError",
+    "JobCanceledError",
+    "JobError",
+    "JobExpiredError",
+    "JobFailedError",
+    "JobNotFoundError",
+    "JobTimeoutError",
+    "MissingApiKeyError",
+    "NoAudioStreamError",
+    "NotAudioError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "PaymentRequiredError",
+    "PermissionDeniedError",
+    "ProtectedAudioError",
+    "RateLimitedError",
+    "RunNotFoundError",
+    "ServerError",
+    "StoreError",
+    "StoreWarning",
+    "StreamClosedError",
+    "StreamError",
+    "SubmissionUncertainError",
+    "TurnTableError",
+    "UnprocessableError",
+    "UnsupportedMediaError",
+    "UploadError",
+    "UploadExpiredError",
+    "VoiceprintAudioError",
+    "VoiceprintError",
+    "WebhookVerificationError",
+    "WorkerLostError",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class DiarnbError(Exception):
     """Base of every error that diarnb raises."""

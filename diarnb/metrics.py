@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+__all__ = ["agreement", "count_evidence", "difference", "second_opinions"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _TRUST, _CHECK = 93.0, 85.0  # agreement from which a table is to be trusted, or checked
 _NOISE = 15.0  # dB by which the added noise is softer than the recording
 _SLOWER = 0.96  # of the speed, and of the pitch

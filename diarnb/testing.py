@@ -9,6 +9,13 @@ from diarnb.tables.checks import check_turns
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["assert_turns_equal"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _SHOWN = 10
 
 

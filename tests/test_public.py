@@ -25,16 +25,52 @@ MODULES = ["diarnb", *(found.name for found in pkgutil.walk_packages(diarnb.__pa
 MODULES.remove("diarnb.__main__")  # it is a program
 
 
-def test_every_public_name_is_there_once_and_typed() -> None:
-    assert diarnb.__all__ == sorted(set(diarnb.__all__)) == sorted(diarnb._HOME)
-    tree = ast.parse(Path(diarnb.__file__).read_text(encoding="utf-8"))
-    (typed,) = (node for node in tree.body if isinstance(node, ast.If))
-    seen = {name.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for name in node.names}
-    assert seen == {name: f"diarnb.{home}" for name, home in diarnb._HOME.items()}
+def named_in_the_stub() -> dict[str, str]:
+    """What `diarnb/__init__.pyi` names, and the module that it comes from; submodules come from the package, ""."""
+    tree = ast.parse(Path(diarnb.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    lines = [line for line in tree.body if isinstance(line, ast.ImportFrom)]
+    names = [(name.name, line.module or "") for line in lines for name in line.names]
+    assert len(names) == len(dict(names)), "a name stands twice"
+    assert all(name.asname == name.name for line in lines for name in line.names), "type checkers see `x as x` only"
+    return dict(names)
+
+
+STUB = named_in_the_stub()
+DOCUMENTED = [f"diarnb.{name}" for name, home in STUB.items() if not home] + ["diarnb.engines.base"]
+
+
+def test_every_public_name_is_there_and_is_defined_where_the_stub_says() -> None:
+    assert diarnb.__all__ == sorted(name for name, home in STUB.items() if home)
+    assert set(dir(diarnb)) == {*STUB, "__version__"}
     for name in diarnb.__all__:
         assert getattr(diarnb, name).__name__ == name
-    assert set(diarnb.__all__) < set(dir(diarnb))
+        assert getattr(diarnb, name).__module__.startswith(f"diarnb.{STUB[name]}")
     assert re.fullmatch(r"\d+\.\d+\.\d+", diarnb.__version__)
+
+
+def test_submodules_are_attributes_after_a_plain_import() -> None:
+    names = [name for name, home in STUB.items() if not home]
+    code = f"import diarnb\nfor name in {names}: print(getattr(diarnb, name).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"diarnb.{name}" for name in names]
+    assert {"formats", "analysis", "metrics", "cloud", "plot", "batch"} < set(names)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_a_documented_module_shows_only_what_is_its_own(name: str) -> None:
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(set(module.__all__))
+    for each in module.__all__:
+        assert not each.startswith("_")
+        value = getattr(module, each)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__module__.startswith("diarnb."), f"{name} shows {each}, which is not its own"
+            assert inspect.getdoc(value), f"{name}.{each} has no docstring"
+
+
+def test_every_error_is_listed() -> None:
+    values = vars(diarnb.errors).items()
+    assert set(diarnb.errors.__all__) == {name for name, value in values if name.endswith(("Error", "Warning"))}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -109,9 +145,3 @@ def test_the_example_in_a_docstring_runs(
     runner.run(example, out=told.append)
     assert not runner.failures, "".join(told)
     assert runner.tries
-
-
-def test_the_errors_can_be_named_after_a_plain_import() -> None:
-    code = "import diarnb; print(diarnb.errors.AudioError.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "AudioError"

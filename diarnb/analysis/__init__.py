@@ -39,3 +39,7 @@ __all__ = [
     "turn_taking_plot",
     "without_bleed",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

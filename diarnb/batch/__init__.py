@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     from diarnb.engines.base import Engine
     from diarnb.transcribers import Transcriber
 
+__all__ = ["diarize_many", "manifest"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def diarize_many(
     sources: str | PathLike[str] | Iterable[str | PathLike[str]] | Mapping[str, str | PathLike[str]],

@@ -9,6 +9,13 @@ from diarnb.errors import InvalidParameterError
 if TYPE_CHECKING:
     from diarnb.engines.base import Engine
 
+__all__ = ["NAMES", "get"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 NAMES = ("local", "pyannoteai", "deepgram")
 
 

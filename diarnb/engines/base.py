@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from diarnb.audio import Recording
     from diarnb.store.run import Evidence
 
+__all__ = ["Answer", "Engine", "Offer", "Option", "Receipt"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 @dataclass(frozen=True)
 class Option:

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class Format(Protocol):
     """What a module of a format has."""
 

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+__all__ = ["count_plot", "timeline"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _NARROWEST = 0.9  # points; a shorter turn is drawn this wide
 _HATCHED = 4.0  # points; a hatch would blot out a shorter bar
 _RASTERIZED = 5000  # bars; beyond, single shapes make an SVG of megabytes

@@ -42,6 +42,11 @@ Transcriber = Callable[[Samples, int], "pd.DataFrame | Iterable[Mapping[str, Any
 
 __all__ = ["Transcriber", "identity", "sphinx", "transcribe", "transcriber", "whisper"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _LENGTHS = (30.0, 30.0)  # seconds; what Whisper hears at once
 _AROUND = 0.2  # seconds before and after speech that are heard as well: diarizers cut close
 _APART = 2.0  # seconds of silence that part two stretches even where both would fit

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 __all__ = ["apply_edits"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:  # whoever corrects tables only need not wait for ipywidgets
         from diarnb.corrections import replay as replaying
