@@ -22,7 +22,7 @@ from loopback import answering, serving
 
 from diarnb import errors
 from diarnb.audio import Recording, open_recording
-from diarnb.audio.decode import SoundFileDecoder, Tally, _apart
+from diarnb.audio.decode import SoundFileDecoder, Tally, _call_apart
 from diarnb.audio.sniff import look
 
 
@@ -103,7 +103,7 @@ def test_an_interrupt_while_the_decoder_starts_waits_for_it(monkeypatch: pytest.
     helper = threading.Timer(0.2, goes_on.set)
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _apart(call)
+        _call_apart(call)
     assert told == ["ended"]
 
 
@@ -118,7 +118,7 @@ def test_after_an_interrupt_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        _apart(told.append, "begun")
+        _call_apart(told.append, "begun")
     start(threads[0])
     threads[0].join()
     assert told == []

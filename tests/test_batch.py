@@ -28,7 +28,7 @@ from diarnb.batch import executors as _executing
 from diarnb.batch import task as _task
 from diarnb.batch.executors import Crew
 from diarnb.batch.linking import linked
-from diarnb.batch.sources import named_sources
+from diarnb.batch.sources import name_sources
 from diarnb.engines.base import Answer, Offer
 from diarnb.tables.activity import twins_of
 from diarnb.testing import assert_turns_equal
@@ -262,19 +262,19 @@ def test_an_empty_batch_is_a_table() -> None:
 
 def test_a_name_has_as_many_folders_as_it_needs(tmp_path: Path) -> None:
     paths = ["2024/may/a.wav", "2025/may/a.wav", "b.wav", "b.wav", Path("c.wav")]
-    named = named_sources(path for path in paths)
+    named = name_sources(path for path in paths)
     assert list(named) == ["2024/may/a.wav", "2025/may/a.wav", "b.wav", "c.wav"]
     assert all(Path(source).is_absolute() for source in named.values())
     urls = ["https://h.org/x/a.wav?key=1", "https://h.org/x/a.wav?key=2", "https://me:pw@h.org/y/a.wav"]
-    assert list(named_sources(urls)) == ["x/a.wav", "x/a.wav (2)", "y/a.wav"]
-    assert list(named_sources({"monday": urls[0]}).items()) == [("monday", urls[0])]
+    assert list(name_sources(urls)) == ["x/a.wav", "x/a.wav (2)", "y/a.wav"]
+    assert list(name_sources({"monday": urls[0]}).items()) == [("monday", urls[0])]
 
 
 def test_a_folder_or_a_pattern_is_its_recordings(folder: Path) -> None:
     names = ["a.wav", "b.wav", "cut.wav", "empty.wav", "letter.wav", "silent.wav"]
-    assert list(named_sources(folder)) == list(named_sources(str(folder))) == names
-    assert list(named_sources(f"{folder}/[ab].*")) == ["a.wav", "b.wav"]
-    assert list(named_sources(folder / "a.wav")) == ["a.wav"]
+    assert list(name_sources(folder)) == list(name_sources(str(folder))) == names
+    assert list(name_sources(f"{folder}/[ab].*")) == ["a.wav", "b.wav"]
+    assert list(name_sources(folder / "a.wav")) == ["a.wav"]
 
 
 @pytest.mark.parametrize(

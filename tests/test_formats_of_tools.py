@@ -327,7 +327,7 @@ def test_a_damaged_textgrid_is_named_by_its_line(content: str, says: str, tmp_pa
         read(saved(tmp_path, "a.TextGrid", content))
 
 
-def test_who_overlaps_himself_has_two_tiers(tmp_path: Path) -> None:
+def test_who_overlaps_themselves_has_two_tiers(tmp_path: Path) -> None:
     turns = pd.DataFrame({"start": [0.0, 1.0], "end": [2.0, 3.0], "speaker": "Maya", "text": ["a", "b"]})
     for name in ("a.TextGrid", "a.eaf"):
         write(turns, tmp_path / name)

@@ -115,7 +115,7 @@ class Recording:
 
     @contextmanager
     def file(self) -> Iterator[Content]:
-        """Give the recording as a file that can be sent: its own bytes, or its samples written as 16-bit WAV.
+        """Open the recording as a file that can be sent: its own bytes, or its samples written as 16-bit WAV.
 
         Yields
         ------
@@ -129,7 +129,7 @@ class Recording:
             target = Path(folder, "samples.wav")
             try:
                 with soundfile.SoundFile(target, "w", self.sample_rate, self.channels, "PCM_16") as file:
-                    for block in self._levelled_quietly():
+                    for block in self._scale_quietly():
                         file.write(block)
             except (OSError, soundfile.SoundFileError) as error:
                 raise AudioError(f"{self._shown} cannot be written to a temporary file. Free some space.") from error
@@ -186,11 +186,11 @@ class Recording:
         if not self._open:
             raise ValueError(f"{self._shown} is closed; read it inside `with open_recording(...)`.")
         stop = None if end is None else round(end * SAMPLE_RATE)
-        return _in_blocks(self._checked(channel, round(start * SAMPLE_RATE), stop))
+        return _join_blocks(self._decode_checked(channel, round(start * SAMPLE_RATE), stop))
 
-    def _checked(self, channel: str | int, start: int, stop: int | None) -> Iterator[Block]:
+    def _decode_checked(self, channel: str | int, start: int, stop: int | None) -> Iterator[Block]:
         try:
-            yield from self._mono(channel, start, stop)
+            yield from self._resample(channel, start, stop)
         except (AudioError, OSError):
             if self._content:
                 self._content.check_unchanged()  # then that is the reason
@@ -198,16 +198,16 @@ class Recording:
         if self._content:
             self._content.check_unchanged()
 
-    def _mono(self, channel: str | int, start: int, stop: int | None) -> Iterator[Block]:
-        """Give samples `start` to `stop` of the 16 kHz signal, whichever way the pieces fall."""
+    def _resample(self, channel: str | int, start: int, stop: int | None) -> Iterator[Block]:
+        """Decode samples `start` to `stop` of the 16 kHz signal, whichever way the pieces fall."""
         rate = self.sample_rate
         # Only here do both sampling grids meet, so that a seek gives the samples that a full decode gives.
         period = rate // math.gcd(rate, SAMPLE_RATE)
         first = max(0, int((start / SAMPLE_RATE - _PREROLL) * rate)) // period * period
         at = first * SAMPLE_RATE // rate
         resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, quality="HQ")
-        for block, last in _marking_last(self._levelled(first)):
-            mono = self._one(block, channel)
+        for block, last in _mark_last(self._scale_blocks(first)):
+            mono = self._pick(block, channel)
             if resampler is not None:
                 mono = resampler.resample_chunk(mono, last=last)
             yield mono[max(0, start - at) : None if stop is None else max(0, stop - at)]
@@ -215,7 +215,7 @@ class Recording:
             if stop is not None and at >= stop:
                 return
 
-    def _one(self, block: Block, channel: str | int) -> Block:
+    def _pick(self, block: Block, channel: str | int) -> Block:
         if self.channels == 1:
             return np.ascontiguousarray(block[:, 0])
         if channel == "mix":
@@ -229,9 +229,9 @@ class Recording:
             channel = self._loudest
         return np.ascontiguousarray(block[:, int(channel)])
 
-    def _levelled(self, first: int) -> Iterator[Block]:
+    def _scale_blocks(self, first: int) -> Iterator[Block]:
         scale = self._scale
-        for block in self._finite(first):
+        for block in self._decode(first):
             yield np.clip(block * scale, -1, 1) if self._decoder.floating else block
 
     @cached_property
@@ -243,7 +243,7 @@ class Recording:
         if not self._decoder.floating:
             return np.float32(1)
         sizes = np.zeros(130, dtype=np.int64)
-        for block in self._finite(0, quietly=True):
+        for block in self._decode(0, quietly=True):
             mantissa, exponent = np.frexp(np.abs(block))
             sizes += np.bincount(np.clip(exponent - (mantissa == 0.5), 0, 129).ravel(), minlength=130)
         beyond = sizes.sum() - np.cumsum(sizes)
@@ -253,7 +253,7 @@ class Recording:
     def _loudest(self) -> int | None:
         """The channel to use instead of a mix that would cancel it."""
         each, mix, heard = np.zeros(self.channels), 0.0, 0
-        for block in self._levelled_quietly():
+        for block in self._scale_quietly():
             powers = np.square(block, dtype=np.float64).mean(axis=0)
             if powers.max() < _SILENT:
                 continue
@@ -264,11 +264,11 @@ class Recording:
                 break
         return int(each.argmax()) if heard and mix < _CANCELLED * each.max() else None
 
-    def _levelled_quietly(self) -> Iterator[Block]:
-        for block in self._finite(0, quietly=True):
+    def _scale_quietly(self) -> Iterator[Block]:
+        for block in self._decode(0, quietly=True):
             yield np.clip(block * self._scale, -1, 1)
 
-    def _finite(self, first: int, *, quietly: bool = False) -> Iterator[Block]:
+    def _decode(self, first: int, *, quietly: bool = False) -> Iterator[Block]:
         """Decode, with every NaN and infinity as 0, and tell what was lost."""
         tally, at = Tally(), first
         for block in self._decoder.read(first, self._size, tally):
@@ -353,7 +353,7 @@ def open_recording(
     (1, [3])
     """
     if isinstance(source, tuple):
-        recording = _from_samples(source, max_duration)
+        recording = _wrap_samples(source, max_duration)
         try:
             yield recording
         finally:
@@ -361,14 +361,14 @@ def open_recording(
         return
     with open_content(source, max_bytes=max_bytes, max_seconds=download_timeout) as content:
         content = content if name is None else replace(content, name=name)
-        recording = Recording(content.name, _decoder(content, max_duration), content, max_duration)
+        recording = Recording(content.name, _open_decoder(content, max_duration), content, max_duration)
         try:
             yield recording
         finally:
             recording.close()
 
 
-def _from_samples(source: tuple[Any, ...], max_duration: float) -> Recording:
+def _wrap_samples(source: tuple[Any, ...], max_duration: float) -> Recording:
     if len(source) != 2:
         raise InvalidParameterError(f"Samples come as (samples, sample_rate), not as {len(source)} values.")
     samples, rate = source
@@ -383,7 +383,7 @@ def _from_samples(source: tuple[Any, ...], max_duration: float) -> Recording:
     return Recording("samples", decoder, None, max_duration)
 
 
-def _decoder(content: Content, max_duration: float) -> Decoder:
+def _open_decoder(content: Content, max_duration: float) -> Decoder:
     shown = shortened(content.name)
     with content.open() as file:
         try:
@@ -407,7 +407,7 @@ def _is_int(value: object) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
 
 
-def _marking_last(blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
+def _mark_last(blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
     held = next(blocks, None)
     for block in blocks:
         assert held is not None  # noqa: S101
@@ -417,7 +417,7 @@ def _marking_last(blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
         yield held, True
 
 
-def _in_blocks(pieces: Iterator[Block]) -> Iterator[Samples]:
+def _join_blocks(pieces: Iterator[Block]) -> Iterator[Samples]:
     """Join pieces of any size to blocks of 10 s; the last may be shorter."""
     waiting: list[Block] = []
     length = 0

@@ -53,19 +53,19 @@ class AvDecoder:
     def __init__(self, open_file: Callable[[], BinaryIO], look: Look, name: str) -> None:
         self._open_file, self._look, self._name = open_file, look, name
         self.remarks: list[str] = []
-        with self._opened() as (container, stream):
+        with self._open_container() as (container, stream):
             self.rate: int = stream.codec_context.sample_rate
             self.channels: int = stream.codec_context.channels
             self.floating = stream.codec_context.name.startswith("pcm_f")
             tracks = len(container.streams.audio)
-            seconds = container.duration / 1_000_000 if container.duration else self._scanned(container, stream)
+            seconds = container.duration / 1_000_000 if container.duration else self._scan_duration(container, stream)
             self.announced = look.container not in _ESTIMATING
             self.frames = round(seconds * self.rate)
         if tracks > 1:
             self.remarks.append(f"{name} has {tracks} audio tracks; the first one is used.")
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Any, Any]]:
+    def _open_container(self) -> Iterator[tuple[Any, Any]]:
         try:
             import av
         except ImportError as error:
@@ -89,7 +89,7 @@ class AvDecoder:
                 stream = container.streams.audio[0]
                 yield container, stream
 
-    def _scanned(self, container: Any, stream: Any) -> float:
+    def _scan_duration(self, container: Any, stream: Any) -> float:
         """Read the time stamps up to the end: what a browser records announces no duration."""
         import av
 
@@ -105,15 +105,15 @@ class AvDecoder:
     def read(self, first: int, size: int, tally: Tally) -> Iterator[Block]:
         """Decode from frame `first` on; see `Decoder`. Containers seek to key frames only, so this drops instead."""
         at = 0
-        for block in self._decoded(size, tally):
+        for block in self._decode_frames(size, tally):
             if at + len(block) > first:
                 yield block[max(0, first - at) :]
             at += len(block)
 
-    def _decoded(self, size: int, tally: Tally) -> Iterator[Block]:
+    def _decode_frames(self, size: int, tally: Tally) -> Iterator[Block]:
         import av
 
-        with self._opened() as (container, stream):
+        with self._open_container() as (container, stream):
             origin = (container.start_time or 0) / 1_000_000
             resampler = av.AudioResampler(format="fltp", rate=self.rate)
             at = 0
@@ -138,9 +138,9 @@ class AvDecoder:
                     for plain in resampler.resample(frame):
                         block = np.ascontiguousarray(plain.to_ndarray().T, dtype=np.float32)
                         at += len(block)
-                        yield self._fitting(block)
+                        yield self._fit_channels(block)
 
-    def _fitting(self, block: Block) -> Block:
+    def _fit_channels(self, block: Block) -> Block:
         """Keep the number of channels of the track's beginning, should it change on the way."""
         if block.shape[1] == self.channels:
             return block

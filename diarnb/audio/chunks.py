@@ -29,7 +29,7 @@ class Chunks:
         self._odd = b""  # half a sample
 
     def samples(self, chunk: Any) -> NDArray[np.float32]:
-        """Give the mean of a chunk's channels; full scale is 1, and what is above is cut.
+        """Compute the mean of a chunk's channels; full scale is 1, and what is above is cut.
 
         Parameters
         ----------
@@ -56,12 +56,12 @@ class Chunks:
             raise InvalidParameterError(
                 f"a chunk has the shape (n,) or (n, channels), with 1 to {MAX_CHANNELS} channels, not {array.shape}"
             )
-        samples = self._scaled(array)
+        samples = self._scale(array)
         if samples.ndim == 2:
             samples = samples.mean(axis=1, dtype=np.float32)
         return samples
 
-    def _scaled(self, array: NDArray[Any]) -> NDArray[np.float32]:
+    def _scale(self, array: NDArray[Any]) -> NDArray[np.float32]:
         kind, bits = array.dtype.kind, 8 * array.dtype.itemsize
         if kind in "iu" and bits < 64:
             full = 2.0 ** (bits - 1)

@@ -112,21 +112,21 @@ def open_content(source: Any, *, max_bytes: int = MAX_BYTES, max_seconds: float 
             hint = " This is not a direct link to a recording: pass the address of the file itself."
             yield Content(name, lambda: target.open("rb"), target.stat().st_size, hint=hint)
     elif isinstance(source, (str, os.PathLike)):
-        yield _local(source)
+        yield _open_local(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
         yield Content("bytes", lambda: io.BytesIO(data), len(data))
     elif callable(getattr(source, "read", None)):
         with tempfile.TemporaryDirectory(prefix="diarnb-", ignore_cleanup_errors=True) as folder:
             target = Path(folder, "audio")
-            name = _file_name(source)
-            _copy(source, target, name, max_bytes)
+            name = _find_name(source)
+            _copy_file(source, target, name, max_bytes)
             yield Content(name, lambda: target.open("rb"), target.stat().st_size)
     else:
-        raise InvalidParameterError(_unusable(source))
+        raise InvalidParameterError(_explain_unusable(source))
 
 
-def _unusable(source: Any) -> str:
+def _explain_unusable(source: Any) -> str:
     more = ""
     if isinstance(source, (list, set, dict)):
         more = " For several recordings use diarize_many."
@@ -135,7 +135,7 @@ def _unusable(source: Any) -> str:
     return f"A source is {_ACCEPTED}, not {type(source).__name__}.{more}"
 
 
-def _local(source: str | os.PathLike[Any]) -> Content:
+def _open_local(source: str | os.PathLike[Any]) -> Content:
     given = os.fspath(source)
     if isinstance(given, bytes):
         given = os.fsdecode(given)
@@ -148,11 +148,13 @@ def _local(source: str | os.PathLike[Any]) -> Content:
     try:
         status = path.stat()
     except PermissionError as error:
-        raise AudioPermissionError(_denied(shown)) from error
+        raise AudioPermissionError(_explain_denied(shown)) from error
     except OSError as error:
-        raise _missing(path, given, error) from error
+        raise _explain_missing(path, given, error) from error
     if stat.S_ISDIR(status.st_mode):
-        raise AudioNotFoundError(f"{shown} is a folder, not a recording.{_inside(path)} For all of it: diarize_many.")
+        raise AudioNotFoundError(
+            f"{shown} is a folder, not a recording.{_suggest_inside(path)} For all of it: diarize_many."
+        )
     # Opening a named pipe would wait for a writer for ever.
     if not stat.S_ISREG(status.st_mode):
         raise NotAudioError(
@@ -161,18 +163,18 @@ def _local(source: str | os.PathLike[Any]) -> Content:
     try:
         path.open("rb").close()
     except PermissionError as error:
-        raise AudioPermissionError(_denied(shown)) from error
+        raise AudioPermissionError(_explain_denied(shown)) from error
     except OSError as error:
         raise AudioError(f"{shown} cannot be read: {error.strerror}. Copy it to another disk.") from error
     absolute = path.absolute()
     return Content(printable(path.name), lambda: absolute.open("rb"), status.st_size, absolute, status)
 
 
-def _denied(shown: str) -> str:
+def _explain_denied(shown: str) -> str:
     return f"{shown} exists, but may not be read: permission denied. Ask its owner, or copy it."
 
 
-def _missing(path: Path, given: str, error: OSError) -> AudioError:
+def _explain_missing(path: Path, given: str, error: OSError) -> AudioError:
     shown = shortened(given, 120)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given):
         return NotAudioError(
@@ -192,7 +194,7 @@ def _missing(path: Path, given: str, error: OSError) -> AudioError:
     return AudioNotFoundError(f"{shown} does not exist.{guess}")
 
 
-def _inside(folder: Path) -> str:
+def _suggest_inside(folder: Path) -> str:
     try:
         first = min((f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES), default=None)
     except OSError:
@@ -200,12 +202,12 @@ def _inside(folder: Path) -> str:
     return f" Did you mean {shortened(first, 60)!r} in it?" if first else ""
 
 
-def _file_name(file: Any) -> str:
+def _find_name(file: Any) -> str:
     name = getattr(file, "name", None)
     return printable(Path(name).name) if isinstance(name, str) and name else "bytes"
 
 
-def _copy(file: Any, target: Path, name: str, max_bytes: int) -> None:
+def _copy_file(file: Any, target: Path, name: str, max_bytes: int) -> None:
     """Copy an open file from its start, and leave its position as it was: the caller may go on using it."""
     shown = shortened(name)
     try:

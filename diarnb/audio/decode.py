@@ -92,7 +92,7 @@ class SoundFileDecoder:
                 header = check_riff(file, name, size)
             if header.announced == 0 and look.kind == "WAV":
                 self._patch = header.size_at, min(header.held, 0xFFFFFFFE).to_bytes(4, "little")
-        with self._opened() as sound:
+        with self._open_sound() as sound:
             self.rate, self.channels, self.frames = sound.samplerate, sound.channels, sound.frames
             self.floating = sound.subtype in ("FLOAT", "DOUBLE")
         if self.frames >= _UNKNOWN:
@@ -118,12 +118,12 @@ class SoundFileDecoder:
                 f"the file holds {seconds:.1f} s."
             )
 
-    def _opened(self) -> soundfile.SoundFile:
+    def _open_sound(self) -> soundfile.SoundFile:
         file = self._open_raw()
         if self._patch is not None:
             file = _Patched(file, *self._patch)  # type: ignore[assignment]
         try:
-            return _apart(_Owning, file)
+            return _call_apart(_Owning, file)
         except soundfile.SoundFileError as error:
             file.close()
             raise CorruptAudioError(
@@ -145,10 +145,10 @@ class SoundFileDecoder:
                 block = None
                 with suppress(soundfile.SoundFileError):
                     if sound is None:
-                        sound = self._opened()
+                        sound = self._open_sound()
                         if at:
-                            _apart(sound.seek, at)
-                    block = _apart(sound.read, min(ask, total - at), dtype="float32", always_2d=True)
+                            _call_apart(sound.seek, at)
+                    block = _call_apart(sound.read, min(ask, total - at), dtype="float32", always_2d=True)
                 if block is not None:
                     if not len(block):
                         return  # the end came early, without an error: there is nothing to go around
@@ -175,7 +175,7 @@ class SoundFileDecoder:
                 sound.close()
 
 
-def _apart(call: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
+def _call_apart(call: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
     """Call libsndfile from a thread of its own.
 
     It calls back into Python for every piece of the file, and what is raised in there is printed and lost: the end of
@@ -295,9 +295,9 @@ class SamplesDecoder:
         self.frames, self.channels = array.shape
         self.floating = array.dtype.kind == "f"
         self.remarks: list[str] = []
-        self._zero, self._scale = self._scaling()
+        self._zero, self._scale = self._find_scale()
 
-    def _scaling(self) -> tuple[float, float]:
+    def _find_scale(self) -> tuple[float, float]:
         kind, bits = self._array.dtype.kind, 8 * self._array.dtype.itemsize
         if kind == "f":
             return 0.0, 1.0
@@ -311,11 +311,11 @@ class SamplesDecoder:
         return (full if kind == "u" else 0.0), 1 / full
 
     def read(self, first: int, size: int, tally: Tally) -> Iterator[Block]:  # noqa: ARG002
-        """Give blocks from frame `first` on; see `Decoder`."""
+        """Yield blocks from frame `first` on; see `Decoder`."""
         for at in range(first, self.frames, size):
-            yield self._converted(self._array[at : at + size])
+            yield self._convert(self._array[at : at + size])
 
-    def _converted(self, part: NDArray[Any]) -> Block:
+    def _convert(self, part: NDArray[Any]) -> Block:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and reported as such
             if self.floating:
                 return part.astype(np.float32)

@@ -18,7 +18,7 @@ RATE = 16_000
 
 
 def excerpts(recording: Recording, turns: pd.DataFrame, most: float) -> dict[str, list[NDArray[np.float32]]]:
-    """Hear each speaker.
+    """Cut out the clearest speech of each speaker.
 
     Parameters
     ----------
@@ -39,7 +39,9 @@ def excerpts(recording: Recording, turns: pd.DataFrame, most: float) -> dict[str
     left = dict.fromkeys(heard, round(most * RATE))
     for channel in channels:
         wanted: list[tuple[int, int, str]] = []
-        for speaker, stretches in _alone(turns if channel == "mix" else turns[turns["channel"] == channel]).items():
+        for speaker, stretches in _find_alone(
+            turns if channel == "mix" else turns[turns["channel"] == channel]
+        ).items():
             for start, end in sorted(stretches.tolist(), key=lambda span: span[0] - span[1]):
                 length = min(end - start, left[speaker])
                 left[speaker] -= length
@@ -56,8 +58,8 @@ def excerpts(recording: Recording, turns: pd.DataFrame, most: float) -> dict[str
     return heard
 
 
-def _alone(turns: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
-    """Give the stretches, in samples, in which only this one speaks; all of his turns if there is none."""
+def _find_alone(turns: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """Find the stretches, in samples, in which only this one speaks; all of their turns if there is none."""
     times = np.unique(turns[["start", "end"]].to_numpy())
     names: list[str] = sorted(turns["speaker"].unique())
     speaking = np.zeros((len(names), len(times)), bool)

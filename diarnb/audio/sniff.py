@@ -58,7 +58,7 @@ class Header(NamedTuple):
 
 
 def look(head: bytes, name: str, size: int) -> Look:
-    """Tell what content is from its first bytes.
+    """Find out what content is from its first bytes.
 
     Parameters
     ----------
@@ -93,13 +93,13 @@ def look(head: bytes, name: str, size: int) -> Look:
         raise EmptyAudioError(f"{name} is empty (0 bytes). Record or export it again.")
     if head[4:8] in _MP4_STARTS and not head.startswith(b"RIFF"):
         if head[8:12] in (b"aax ", b"aaxc", b"M4P "):
-            raise ProtectedAudioError(_protected(name))
+            raise ProtectedAudioError(_describe_protection(name))
         return Look("MP4", "av", "mov")
     if head.startswith(b"ID3"):
         return _behind_tag(head, name, size)
     found = _by_magic(head)
     if found is None:
-        raise NotAudioError(f"{name} is not audio: it looks like {_description(head)}.")
+        raise NotAudioError(f"{name} is not audio: it looks like {_describe(head)}.")
     return found
 
 
@@ -149,7 +149,7 @@ def _behind_tag(head: bytes, name: str, size: int) -> Look:
     return behind or Look("MP3", "soundfile")
 
 
-def _description(head: bytes) -> str:
+def _describe(head: bytes) -> str:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     lowered = text[:2048].lower()
     if lowered.startswith((b"<!doctype html", b"<html")) or b"<html" in lowered:
@@ -242,7 +242,7 @@ def _samples_chunk(file: BinaryIO, name: str, size: int, announced: int, at: int
 
 
 def _only_chunks(file: BinaryIO, at: int, size: int) -> bool:
-    """Tell whether what follows an empty ``data`` chunk is other chunks, not samples whose size was never written."""
+    """Check whether what follows an empty ``data`` chunk is other chunks, not samples whose size was never written."""
     while at + 8 <= size:
         file.seek(at)
         kind, length = struct.unpack("<4sI", file.read(8))
@@ -270,10 +270,10 @@ def check_protection(file: BinaryIO, name: str, size: int) -> None:
         When a box of protected sound is found.
     """
     if any(kind in _PROTECTED for kind in _boxes(file, 0, size)):
-        raise ProtectedAudioError(_protected(name))
+        raise ProtectedAudioError(_describe_protection(name))
 
 
-def _protected(name: str) -> str:
+def _describe_protection(name: str) -> str:
     return f"{name} is protected (DRM); diarnb does not decode it. Ask its publisher for an unprotected recording."
 
 

@@ -18,7 +18,7 @@ from diarnb._pipeline import reporting, settled, version_of
 from diarnb.audio import open_recording
 from diarnb.batch.executors import Crew, adapted
 from diarnb.batch.members import Batch, Member
-from diarnb.batch.sources import is_address, named_sources
+from diarnb.batch.sources import is_address, name_sources
 from diarnb.batch.task import Task, do
 from diarnb.engines.base import describe_question
 from diarnb.engines.cloud.keys import sealed
@@ -155,7 +155,7 @@ def diarize_many(
     wanted = wanted_words(words, chosen)
     if executor is not None and "threads" in chosen.offer.options:
         settings.setdefault("threads", 1)
-    named = named_sources(sources)
+    named = name_sources(sources)
     question = describe_question(chosen, params, checked)
     # A transcriber that does not tell its version is asked anew: it may hear otherwise now.
     heard = None if wanted is None else wanted.key or secrets.token_hex(8)

@@ -16,8 +16,8 @@ from diarnb.errors import InvalidParameterError
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter alone is a drive of Windows
 
 
-def named_sources(sources: Any) -> dict[str, str]:
-    """Give every recording its ``uri``, in order; paths become absolute, for a worker may stand in another folder.
+def name_sources(sources: Any) -> dict[str, str]:
+    """Name every recording by its ``uri``, in order; paths become absolute, for a worker may stand in another folder.
 
     Parameters
     ----------
@@ -31,32 +31,32 @@ def named_sources(sources: Any) -> dict[str, str]:
 
     Examples
     --------
-    >>> list(named_sources(["monday/a.wav", "tuesday/a.wav", "https://host.org/b.wav?key=1"]))
+    >>> list(name_sources(["monday/a.wav", "tuesday/a.wav", "https://host.org/b.wav?key=1"]))
     ['monday/a.wav', 'tuesday/a.wav', 'b.wav']
     """
     if isinstance(sources, str | os.PathLike):
-        sources = _inside(os.fspath(sources))
+        sources = _list_folder(os.fspath(sources))
     if isinstance(sources, Mapping):
         for uri in sources:
             if not isinstance(uri, str) or not uri.strip():
                 raise InvalidParameterError(f"the keys of sources name the recordings: text, not {uri!r:.60}")
-        return {printable(uri): _absolute(source) for uri, source in sources.items()}
+        return {printable(uri): _make_absolute(source) for uri, source in sources.items()}
     if isinstance(sources, bytes) or not isinstance(sources, Iterable):
         raise InvalidParameterError(
             f"sources are paths and addresses: a list of them, a folder, or a pattern such as 'calls/*.wav', "
             f"not {type(sources).__name__}"
         )
-    found = list(dict.fromkeys(_absolute(source) for source in sources))  # what is named twice counts once
-    return dict(zip(_names([_parts(source) for source in found]), found, strict=True))
+    found = list(dict.fromkeys(_make_absolute(source) for source in sources))  # what is named twice counts once
+    return dict(zip(_name_paths([_split_parts(source) for source in found]), found, strict=True))
 
 
 def is_address(source: str) -> bool:
-    """Say whether a source is an address, and no path."""
+    """Check whether a source is an address, and no path."""
     return _ADDRESS.match(source) is not None
 
 
-def _inside(given: str | bytes) -> list[str]:
-    """Give the recordings of a folder or of a pattern, sorted; a single one else."""
+def _list_folder(given: str | bytes) -> list[str]:
+    """List the recordings of a folder or of a pattern, sorted; a single one else."""
     text = os.fsdecode(given)
     place = Path(text).expanduser()
     if is_address(text) or "\0" in text or place.is_file():
@@ -75,7 +75,7 @@ def _inside(given: str | bytes) -> list[str]:
     return found
 
 
-def _absolute(source: Any) -> str:
+def _make_absolute(source: Any) -> str:
     if not isinstance(source, str | os.PathLike):
         raise InvalidParameterError(
             f"sources are paths and addresses, not {type(source).__name__}; diarize what is in memory one by one"
@@ -86,12 +86,12 @@ def _absolute(source: Any) -> str:
     return str(Path(text).expanduser().absolute())
 
 
-def _parts(source: str) -> list[str]:
+def _split_parts(source: str) -> list[str]:
     text = public_url(source).partition("://")[2] if is_address(source) else source
     return [printable(part) for part in re.split(r"[/\\]" if os.name == "nt" else "/", text) if part] or ["recording"]
 
 
-def _names(paths: list[list[str]]) -> list[str]:
+def _name_paths(paths: list[list[str]]) -> list[str]:
     """Name each path by its last part, with as few of its folders as tell it from the others of that name."""
     alike: dict[str, list[int]] = {}
     for number, parts in enumerate(paths):

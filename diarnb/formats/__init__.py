@@ -37,8 +37,8 @@ from diarnb.formats import (
     webvtt,
     whisperx,
 )
-from diarnb.formats._report import losses
-from diarnb.formats._words import as_words, turns_of
+from diarnb.formats._report import find_losses
+from diarnb.formats._words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
 from diarnb.tables.checks import check_turns
 
@@ -153,7 +153,7 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     if form is uem:
         return _check_stretches(found, path.name)
     if "word" in found and "speaker" in found:
-        found = turns_of(_check_words(found, path.name))
+        found = join_words(_check_words(found, path.name))
     if "speaker" in found and (nobody := found["speaker"].isna()).any():
         advice = f"diarnb.formats.read_words({path.name!r})"
         if nobody.all():
@@ -203,7 +203,7 @@ def read_words(path: str | os.PathLike[str]) -> pd.DataFrame:
     form = _format_of(path)
     _check_size(path)
     found = form.load_words(path) if isinstance(form, _HoldsBoth) else form.load(path)
-    return as_words(_check_words(found, path.name), path.name)
+    return make_words(_check_words(found, path.name), path.name)
 
 
 def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -239,7 +239,7 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         ====================  ======  =======  =======  ====  ==========  =====  ============================
 
         Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined. Who
-        overlaps himself has several tiers in ``.TextGrid`` and ``.eaf``.
+        overlaps themselves has several tiers in ``.TextGrid`` and ``.eaf``.
 
     Raises
     ------
@@ -270,17 +270,17 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".diarnb-") as folder:
         whole = Path(folder) / path.name
         try:
-            turns = _checked(turns, form)
+            turns = _check_table(turns, form)
             form.dump(turns, whole)
             back = form.load_words(whole) if "word" in turns and isinstance(form, _HoldsBoth) else form.load(whole)
         except (ValueError, TypeError) as error:  # a TurnTableError is one, and so is half a character in a text
             raise TurnTableError(f"{path.name} was not written: {error}") from error
         whole.replace(target)
-    if remarks := losses(turns, back.assign(duration=back["end"] - back["start"])):
+    if remarks := find_losses(turns, back.assign(duration=back["end"] - back["start"])):
         warnings.warn(f"{path.name} was written {'; '.join(remarks)}", DiarnbWarning, stacklevel=2)
 
 
-def _checked(turns: pd.DataFrame, form: Format) -> pd.DataFrame:
+def _check_table(turns: pd.DataFrame, form: Format) -> pd.DataFrame:
     if not isinstance(turns, pd.DataFrame):
         return check_turns(turns)
     if form is uem and "speaker" not in turns:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from diarnb.formats._text import read_lines, wrong
+from diarnb.formats._text import make_line_error, read_lines
 from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _NOTHING = {"channel": 0, "text": ""}
 def read_rows(
     path: Path, kind: str, shape: str, row: Callable[[list[str]], tuple[Any, ...] | None], *, most: int = -1
 ) -> tuple[list[tuple[Any, ...]], int]:
-    """Read each line but comments with `row`, which may leave it out; tell the rows and how many were left out.
+    """Read each line but comments with `row`, which may leave it out; return the rows and how many were left out.
 
     `most` is how often a line is split at most, where the last field may hold spaces.
     """
@@ -33,7 +33,7 @@ def read_rows(
         try:
             found = row(fields)
         except (ValueError, IndexError) as error:
-            raise wrong(path, number, f"`{shape}`", line) from error
+            raise make_line_error(path, number, f"`{shape}`", line) from error
         if found is None:
             skipped += 1
         else:
@@ -54,7 +54,7 @@ def make_table(rows: Iterable[tuple[Any, ...]], columns: Sequence[str], path: Pa
     return table
 
 
-def span(start: str, *, end: str | None = None, duration: str | None = None) -> tuple[float, float]:
+def parse_times(start: str, *, end: str | None = None, duration: str | None = None) -> tuple[float, float]:
     """Read times; a sum has 9 decimals, so that 0.1 + 0.2 ends at 0.3."""
     begin = float(start)
     until = float(end) if end is not None else round(begin + float(duration or "nan"), 9)
@@ -63,30 +63,30 @@ def span(start: str, *, end: str | None = None, duration: str | None = None) -> 
     return begin, until
 
 
-def length(start: float, end: float) -> str:
+def format_length(start: float, end: float) -> str:
     """Write a duration, from rounded times, so that the end comes back rounded only once."""
     return f"{round(end, 3) - round(start, 3):.3f}"
 
 
-def channel_of(field: str) -> int:
+def parse_channel(field: str) -> int:
     """Read a channel, which counts from 1 or A; 0 is the first."""
     if field == "<NA>":
         return 0
     return "AB".index(field) if field in ("A", "B") else max(int(field) - 1, 0)
 
 
-def places(turns: pd.DataFrame, path: Path) -> tuple[list[str], list[int]]:
-    """Give each row's recording, in one word, and its channel as it is written."""
+def list_places(turns: pd.DataFrame, path: Path) -> tuple[list[str], list[int]]:
+    """List each row's recording, in one word, and its channel as it is written."""
     source = (turns.attrs.get("diarnb") or {}).get("source")
     name = PurePosixPath(source).stem if source else path.stem
     uris = turns["uri"].astype(str).tolist() if "uri" in turns else [name] * len(turns)
-    words = {uri: f"_{word}" if word.startswith(";;") else word for uri, word in as_words(uris).items()}
+    words = {uri: f"_{word}" if word.startswith(";;") else word for uri, word in join_names(uris).items()}
     channels = turns["channel"].fillna(0).tolist() if "channel" in turns else [0] * len(turns)
     return [words[uri] for uri in uris], [int(channel) + 1 for channel in channels]
 
 
-def as_words(labels: Iterable[str]) -> dict[str, str]:
-    """Give each label a form without whitespace, that no other has."""
+def join_names(labels: Iterable[str]) -> dict[str, str]:
+    """Find a form without whitespace for each label, that no other has."""
     labels = sorted(set(labels))
     words = {label: label for label in labels if label.split() == [label]}
     taken = set(words.values())

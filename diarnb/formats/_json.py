@@ -28,24 +28,24 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON; what it does not know becomes text."""
-    write_text(path, as_json(data) + "\n")
+    write_text(path, dump_json(data) + "\n")
 
 
-def as_json(data: Any) -> str:
-    """Give data as JSON in one line."""
+def dump_json(data: Any) -> str:
+    """Write data as JSON in one line."""
     return json.dumps(data, ensure_ascii=False, default=str)
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Say which file holds the answer of a service that cannot be read."""
+def name_file(path: Path) -> Iterator[None]:
+    """Name the file in errors on the answer of a service."""
     try:
         yield
     except ApiResponseError as error:
         raise TurnTableError(f"{path.name}: {error}") from error
 
 
-def number(item: dict[str, Any], name: str, place: str) -> float:
+def read_number(item: dict[str, Any], name: str, place: str) -> float:
     """Read a number of a file."""
     value = item.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):

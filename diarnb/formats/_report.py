@@ -18,8 +18,8 @@ _EXACT = 0.0005001  # seconds: half of the millisecond that the coarsest formats
 _FIRST = ("speaker", "word", "text")  # what tells rows of one time apart
 
 
-def losses(given: pd.DataFrame, back: pd.DataFrame) -> list[str]:
-    """Tell with or without what the table was written, each in a clause; times may differ by half a millisecond.
+def find_losses(given: pd.DataFrame, back: pd.DataFrame) -> list[str]:
+    """List with or without what the table was written, each in a clause; times may differ by half a millisecond.
 
     Parameters
     ----------

@@ -41,43 +41,43 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
-def wrong(path: Path, number: int, expected: str, found: str) -> TurnTableError:
+def make_line_error(path: Path, number: int, expected: str, found: str) -> TurnTableError:
     """Make the error for a line that cannot be read."""
     return TurnTableError(f"{path.name}, line {number}: expected {expected}, found {found.strip()!r:.150}")
 
 
-def texts_of(turns: pd.DataFrame) -> list[str]:
-    """Give what is said in each row, which is nothing where the table does not tell."""
+def list_texts(turns: pd.DataFrame) -> list[str]:
+    """List what is said in each row, which is nothing where the table does not tell."""
     if "text" not in turns:
         return [""] * len(turns)
     return ["" if gone else str(text) for text, gone in zip(turns["text"], turns["text"].isna(), strict=True)]
 
 
-def one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """Join the lines of a text."""
     return re.sub(r"\s*[\r\n]\s*", " ", text.strip())
 
 
-def tagged(name: str, text: str) -> str:
+def add_name(name: str, text: str) -> str:
     r"""Write who says a line: ``Maya: Hello.``, or ``[Dr: Maya]: Hello.`` where the plain way would be read otherwise.
 
     Examples
     --------
-    >>> tagged("Maya", "Hello."), tagged("Dr: Maya", "Hello.")
+    >>> add_name("Maya", "Hello."), add_name("Dr: Maya", "Hello.")
     ('Maya: Hello.', '[Dr: Maya]: Hello.')
     """
     plain = f"{name}: {text}".rstrip()
-    if untagged(plain) == (name, text):
+    if split_name(plain) == (name, text):
         return plain
     return f"[{''.join(_ESCAPES.get(character, character) for character in name)}]: {text}".rstrip()
 
 
-def untagged(line: str) -> tuple[str | None, str]:
-    """Tell the name that a line begins with, None where it begins with none, and the text.
+def split_name(line: str) -> tuple[str | None, str]:
+    """Split a line into the name that it begins with, None where it begins with none, and the text.
 
     Examples
     --------
-    >>> untagged("[Maya]: Hello."), untagged("Hello.")
+    >>> split_name("[Maya]: Hello."), split_name("Hello.")
     (('Maya', 'Hello.'), (None, 'Hello.'))
     """
     if found := _BRACKETS.match(line):
@@ -88,12 +88,12 @@ def untagged(line: str) -> tuple[str | None, str]:
     return None, line.strip()
 
 
-def clock(seconds: float, point: str) -> str:
+def format_clock(seconds: float, point: str) -> str:
     """Write ``hours:minutes:seconds`` to the millisecond.
 
     Examples
     --------
-    >>> clock(3725.25, ",")
+    >>> format_clock(3725.25, ",")
     '01:02:05,250'
     """
     # By way of its digits: 0.0005 seconds and the like are then rounded as in every other format.
@@ -103,7 +103,7 @@ def clock(seconds: float, point: str) -> str:
     return f"{hours:02d}:{minute:02d}:{second:02d}{point}{milliseconds}"
 
 
-def span_of(line: str) -> tuple[float, float]:
+def parse_cue_times(line: str) -> tuple[float, float]:
     """Read ``00:00:01,000 --> 00:00:02,500``, and whatever stands behind it."""
     begin, _, rest = line.partition("-->")
     found = _CLOCK.fullmatch(begin.strip()), _CLOCK.fullmatch((rest.split() or [""])[0])

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 Piece = tuple[float, float, str]
 
 
-def tiers_of(rows: Iterable[tuple[float, float, str, str]]) -> list[tuple[str, list[Piece]]]:
-    """Sort rows of start, end, speaker and text into tiers; who overlaps himself has several. Points are left out.
+def arrange_tiers(rows: Iterable[tuple[float, float, str, str]]) -> list[tuple[str, list[Piece]]]:
+    """Sort rows of start, end, speaker and text into tiers; who overlaps themselves has several. Points are left out.
 
     Examples
     --------
-    >>> tiers_of([(0, 2, "Maya", ""), (1, 3, "Maya", ""), (2, 4, "Maya", "")])
+    >>> arrange_tiers([(0, 2, "Maya", ""), (1, 3, "Maya", ""), (2, 4, "Maya", "")])
     [('Maya', [(0, 2, ''), (2, 4, '')]), ('Maya', [(1, 3, '')])]
     """
     found: dict[str, list[list[Piece]]] = {}

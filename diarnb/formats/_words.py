@@ -27,8 +27,8 @@ _COLUMNS: dict[str, tuple[type, Any]] = {
 }
 
 
-def as_words(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Give a table the columns and types of one of words; of one that has only texts, these are the words."""
+def make_words(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Make a table of words, with their columns and types; of one that has only texts, these are the words."""
     if "word" not in table and "text" not in table:
         raise TurnTableError(f"{name} holds no words; diarnb.read gives its turns")
     table = table.assign(word=table["word" if "word" in table else "text"])
@@ -49,12 +49,12 @@ def as_words(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return words.sort_values(order, kind="stable", ignore_index=True)
 
 
-def turns_of(words: pd.DataFrame) -> pd.DataFrame:
+def join_words(words: pd.DataFrame) -> pd.DataFrame:
     """Join words into turns, which end where the speaker changes or at a pause; each has the text of its words."""
     keys = [name for name in ("uri", "channel") if name in words]
     rows = [
         {**group[0], "end": max(word["end"] for word in group), "text": " ".join(filter(None, map(_text, group)))}
-        for group in groups_of(words)
+        for group in group_words(words)
     ]
     turns = pd.DataFrame(rows, columns=["start", "end", "speaker", "text", *keys])
     if "channel" in turns and (turns["channel"] == 0).all():
@@ -63,10 +63,10 @@ def turns_of(words: pd.DataFrame) -> pd.DataFrame:
     return turns
 
 
-def groups_of(words: pd.DataFrame) -> list[list[dict[str, Any]]]:
+def group_words(words: pd.DataFrame) -> list[list[dict[str, Any]]]:
     """Sort words into turns, those of each recording and channel apart."""
     places: dict[Any, list[dict[str, Any]]] = {}
-    for word in sorted(as_rows(words), key=lambda word: word["start"]):
+    for word in sorted(list_rows(words), key=lambda word: word["start"]):
         places.setdefault((word.get("uri"), word.get("channel")), []).append(word)
     return [group for own in places.values() for group in transcripts.groups_of(own, PAUSE)]
 
@@ -75,8 +75,8 @@ def _text(word: dict[str, Any]) -> str:
     return word.get("text") or word.get("word") or ""
 
 
-def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give rows as JSON has them: what is missing is None."""
+def list_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """List rows as JSON has them: what is missing is None."""
     plain = table.astype(object)
     rows: Iterable[Mapping[Any, Any]] = plain.where(plain.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]

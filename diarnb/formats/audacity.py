@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diarnb.formats._fields import make_table, span
-from diarnb.formats._text import one_line, read_lines, tagged, texts_of, untagged, write_text, wrong
+from diarnb.formats._fields import make_table, parse_times
+from diarnb.formats._text import add_name, join_lines, list_texts, make_line_error, read_lines, split_name, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,18 +28,19 @@ def load(path: Path) -> pd.DataFrame:
         fields = line.split("\t", 2)
         try:
             # In some languages Audacity wrote a comma for the decimal point.
-            start, end = span(fields[0].replace(",", "."), end=fields[1].replace(",", "."))
+            start, end = parse_times(fields[0].replace(",", "."), end=fields[1].replace(",", "."))
         except (ValueError, IndexError) as error:
-            raise wrong(path, number, "`start`, `end` and `label` between tabs", line) from error
+            raise make_line_error(path, number, "`start`, `end` and `label` between tabs", line) from error
         rows.append((start, end, *_read(fields[2] if len(fields) > 2 else "")))
     return make_table(rows, ["start", "end", "speaker", "text"], path)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write labels."""
-    rows = zip(turns["start"], turns["end"], turns["speaker"], texts_of(turns), strict=True)
+    rows = zip(turns["start"], turns["end"], turns["speaker"], list_texts(turns), strict=True)
     lines = [
-        f"{_seconds(start)}\t{_seconds(end)}\t{_label(speaker, one_line(text))}\n" for start, end, speaker, text in rows
+        f"{_seconds(start)}\t{_seconds(end)}\t{_label(speaker, join_lines(text))}\n"
+        for start, end, speaker, text in rows
     ]
     write_text(path, "".join(lines))
 
@@ -51,9 +52,9 @@ def _seconds(time: float) -> str:
 
 def _label(speaker: str, text: str) -> str:
     alone = not text and _read(speaker) == (speaker, "") and not set("\r\n") & set(speaker)
-    return speaker if alone else tagged(speaker, text)
+    return speaker if alone else add_name(speaker, text)
 
 
 def _read(label: str) -> tuple[str, str]:
-    name, text = untagged(label)
+    name, text = split_name(label)
     return (label.strip(), "") if name is None else (name, text)

@@ -9,7 +9,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import as_words, channel_of, length, make_table, places, read_rows, span
+from diarnb.formats._fields import (
+    format_length,
+    join_names,
+    list_places,
+    make_table,
+    parse_channel,
+    parse_times,
+    read_rows,
+)
 from diarnb.formats._text import write_text
 
 if TYPE_CHECKING:
@@ -33,15 +41,15 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
         raise TurnTableError("CTM holds words, and this table has none; write diarnb.words(turns)")
     nobody = turns["speaker"].isna()
     speakers = turns["speaker"].where(~nobody, _NOBODY)
-    names = as_words(speakers)
+    names = join_names(speakers)
     scores = turns["confidence"] if "confidence" in turns else [math.nan] * len(turns)
     words = turns["word"].fillna("").astype(str)
-    rows = zip(*places(turns, path), turns["start"], turns["end"], words, scores, speakers, strict=True)
+    rows = zip(*list_places(turns, path), turns["start"], turns["end"], words, scores, speakers, strict=True)
     lines = []
     for uri, channel, start, end, word, score, speaker in rows:
         token = "_".join(word.split()) or "@"  # the scorers' sign for no word
         sure = "NA" if score != score else f"{score!r}"
-        lines.append(f"{uri} {channel} {start:.3f} {length(start, end)} {token} {sure} lex {names[speaker]}\n")
+        lines.append(f"{uri} {channel} {start:.3f} {format_length(start, end)} {token} {sure} lex {names[speaker]}\n")
     write_text(path, "".join(lines))
 
 
@@ -60,9 +68,9 @@ class _Words:
             return None
         if self.alternative > 1:
             return None
-        start, end = span(fields[2], duration=fields[3])
+        start, end = parse_times(fields[2], duration=fields[3])
         score = fields[5] if len(fields) > 5 else "NA"
         speaker = fields[7] if len(fields) > 7 and fields[7] not in (_NOBODY, "null", "unknown") else None
         word = "" if fields[4] == "@" else fields[4]
         confidence = math.nan if score in ("NA", "<NA>") else float(score)
-        return start, end, word, speaker, confidence, channel_of(fields[1]), fields[0]
+        return start, end, word, speaker, confidence, parse_channel(fields[1]), fields[0]

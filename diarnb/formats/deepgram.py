@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._json import naming, read_json, write_json
-from diarnb.formats._words import as_rows, turns_of
+from diarnb.formats._json import name_file, read_json, write_json
+from diarnb.formats._words import join_words, list_rows
 from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LONGEST = 14 * 86400.0  # seconds
 
 
-def knows(data: Any) -> bool:
+def recognizes(data: Any) -> bool:
     """Whether this is an answer of Deepgram."""
     results = data.get("results") if isinstance(data, dict) else None
     return isinstance(results, dict) and "channels" in results
@@ -40,8 +40,8 @@ def turns_from(data: Any, path: Path) -> pd.DataFrame:
 
     words = words_from(data, path)
     if words["speaker"].isna().all():
-        return turns_of(words)
-    with naming(path):
+        return join_words(words)
+    with name_file(path):
         answer = read_answer(data, {})
     turns = answer["diarization"]
     sure = any(score is not None for turn in turns for score in turn["confidence"].values())
@@ -53,7 +53,7 @@ def words_from(data: Any, path: Path) -> pd.DataFrame:
     """Make words of an answer, whether or not its speakers were told apart."""
     from diarnb.engines.deepgram.answers import read_answer, read_words
 
-    with naming(path):
+    with name_file(path):
         rows = [
             word
             for number, item, place in _alternatives(data, path)
@@ -69,7 +69,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     if "word" not in turns:
         raise TurnTableError("an answer of Deepgram holds words, and this table has none; write diarnb.words(turns)")
     channels: list[list[dict[str, Any]]] = [[]]
-    for row in as_rows(turns):
+    for row in list_rows(turns):
         channel = int(row.get("channel") or 0)
         channels += [[] for _ in range(channel + 1 - len(channels))]
         channels[channel].append(row)
@@ -88,7 +88,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
 
 
 def _alternatives(data: Any, path: Path) -> list[tuple[int, dict[str, Any], str]]:
-    channels = data["results"]["channels"] if knows(data) else None
+    channels = data["results"]["channels"] if recognizes(data) else None
     found = []
     try:
         for number, channel in enumerate(channels or []):
@@ -99,7 +99,7 @@ def _alternatives(data: Any, path: Path) -> list[tuple[int, dict[str, Any], str]
 
 
 def _numbers(speakers: list[str], before: int) -> dict[str, int]:
-    """Give the speakers of a channel numbers: those of their names where reading gives these, or as they come."""
+    """Map the speakers of a channel to the numbers of their names where reading gives these, or as they come."""
     names = list(dict.fromkeys(speakers))
     known = [re.fullmatch(r"SPEAKER_(\d{2,6})", name) for name in names]
     numbers = [int(match[1]) - before if match else -1 for match in known]

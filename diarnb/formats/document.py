@@ -12,9 +12,9 @@ import pandas as pd
 
 from diarnb.errors import TurnTableError
 from diarnb.formats import deepgram, pyannoteai, whisperx
-from diarnb.formats._json import as_json, read_json
+from diarnb.formats._json import dump_json, read_json
 from diarnb.formats._text import write_text
-from diarnb.formats._words import as_rows
+from diarnb.formats._words import list_rows
 from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def load_words(path: Path) -> pd.DataFrame:
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write a table."""
     facts = {**(turns.attrs.get("diarnb") or {}), "schema": SCHEMA}
-    rows = ",\n".join(map(as_json, as_rows(turns.drop(columns="duration", errors="ignore"))))
+    rows = ",\n".join(map(dump_json, list_rows(turns.drop(columns="duration", errors="ignore"))))
     what = "words" if "word" in turns else "turns"
-    write_text(path, f'{{"diarnb": {as_json(facts)},\n"{what}": [\n{rows}\n]}}\n')
+    write_text(path, f'{{"diarnb": {dump_json(facts)},\n"{what}": [\n{rows}\n]}}\n')
 
 
 def _table(data: Any, path: Path) -> pd.DataFrame:

@@ -14,8 +14,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._text import texts_of, write_text
-from diarnb.formats._tiers import tiers_of
+from diarnb.formats._text import list_texts, write_text
+from diarnb.formats._tiers import arrange_tiers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def load(path: Path) -> pd.DataFrame:
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write tiers."""
     starts, ends = ([round(time, 3) for time in turns[name]] for name in ("start", "end"))
-    tiers = tiers_of(zip(starts, ends, turns["speaker"], texts_of(turns), strict=True))
+    tiers = arrange_tiers(zip(starts, ends, turns["speaker"], list_texts(turns), strict=True))
     slots: list[str] = []
     written: list[str] = []
     taken: set[str] = set()
@@ -74,13 +74,13 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
             copies += 1
             name = f"{speaker} ({copies})"
         taken.add(name)
-        about = f"PARTICIPANT={_quoted(speaker)} TIER_ID={_quoted(name)}"
+        about = f"PARTICIPANT={_quote(speaker)} TIER_ID={_quote(name)}"
         written.append(f'    <TIER LINGUISTIC_TYPE_REF="default-lt" {about}>\n')
         for start, end, text in pieces:
             number = len(slots) // 2 + 1
             slots += [f"{1000 * start:.0f}", f"{1000 * end:.0f}"]
             refs = f'TIME_SLOT_REF1="ts{2 * number - 1}" TIME_SLOT_REF2="ts{2 * number}"'
-            value = f"<ANNOTATION_VALUE>{_escaped(text)}</ANNOTATION_VALUE>"
+            value = f"<ANNOTATION_VALUE>{_escape(text)}</ANNOTATION_VALUE>"
             turn = f'<ALIGNABLE_ANNOTATION ANNOTATION_ID="a{number}" {refs}>{value}</ALIGNABLE_ANNOTATION>'
             written.append(f"        <ANNOTATION>{turn}</ANNOTATION>\n")
         written.append("    </TIER>\n")
@@ -103,9 +103,9 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_text(path, "".join(document))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return quoteattr(_UNFIT.sub("\ufffd", text))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return escape(_UNFIT.sub("\ufffd", text), {"\r": "&#13;"})

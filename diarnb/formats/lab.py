@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diarnb.formats._fields import as_words, make_table, read_rows, span
+from diarnb.formats._fields import join_names, make_table, parse_times, read_rows
 from diarnb.formats._text import write_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def load(path: Path) -> pd.DataFrame:
 
     def row(fields: list[str]) -> tuple[float, float, str]:
         whole.append(fields[0].isdecimal() and fields[1].isdecimal())
-        return *span(fields[0], end=fields[1]), fields[2].rstrip()
+        return *parse_times(fields[0], end=fields[1]), fields[2].rstrip()
 
     rows, _ = read_rows(path, "LAB", "start end label", row, most=2)
     table = make_table(rows, ["start", "end", "speaker"], path)
@@ -36,6 +36,6 @@ def load(path: Path) -> pd.DataFrame:
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write turns."""
-    names = as_words(turns["speaker"])
+    names = join_names(turns["speaker"])
     rows = zip(turns["start"], turns["end"], turns["speaker"], strict=True)
     write_text(path, "".join(f"{start:.3f} {end:.3f} {names[speaker]}\n" for start, end, speaker in rows))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diarnb.formats._json import naming, read_json, write_json
-from diarnb.formats._words import as_rows, turns_of
+from diarnb.formats._json import name_file, read_json, write_json
+from diarnb.formats._words import join_words, list_rows
 from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SPAN = ("start", "end", "speaker")
 
 
-def knows(data: Any) -> bool:
+def recognizes(data: Any) -> bool:
     """Whether this is an answer of pyannoteAI."""
     output = data.get("output", data) if isinstance(data, dict) else None
     return isinstance(output, dict) and not {"diarization", "identification"}.isdisjoint(output)
@@ -61,8 +61,8 @@ def words_from(data: Any, path: Path) -> pd.DataFrame:
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write an answer."""
     words = turns if "word" in turns else None
-    turns = turns if words is None else turns_of(words.dropna(subset="speaker"))
-    rows = as_rows(turns)
+    turns = turns if words is None else join_words(words.dropna(subset="speaker"))
+    rows = list_rows(turns)
     diarization: list[dict[str, Any]] = []
     for row in rows:
         row["speaker"] = row["speaker"] if row["speaker"].strip() else "_"  # the service has nobody without a name
@@ -74,7 +74,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     if "text" in turns:
         output["turnLevelTranscription"] = [_said(row, row["text"]) for row in rows]
     if words is not None:
-        output["wordLevelTranscription"] = [_said(row, row.get("text") or row["word"]) for row in as_rows(words)]
+        output["wordLevelTranscription"] = [_said(row, row.get("text") or row["word"]) for row in list_rows(words)]
     write_json(path, {"status": "succeeded", "output": output})
 
 
@@ -90,5 +90,5 @@ def _said(row: dict[str, Any], text: str | None) -> dict[str, Any]:
 def _read(data: Any, path: Path) -> dict[str, Any]:
     from diarnb.engines.pyannoteai.answers import read_answer  # the engine's package brings a client along
 
-    with naming(path):
+    with name_file(path):
         return read_answer(data if isinstance(data, dict) and "output" in data else {"output": data})

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import as_words, channel_of, length, make_table, places, read_rows, span
+from diarnb.formats._fields import (
+    format_length,
+    join_names,
+    list_places,
+    make_table,
+    parse_channel,
+    parse_times,
+    read_rows,
+)
 from diarnb.formats._text import write_text
 
 if TYPE_CHECKING:
@@ -30,10 +38,10 @@ def load(path: Path) -> pd.DataFrame:
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write turns."""
-    names = as_words(turns["speaker"])
-    rows = zip(*places(turns, path), turns["start"], turns["end"], turns["speaker"], strict=True)
+    names = join_names(turns["speaker"])
+    rows = zip(*list_places(turns, path), turns["start"], turns["end"], turns["speaker"], strict=True)
     lines = [
-        f"SPEAKER {uri} {channel} {start:.3f} {length(start, end)} <NA> <NA> {names[speaker]} <NA> <NA>\n"
+        f"SPEAKER {uri} {channel} {start:.3f} {format_length(start, end)} <NA> <NA> {names[speaker]} <NA> <NA>\n"
         for uri, channel, start, end, speaker in rows
     ]
     write_text(path, "".join(lines))
@@ -42,4 +50,4 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
 def _turn(fields: list[str]) -> tuple[Any, ...] | None:
     if fields[0] != "SPEAKER":
         return None
-    return *span(fields[3], duration=fields[4]), fields[7], channel_of(fields[2]), fields[1]
+    return *parse_times(fields[3], duration=fields[4]), fields[7], parse_channel(fields[2]), fields[1]

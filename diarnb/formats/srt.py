@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._text import clock, one_line, read_lines, span_of, tagged, texts_of, untagged, write_text, wrong
+from diarnb.formats._text import (
+    add_name,
+    format_clock,
+    join_lines,
+    list_texts,
+    make_line_error,
+    parse_cue_times,
+    read_lines,
+    split_name,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +43,9 @@ def load(path: Path) -> pd.DataFrame:
             lines.append(line)
             continue
         try:
-            start, end = span_of(line)
+            start, end = parse_cue_times(line)
         except ValueError as error:
-            raise wrong(path, number, "`00:00:01,000 --> 00:00:02,500`", line) from error
+            raise make_line_error(path, number, "`00:00:01,000 --> 00:00:02,500`", line) from error
         if lines and lines[-1].strip().isdecimal():
             lines.pop()  # the number of this one
         cues.append((start, end, []))
@@ -45,19 +55,19 @@ def load(path: Path) -> pd.DataFrame:
     speaker = None
     for start, end, lines in cues:
         said = "\n".join(lines).strip()
-        name, text = untagged(said)
+        name, text = split_name(said)
         if name is None:
-            name, text = untagged(_MARKS.sub("", said))
+            name, text = split_name(_MARKS.sub("", said))
         speaker = speaker if name is None else name
-        rows.append((start, end, speaker, one_line(_MARKS.sub("", text))))
+        rows.append((start, end, speaker, join_lines(_MARKS.sub("", text))))
     return make_table(rows, ["start", "end", "speaker", "text"], path)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write subtitles."""
-    rows = zip(turns["start"], turns["end"], turns["speaker"], texts_of(turns), strict=True)
+    rows = zip(turns["start"], turns["end"], turns["speaker"], list_texts(turns), strict=True)
     cues = [
-        f"{number}\n{clock(start, ',')} --> {clock(end, ',')}\n{tagged(speaker, one_line(text))}\n"
+        f"{number}\n{format_clock(start, ',')} --> {format_clock(end, ',')}\n{add_name(speaker, join_lines(text))}\n"
         for number, (start, end, speaker, text) in enumerate(rows, start=1)
     ]
     write_text(path, "\n".join(cues))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from diarnb.formats._fields import as_words, channel_of, make_table, places, read_rows, span
-from diarnb.formats._text import texts_of, write_text
+from diarnb.formats._fields import join_names, list_places, make_table, parse_channel, parse_times, read_rows
+from diarnb.formats._text import list_texts, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +28,10 @@ def load(path: Path) -> pd.DataFrame:
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write segments."""
-    names = as_words(turns["speaker"])
-    rows = zip(*places(turns, path), turns["speaker"], turns["start"], turns["end"], texts_of(turns), strict=True)
+    names = join_names(turns["speaker"])
+    rows = zip(
+        *list_places(turns, path), turns["speaker"], turns["start"], turns["end"], list_texts(turns), strict=True
+    )
     lines = [
         f"{uri} {channel} {names[speaker]} {start:.3f} {end:.3f} <NA> {' '.join(text.split())}".rstrip() + "\n"
         for uri, channel, speaker, start, end, text in rows
@@ -38,8 +40,8 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
 
 
 def _segment(fields: list[str]) -> tuple[Any, ...] | None:
-    start, end = span(fields[3], end=fields[4])
+    start, end = parse_times(fields[3], end=fields[4])
     if fields[2] in _GAPS:
         return None
     text = _LABEL.sub("", fields[5]).strip() if len(fields) > 5 else ""
-    return start, end, fields[2], text, channel_of(fields[1]), fields[0]
+    return start, end, fields[2], text, parse_channel(fields[1]), fields[0]

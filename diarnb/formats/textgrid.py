@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._text import read_text, texts_of, write_text
-from diarnb.formats._tiers import tiers_of
+from diarnb.formats._text import list_texts, read_text, write_text
+from diarnb.formats._tiers import arrange_tiers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ def load(path: Path) -> pd.DataFrame:
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write tiers."""
-    tiers = tiers_of(zip(turns["start"], turns["end"], turns["speaker"], texts_of(turns), strict=True))
+    tiers = arrange_tiers(zip(turns["start"], turns["end"], turns["speaker"], list_texts(turns), strict=True))
     facts = turns.attrs.get("diarnb") or {}
     last = max([facts.get("duration") or 0.0, *turns["end"]]) or 1.0  # Praat has no TextGrid without length
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {last!r}"]
@@ -89,13 +89,13 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
             if end > start:
                 intervals.append((start, end, next(filter(str.strip, (text, speaker)), "_")))
             until = end
-        lines += [f"    item [{place}]:", '        class = "IntervalTier"', f"        name = {_quoted(speaker)}"]
+        lines += [f"    item [{place}]:", '        class = "IntervalTier"', f"        name = {_quote(speaker)}"]
         lines += ["        xmin = 0", f"        xmax = {last!r}", f"        intervals: size = {len(intervals)}"]
         for number, (start, end, label) in enumerate(intervals, start=1):
             lines += [f"        intervals [{number}]:", f"            xmin = {start!r}", f"            xmax = {end!r}"]
-            lines += [f"            text = {_quoted(label)}"]
+            lines += [f"            text = {_quote(label)}"]
     write_text(path, "\n".join([*lines, ""]))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return '"{}"'.format(text.replace('"', '""'))

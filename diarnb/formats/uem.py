@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diarnb.formats._fields import channel_of, make_table, places, read_rows, span
+from diarnb.formats._fields import list_places, make_table, parse_channel, parse_times, read_rows
 from diarnb.formats._text import write_text
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def load(path: Path) -> pd.DataFrame:
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write stretches."""
-    rows = zip(*places(turns, path), turns["start"], turns["end"], strict=True)
+    rows = zip(*list_places(turns, path), turns["start"], turns["end"], strict=True)
     write_text(path, "".join(f"{uri} {channel} {start:.3f} {end:.3f}\n" for uri, channel, start, end in rows))
 
 
 def _stretch(fields: list[str]) -> tuple[Any, ...]:
-    return *span(fields[2], end=fields[3]), channel_of(fields[1]), fields[0]
+    return *parse_times(fields[2], end=fields[3]), parse_channel(fields[1]), fields[0]

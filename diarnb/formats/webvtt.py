@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._text import clock, one_line, read_lines, span_of, texts_of, untagged, write_text, wrong
+from diarnb.formats._text import (
+    format_clock,
+    join_lines,
+    list_texts,
+    make_line_error,
+    parse_cue_times,
+    read_lines,
+    split_name,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,25 +44,25 @@ def load(path: Path) -> pd.DataFrame:
         if times is None or block[0].split(maxsplit=1)[0] in _NO_CUES:
             continue
         try:
-            span = span_of(block[times])
+            span = parse_cue_times(block[times])
         except ValueError as error:
-            raise wrong(path, number + times, "`00:01.000 --> 00:02.500`", block[times]) from error
+            raise make_line_error(path, number + times, "`00:01.000 --> 00:02.500`", block[times]) from error
         rows += [(*span, *voice) for voice in _voices("\n".join(block[times + 1 :]))]
     return make_table(rows, ["start", "end", "speaker", "text"], path)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write captions."""
-    rows = zip(turns["start"], turns["end"], turns["speaker"], texts_of(turns), strict=True)
+    rows = zip(turns["start"], turns["end"], turns["speaker"], list_texts(turns), strict=True)
     cues = [
-        f"\n{clock(start, '.')} --> {clock(end, '.')}\n<v {_escaped(speaker)}>{_escaped(text)}</v>\n"
+        f"\n{format_clock(start, '.')} --> {format_clock(end, '.')}\n<v {_escape(speaker)}>{_escape(text)}</v>\n"
         for start, end, speaker, text in rows
     ]
     write_text(path, "".join(["WEBVTT\n", *cues]))
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Cut a file at its empty lines; tell the number of each block's first line."""
+    """Cut a file at its empty lines; number each by its first line."""
     block: list[str] = []
     for number, line in enumerate([*lines, ""], start=1):
         if line.strip():
@@ -64,17 +73,17 @@ def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _voices(caption: str) -> Iterator[tuple[str | None, str]]:
-    """Tell who says what in a caption, in which several may speak."""
+    """List who says what in a caption, in which several may speak."""
     before, *voices = _VOICE.split(caption)
     if not voices or _plain(before):
-        yield untagged(_plain(before))
+        yield split_name(_plain(before))
     for name, text in zip(voices[::2], voices[1::2], strict=True):
         yield _plain(name or ""), _plain(text)
 
 
 def _plain(text: str) -> str:
-    return one_line(html.unescape(_MARK.sub("", text)))
+    return join_lines(html.unescape(_MARK.sub("", text)))
 
 
-def _escaped(text: str) -> str:
-    return html.escape(one_line(text), quote=False)
+def _escape(text: str) -> str:
+    return html.escape(join_lines(text), quote=False)

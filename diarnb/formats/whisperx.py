@@ -11,8 +11,8 @@ import pandas as pd
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._json import number, read_json, write_json
-from diarnb.formats._words import as_rows, groups_of
+from diarnb.formats._json import read_json, read_number, write_json
+from diarnb.formats._words import group_words, list_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = ["start", "end", "word", "text", "speaker", "confidence"]
 
 
-def knows(data: Any) -> bool:
+def recognizes(data: Any) -> bool:
     """Whether this is a transcript of a Whisper: segments in an object, or alone where they name nobody."""
     if isinstance(data, dict):
         return isinstance(data.get("segments"), list)
@@ -43,7 +43,7 @@ def turns_from(data: Any, path: Path) -> pd.DataFrame:
     """Make a turn of each segment; its speaker is missing where the file names nobody."""
     rows = []
     for place, segment in _segments(data, path):
-        start, end = (number(segment, name, place) for name in ("start", "end"))
+        start, end = (read_number(segment, name, place) for name in ("start", "end"))
         rows.append((start, end, _speaker(segment, place), _text(segment, "text", place)))
     return make_table(rows, ["start", "end", "speaker", "text"], path)
 
@@ -60,7 +60,7 @@ def words_from(data: Any, path: Path) -> pd.DataFrame:
             at = f"{place}.words[{count}]"
             text = _text(word, "word", at)
             timed = word.get("start") is not None and word.get("end") is not None
-            start, end = (number(word, name, at) if timed else None for name in ("start", "end"))
+            start, end = (read_number(word, name, at) if timed else None for name in ("start", "end"))
             score = word.get("score", word.get("probability"))
             speaker = _speaker(word if "speaker" in word else segment, at)
             own.append(dict(zip(_COLUMNS, (start, end, text, text, speaker, score), strict=True)))
@@ -71,7 +71,7 @@ def words_from(data: Any, path: Path) -> pd.DataFrame:
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write segments; of a table of words those that a speaker says without a pause, with their words."""
-    groups = groups_of(turns) if "word" in turns else [[row] for row in as_rows(turns)]
+    groups = group_words(turns) if "word" in turns else [[row] for row in list_rows(turns)]
     segments = []
     for group in groups:
         end = max(row["end"] for row in group)
@@ -105,10 +105,10 @@ def _place(words: list[dict[str, Any]], segment: dict[str, Any], place: str) -> 
     until = None
     for count, word in enumerate(words):
         if word["start"] is None:
-            begin = number(segment, "start", place) if until is None else until
+            begin = read_number(segment, "start", place) if until is None else until
             ahead = words[count:]
             timed = next((near for near in range(len(ahead)) if ahead[near]["start"] is not None), None)
-            limit = number(segment, "end", place) if timed is None else ahead[timed]["start"]
+            limit = read_number(segment, "end", place) if timed is None else ahead[timed]["start"]
             word["start"] = begin
             word["end"] = begin + max(limit - begin, 0.0) / (len(ahead) if timed is None else timed)
         until = word["end"]
