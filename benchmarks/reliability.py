@@ -29,7 +29,7 @@ from benchmarks._faults import CASES, Told
 from benchmarks._machine import heading, table, versions
 from benchmarks._peers import compare
 from diarnb import errors
-from diarnb.store.ledger import Journal, Submission
+from diarnb.store.ledger import Ledger, Submission
 from tests import faultserver as faults
 from tests import hostile
 from tests.clouds import ask, at_step, hasty, sound
@@ -387,11 +387,11 @@ def s13(repeats: int) -> tuple[str, list[str]]:
 
 WRITER = """
 import sys
-from diarnb.store.ledger import Journal, Submission
+from diarnb.store.ledger import Ledger, Submission
 number = 0
 while True:
-    row = Journal().prepare(Submission(key=f"{sys.argv[1]}-{number}", engine="e", origin="o", endpoint="/", about={}))
-    row = Journal().archive(row, b'{"a": 1}' * 100, state="succeeded", job_id=f"job-{row.id}")
+    row = Ledger().prepare(Submission(key=f"{sys.argv[1]}-{number}", engine="e", origin="o", endpoint="/", about={}))
+    row = Ledger().archive(row, b'{"a": 1}' * 100, state="succeeded", job_id=f"job-{row.id}")
     print(row.id, flush=True)
     number += 1
 """
@@ -410,15 +410,15 @@ def s19(kills: int, seed: int) -> tuple[str, list[str]]:
                 time.sleep(draw.uniform(0.0, 0.3))
                 child.kill()
                 told = [line for line in [first, *child.stdout.read().splitlines(keepends=True)] if line.endswith("\n")]
-            journal = Journal()
-            rows = [journal.get(line.strip()) for line in told]
+            ledger = Ledger()
+            rows = [ledger.get(line.strip()) for line in told]
             written += len(rows)
-            lost += sum(row is None or journal.answer(row) is None for row in rows)
+            lost += sum(row is None or ledger.answer(row) is None for row in rows)
             corrupt += bool(list(Path(os.environ["DIARNB_HOME"]).glob("*.bad")))
         with ThreadPoolExecutor(8) as pool:
             facts = {"engine": "e", "origin": "o", "endpoint": "/", "about": {}}
-            rows = list(pool.map(lambda n: Journal().prepare(Submission(key=f"t-{n}", **facts)), range(200)))
-        lost += sum(Journal().get(row.id) is None for row in rows)
+            rows = list(pool.map(lambda n: Ledger().prepare(Submission(key=f"t-{n}", **facts)), range(200)))
+        lost += sum(Ledger().get(row.id) is None for row in rows)
         full = disk_full()
     result = f"{lost} lost of {written + len(rows)}, {corrupt} corrupt ({kills} kills, 8 writers); disk full: {full}"
     return (
@@ -483,7 +483,7 @@ def main() -> None:
         "S10": ("texts left raw", "0/240", s10),
         "S11": ("memory for an upload", "20 MiB", s11),
         "S13": ("interrupt to prompt", "1 s", lambda: s13(arguments.repeats)),
-        "S19": ("journal rows lost, stores corrupt", "0 and 0", lambda: s19(arguments.kills, arguments.seed)),
+        "S19": ("ledger rows lost, stores corrupt", "0 and 0", lambda: s19(arguments.kills, arguments.seed)),
     }
     print(heading({"diarnb": versions("diarnb", "httpx", "httpcore", "anyio")}))
     print(f"\n{NOTES}\n")

@@ -17,7 +17,7 @@ from diarnb.errors import ApiResponseError, StoreError
 from diarnb.params import Params
 from diarnb.results import read_with, table_of
 from diarnb.store import Store
-from diarnb.store.ledger import Journal
+from diarnb.store.ledger import Ledger
 from diarnb.store.run import Run
 from diarnb.transcribers.request import LISTENING, part_of
 from diarnb.transcripts.words import add_words
@@ -119,8 +119,8 @@ def keep(store: Store, about: dict[str, Any], key: str, engine: Engine, answer: 
     if receipt is None:
         table_of(run)  # what is impossible is not kept: an engine that is mended would be answered for by it
     if store.save(run) and receipt is not None:
-        with suppress(StoreError):  # the journal lists no job that has a run
-            Journal(store).close(receipt.row)
+        with suppress(StoreError):  # the ledger lists no job that has a run
+            Ledger(store).close(receipt.row)
     if failure is not None:
         raise failure
     return run

@@ -14,7 +14,7 @@ from diarnb import engines
 from diarnb._pipeline import keep, key_of, opened, outcome, reporting, run_for, settled
 from diarnb.engines.abilities import Resumer
 from diarnb.engines.base import check_options
-from diarnb.engines.cloud.keys import sealed
+from diarnb.engines.cloud.keys import seal_key
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of, table_of
@@ -126,7 +126,7 @@ def diarize(
     >>> turns["speaker"].nunique()
     2
     """
-    options = sealed(options)  # a traceback may show what is in this frame
+    options = seal_key(options)  # a traceback may show what is in this frame
     params = Params(
         num_speakers=num_speakers,
         min_speakers=min_speakers,
@@ -156,7 +156,7 @@ async def diarize_async(source: Any, *, progress: bool | Progress = True, **argu
     >>> turns = asyncio.run(diarize_async(example("interview"), progress=False))
     """
     stop = threading.Event()
-    arguments = sealed(arguments)
+    arguments = seal_key(arguments)
     with reporting(progress) as report:
 
         def checked(stage: str, fraction: float) -> None:
@@ -276,7 +276,7 @@ def resume(
     InvalidParameterError
         The engine keeps no jobs.
     """
-    options = sealed(options)
+    options = seal_key(options)
     chosen = engines.get(engine)
     if not isinstance(chosen, Resumer):
         raise InvalidParameterError(f"{chosen.name} keeps no jobs to be fetched; run diarize(...) again")

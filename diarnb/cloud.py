@@ -20,7 +20,7 @@ from diarnb.audio import open_recording
 from diarnb.engines.abilities import Reader
 from diarnb.engines.base import Answer, Receipt, describe_job
 from diarnb.engines.cloud.billing import positive
-from diarnb.engines.cloud.keys import sealed
+from diarnb.engines.cloud.keys import seal_key
 from diarnb.errors import (
     ApiResponseError,
     ConfigurationError,
@@ -34,7 +34,7 @@ from diarnb.errors import (
 from diarnb.params import Params
 from diarnb.results import runs, table_of
 from diarnb.store import Store
-from diarnb.store.ledger import Journal
+from diarnb.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,7 +77,7 @@ def estimate_cost(source: Any, *, engine: str | Engine, price_per_hour: float) -
     0.019
     """
     price = positive("price_per_hour", price_per_hour)
-    billed = getattr(engines.get(engine), "billed", None)
+    billed = getattr(engines.get(engine), "billable_seconds", None)
     if billed is None:
         return 0.0
     with open_recording(source) as recording:
@@ -107,7 +107,7 @@ def check_key(engine: str | Engine = "pyannoteai", **options: Any) -> bool:
     InvalidParameterError
         The engine needs no key, or its service has no test for one.
     """
-    options = sealed(options)
+    options = seal_key(options)
     return bool(_of_service(engine, "test", options))
 
 
@@ -133,7 +133,7 @@ def jobs(engine: str | Engine = "pyannoteai", **options: Any) -> pd.DataFrame:
     InvalidParameterError
         The engine keeps no jobs.
     """
-    options = sealed(options)
+    options = seal_key(options)
     found = _of_service(engine, "jobs", options)
     known = runs().dropna(subset="job_id").drop_duplicates("job_id").set_index("job_id")["run"]
     ids = pd.Series([job["id"] for job in found], dtype=known.index.dtype)
@@ -163,7 +163,7 @@ def submit(source: Any, *, engine: str | Engine, progress: bool | Progress = Tru
         The engine cannot, or a parameter is wrong; nothing was sent.
     """
     params = Params(**{name: arguments.pop(name) for name in Params.help() if name in arguments})
-    options = sealed(arguments)
+    options = seal_key(arguments)
     chosen = engines.get(engine)
     if not hasattr(chosen, "submit"):
         raise InvalidParameterError(f"{chosen.name} has nothing to submit to; run diarnb.diarize")
@@ -280,13 +280,13 @@ def from_payload(body: bytes | str | Mapping[str, Any]) -> pd.DataFrame:
     else:
         raise ApiResponseError("this is no delivery of pyannoteAI or Deepgram; pass the body of the request as it came")
     store = Store.default()
-    row = Journal(store).job(job_id)
+    row = Ledger(store).job(job_id)
     if row is not None and row.engine != name:
         row = None
     about = describe_job(job_id, name) if row is None else row.about
     engine = engines.get(name)
     assert isinstance(engine, Reader)  # noqa: S101
-    run = Journal(store).run_of_job(job_id)
+    run = Ledger(store).run_of_job(job_id)
     if run is None or run.engine != name:  # a delivery may come twice
         receipt = Receipt("" if row is None else row.id, job_id, **engine.bill(raw, about))
         run = keep(store, about, key_of(about, engine, job_id), engine, Answer(raw, receipt=receipt))

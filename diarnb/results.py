@@ -13,7 +13,7 @@ from diarnb.errors import ApiResponseError, RunNotFoundError, TurnTableError
 from diarnb.params import Params
 from diarnb.store import Store
 from diarnb.store.batches import Manifest
-from diarnb.store.ledger import Journal
+from diarnb.store.ledger import Ledger
 from diarnb.tables.turns import cut_overlap, make_turns
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def runs() -> pd.DataFrame:
     """
     store = Store.default()
     listed = store.runs()
-    unfinished = Journal(store).table()
+    unfinished = Ledger(store).table()
     if unfinished.empty:
         return listed
     table = pd.concat([listed.astype(object), unfinished.astype(object)]).sort_values("created", ascending=False)
@@ -203,7 +203,7 @@ def forget(run: str | pd.DataFrame) -> None:
     """
     run_id = run if isinstance(run, str) else run_of(run).id
     store = Store.default()
-    if not Journal(store).close(run_id):
+    if not Ledger(store).close(run_id):
         store.forget(run_id)
         Manifest(store).forget(run_id)
 

@@ -25,7 +25,7 @@ from diarnb._pipeline import digest, keep, version_of
 from diarnb.audio.chunks import Chunks
 from diarnb.audio.decode import check_shape
 from diarnb.engines.abilities import Reader, Streamer
-from diarnb.engines.cloud.keys import sealed
+from diarnb.engines.cloud.keys import seal_key
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import table_of
@@ -129,7 +129,7 @@ def stream(
     >>> live.turns["speaker"].nunique()
     2
     """
-    options = sealed(options)  # a traceback may show what is in this frame
+    options = seal_key(options)  # a traceback may show what is in this frame
     params = Params(model=model, num_speakers=num_speakers, min_speakers=min_speakers, max_speakers=max_speakers)
     chosen = engines.get(engine)
     if not isinstance(chosen, Streamer):

@@ -16,7 +16,7 @@ from diarnb.api import diarize
 from diarnb.audio import open_recording
 from diarnb.audio.excerpts import RATE, excerpts
 from diarnb.engines.abilities import Recognizer, VoiceprintMaker
-from diarnb.engines.cloud.keys import sealed
+from diarnb.engines.cloud.keys import seal_key
 from diarnb.engines.matching import check_matching, check_voiceprints
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError, VoiceprintAudioError
 from diarnb.params import Params
@@ -94,7 +94,7 @@ def voiceprint(
     >>> list(identify(diarize(example("interview"), progress=False), {"Maya": maya})["speaker"].unique())
     ['Maya', 'SPEAKER_01']
     """
-    options = sealed(options)  # a traceback may show what is in this frame
+    options = seal_key(options)  # a traceback may show what is in this frame
     make = _maker(engine, options, progress)
     if not isinstance(source, pd.DataFrame):
         with open_recording(source) as recording:
@@ -185,7 +185,7 @@ def identify(
     """
     check_voiceprints(voiceprints)
     check_matching(threshold, exclusive)
-    options = sealed(options)
+    options = seal_key(options)
     chosen = engines.get(engine)
     table = isinstance(source_or_turns, pd.DataFrame)
     if isinstance(chosen, VoiceprintMaker) and not table:

@@ -15,7 +15,7 @@ from diarnb.engines.cloud.service import Pace, Service
 from diarnb.engines.pyannoteai import PyannoteAIEngine
 from diarnb.engines.pyannoteai.polling import Waits
 from diarnb.store import Store
-from diarnb.store.ledger import Journal
+from diarnb.store.ledger import Ledger
 from tests.faultserver import KEY
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STEPS = (
-    (Journal, "prepare"),
-    (Journal, "change"),
-    (Journal, "archive"),
-    (Journal, "close"),
+    (Ledger, "prepare"),
+    (Ledger, "change"),
+    (Ledger, "archive"),
+    (Ledger, "close"),
     (Service, "request"),
     (Store, "save"),
 )

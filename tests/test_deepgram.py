@@ -22,7 +22,7 @@ from diarnb.engines import deepgram
 from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram import DeepgramEngine
 from diarnb.params import Params
-from diarnb.store.ledger import Journal
+from diarnb.store.ledger import Ledger
 from diarnb.transcripts import transcript
 from tests.deepgram_server import KEY, Server, groups, hang_up, say, serving
 from tests.deepgram_server import transcript as transcript_of
@@ -122,7 +122,7 @@ def test_the_ledger_tells_what_was_billed(server: Server) -> None:
     with serving(example="call") as other:
         ask(other, diarnb.example("call"), channels="split")
     assert diarnb.runs()["billed_seconds"][0] == 180.0  # each channel is billed
-    assert Journal().table().empty
+    assert Ledger().table().empty
 
 
 def test_words_keep_what_the_service_told_of_them(server: Server) -> None:
@@ -188,7 +188,7 @@ def test_what_cannot_be_had_is_refused_before_a_byte_is_sent(server: Server, arg
     with pytest.raises(errors.InvalidParameterError):
         ask(server, **arguments)
     assert not server.seen
-    assert Journal().table().empty
+    assert Ledger().table().empty
 
 
 def test_limits_are_looked_at_before_a_byte_is_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_a_wrong_key_is_told_without_showing_it(server: Server) -> None:
         ask(server, api_key="0123456789-wrong-9876543210")
     assert "0123456789" not in str(caught.value)
     assert server.billed == 0
-    assert Journal().table().empty  # it is certain that nothing was done
+    assert Ledger().table().empty  # it is certain that nothing was done
 
 
 def test_a_deployment_without_the_diarizer_is_explained_and_not_paid_twice() -> None:
@@ -321,7 +321,7 @@ def test_a_refusal_is_told_by_its_kind_and_leaves_nothing_open(
     with pytest.raises(getattr(errors, kind)):
         ask(server)
     assert len(server.seen) == 1
-    assert Journal().table().empty
+    assert Ledger().table().empty
     assert len(ask(server))
 
 
@@ -336,7 +336,7 @@ def test_a_callback_returns_at_once_with_the_id(server: Server) -> None:
     with pytest.raises(errors.JobAcceptedError, match="earlier"):
         ask(server)  # what is on its way is not paid again
     assert server.billed == 1
-    kept = json.dumps([str(entry.about) for entry in Journal().of_service("deepgram", server.origin)])
+    kept = json.dumps([str(entry.about) for entry in Ledger().of_service("deepgram", server.origin)])
     assert "secret" not in kept
 
 
@@ -395,7 +395,7 @@ def test_who_had_looked_before_another_call_was_answered_asks_nobody(
 
     def late(self: DeepgramEngine, *arguments: Any) -> Any:
         monkeypatch.undo()
-        ask(server)  # after this call found nothing in the store, and before it looks at the journal
+        ask(server)  # after this call found nothing in the store, and before it looks at the ledger
         return diarize(self, *arguments)
 
     monkeypatch.setattr(DeepgramEngine, "diarize", late)
@@ -434,7 +434,7 @@ def test_an_interrupt_while_sending_leaves_nothing_in_doubt(server: Server) -> N
             ask(server, (long, 16_000), progress=stop)
     finally:
         server.stalled.set()
-    assert Journal().table().empty
+    assert Ledger().table().empty
     assert len(ask(server, (long, 16_000)))
     assert server.billed == 1
 
@@ -487,15 +487,15 @@ def test_a_killed_process_leaves_behind_what_is_certain(server: Server, tmp_path
 def test_an_answer_that_was_written_is_not_lost_whatever_happens_then(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Journal.change
+    plain = Ledger.change
 
-    def dying(journal: Journal, row: Any, **changes: Any) -> Any:
+    def dying(ledger: Ledger, row: Any, **changes: Any) -> Any:
         if changes.get("state") == "succeeded":
             raise errors.StoreError("the disk is full")
-        return plain(journal, row, **changes)
+        return plain(ledger, row, **changes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "change", dying)
+        patch.setattr(Ledger, "change", dying)
         with pytest.raises(errors.StoreError):
             ask(server)
     assert list(diarnb.runs()["state"]) == ["uncertain"]

@@ -12,7 +12,7 @@ import pytest
 
 from diarnb import errors
 from diarnb.engines.cloud import replies as _replies
-from diarnb.engines.cloud.keys import Secret, find_key, sealed
+from diarnb.engines.cloud.keys import Secret, find_key, seal_key
 from diarnb.engines.cloud.service import Body, Kind, Pace, Reply, Service
 from tests import faultserver as faults
 from tests.faultserver import KEY, FaultServer, refuses, says, serving
@@ -275,7 +275,7 @@ def test_a_refusal_of_either_service_is_read(body: Any, said: str) -> None:
 def test_a_key_shows_its_end_at_most() -> None:
     secret = Secret(KEY, "api_key=")
     assert repr(secret) == str(secret) == f"{secret}" == "****6789"
-    assert "canary" not in repr(sealed({"api_key": KEY, "timeout": 3}))
+    assert "canary" not in repr(seal_key({"api_key": KEY, "timeout": 3}))
     with pytest.raises(TypeError):
         __import__("pickle").dumps(secret)
     assert Secret("short", "").__repr__() == "****"

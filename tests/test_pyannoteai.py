@@ -23,7 +23,7 @@ from diarnb.engines.pyannoteai import PyannoteAIEngine
 from diarnb.engines.pyannoteai.polling import Waits
 from diarnb.params import Params
 from diarnb.store import Store
-from diarnb.store.ledger import Journal
+from diarnb.store.ledger import Ledger
 from tests import faultserver as faults
 from tests.clouds import Crash, ask, at_step, hasty, sound
 from tests.faultserver import KEY, FaultServer, refuses, says, serving
@@ -431,8 +431,8 @@ def test_who_uploads_while_another_call_is_answered_does_not_submit_again(servic
     slow = threading.Thread(target=lambda: tables.append(ask(service.origin, sound(), hasty(read=60.0))))
     slow.start()
     assert uploading.wait(60)
-    tables.append(ask(service.origin, sound()))  # from the upload to the run in the store; the journal has no row now
-    assert Journal().of_service("pyannoteai", service.origin) == []
+    tables.append(ask(service.origin, sound()))  # from the upload to the run in the store; the ledger has no row now
+    assert Ledger().of_service("pyannoteai", service.origin) == []
     go_on.set()
     slow.join()
     assert len(service.jobs) == 1
@@ -489,7 +489,7 @@ def test_who_had_looked_before_another_call_was_answered_does_not_submit_again(
 
     def late(self: PyannoteAIEngine, *arguments: Any) -> Any:
         monkeypatch.undo()
-        ask(service.origin, sound())  # after this call found nothing in the store, and before it looks at the journal
+        ask(service.origin, sound())  # after this call found nothing in the store, and before it looks at the ledger
         return diarize(self, *arguments)
 
     monkeypatch.setattr(PyannoteAIEngine, "diarize", late)
@@ -540,7 +540,7 @@ def test_kill_9_around_the_submission(service: FaultServer, moment: str) -> None
     at = [number for number, name in enumerate(steps) if name == moment][-1]
     child = subprocess.run([sys.executable, "-m", "tests.clouds", service.origin, "1", str(at)], check=False)
     assert child.returncode == -9
-    (row,) = Journal().of_service("pyannoteai", service.origin)
+    (row,) = Ledger().of_service("pyannoteai", service.origin)
     assert row.state == ("prepared" if moment == "before POST" else "sent")
     assert len(ask(service.origin, sound(1))) == 2
     assert service.double_billed == 0

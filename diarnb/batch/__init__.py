@@ -21,7 +21,7 @@ from diarnb.batch.members import Batch, Member
 from diarnb.batch.sources import is_address, name_sources
 from diarnb.batch.task import Task, do
 from diarnb.engines.base import describe_question
-from diarnb.engines.cloud.keys import sealed
+from diarnb.engines.cloud.keys import seal_key
 from diarnb.errors import AudioError, InvalidParameterError
 from diarnb.params import Params
 from diarnb.store.batches import Manifest, item_key
@@ -144,7 +144,7 @@ def diarize_many(
     >>> [(failure["uri"], failure["error"]) for failure in turns.attrs["diarnb"]["failures"]]
     [('missing.wav', 'AudioNotFoundError')]
     """
-    settings = sealed(settings)  # a traceback may show what is in this frame
+    settings = seal_key(settings)  # a traceback may show what is in this frame
     if not isinstance(same_speakers, bool):
         raise InvalidParameterError(f"same_speakers is True or False, not {same_speakers!r:.60}")
     if words is not None and not isinstance(words, str) and not callable(words):

@@ -66,7 +66,7 @@ class Batch:
         self._store = Store.default()
         self._manifest = Manifest(self._store)
         items = [member.item for member in members]
-        known = {} if refresh else self._manifest.known(items)
+        known = {} if refresh else self._manifest.find_known(items)
         runs = {
             member.task.place: self._recall(member, known[member.item].run)
             for member in members

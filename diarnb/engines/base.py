@@ -85,7 +85,7 @@ class Receipt:
     Attributes
     ----------
     row : str
-        The row of the journal that holds the answer until the run is in the store.
+        The row of the ledger that holds the answer until the run is in the store.
     job_id : str or None
     billed_seconds : float or None
     expires : datetime or None

@@ -104,7 +104,7 @@ class Store:
 
     @classmethod
     def default(cls) -> Store:
-        """Give the user's store, or, with one warning, one that ends with this process where that cannot be used."""
+        """Open the user's store, or, with one warning, one that ends with this process where that cannot be used."""
         folder = Path(os.environ.get("DIARNB_HOME") or platformdirs.user_data_dir("diarnb"))
         try:
             store = cls(folder.expanduser())  # raises where there is no home
@@ -117,7 +117,7 @@ class Store:
         return store if why is None else cls(_private_folder(why))
 
     def find(self, key: str) -> Run | None:
-        """Give the newest finished run with this key that is sound, if there is one."""
+        """Find the newest finished run with this key that is sound, if there is one."""
         query = "SELECT * FROM runs WHERE key = ? AND state = 'succeeded' ORDER BY created DESC, rowid DESC"
         rows: list[sqlite3.Row] = self._automatic(lambda db: db.execute(query, [key]).fetchall(), [])
         for row in rows:
@@ -129,7 +129,7 @@ class Store:
         return None
 
     def get(self, run_id: str) -> Run:
-        """Give a run by its id.
+        """Read a run by its id.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Store:
         return self._automatic(work, False, "the answer is right, but could not be kept; write it to a file of yours")
 
     def evidence(self, key: str) -> Evidence | None:
-        """Give the arrays kept under a key, if they are there and sound."""
+        """Read the arrays kept under a key, if they are there and sound."""
         query = "SELECT sha256, arrays FROM evidence WHERE key = ?"
         row = self._automatic(lambda db: db.execute(query, [key]).fetchone(), None)
         if row is None:
@@ -348,7 +348,7 @@ def _says_damaged(error: sqlite3.DatabaseError) -> bool:
 
 
 def _unfit(path: Path) -> str | None:
-    """Say why a store cannot be where it should, if so."""
+    """Return why a store cannot be where it should, if so."""
     for place in (path.parent, path):
         if not place.exists():
             continue

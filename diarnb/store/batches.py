@@ -61,7 +61,7 @@ class Row:
 
 
 def item_key(*parts: Any) -> str:
-    """Give what is equal for equal recordings of which the same is asked; JSON of which nothing can be read back."""
+    """Hash a recording and what is asked of it; nothing can be read back from the key."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -81,15 +81,15 @@ class Manifest:
     >>> manifest.table(batch)[["uri", "state", "error"]]
             uri   state               error
     0  talk.wav  failed  AudioNotFoundError
-    >>> manifest.known(["item"])["item"].state
+    >>> manifest.find_known(["item"])["item"].state
     'failed'
     """
 
     def __init__(self, store: Store | None = None) -> None:
         self._store = store or Store.default()
 
-    def known(self, items: Sequence[str]) -> dict[str, Row]:
-        """Give what is known of recordings: of each a batch in which it was done, else the newest."""
+    def find_known(self, items: Sequence[str]) -> dict[str, Row]:
+        """Find what is known of recordings: of each a batch in which it was done, else the newest."""
 
         def work(db: sqlite3.Connection) -> dict[str, Row]:
             found: dict[str, Row] = {}
@@ -145,7 +145,7 @@ class Manifest:
         self._quietly(lambda db: db.execute(query, values), None)
 
     def latest(self) -> str | None:
-        """Give the id of the batch that was worked at last."""
+        """Find the batch that was worked at last; return its id."""
         query = "SELECT batch FROM batches ORDER BY changed DESC LIMIT 1"
         found = self._do(lambda db: db.execute(query).fetchone())
         return found["batch"] if found else None

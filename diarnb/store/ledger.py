@@ -1,4 +1,4 @@
-"""The journal of paid work: what was sent, what became of it, and what came back, so that nothing is paid twice.
+"""The ledger of paid work: what was sent, what became of it, and what came back, so that nothing is paid twice.
 
 One row for each logical submission, in the same file as the run store:
 
@@ -100,7 +100,7 @@ _COLUMNS = tuple(entry.name for entry in fields(Submission))
 
 
 def submission_key(*parts: Any) -> str:
-    """Give what is equal for equal submissions.
+    """Hash what a submission asks, so that equal ones have one key.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ def submission_key(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-class Journal:
-    """The journal in a run store.
+class Ledger:
+    """The ledger in a run store.
 
     Parameters
     ----------
@@ -125,10 +125,10 @@ class Journal:
 
     Examples
     --------
-    >>> journal = Journal()
-    >>> row = journal.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about={}))
-    >>> row = journal.change(row, state="accepted", job_id="j")
-    >>> journal.find("k") == row
+    >>> ledger = Ledger()
+    >>> row = ledger.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about={}))
+    >>> row = ledger.change(row, state="accepted", job_id="j")
+    >>> ledger.find("k") == row
     True
     """
 
@@ -164,7 +164,7 @@ class Journal:
         return self._update(submission, changes, answer=packed, sha256=hashlib.sha256(packed).hexdigest())
 
     def answer(self, submission: Submission) -> bytes | None:
-        """Give the archived answer; None if there is none, or it is damaged."""
+        """Read the archived answer; None if there is none, or it is damaged."""
         query = "SELECT answer, sha256 FROM submissions WHERE id = ?"
         row = self._read(query, [submission.id])
         if not row or row[0]["answer"] is None or hashlib.sha256(row[0]["answer"]).hexdigest() != row[0]["sha256"]:
@@ -172,31 +172,31 @@ class Journal:
         return zlib.decompress(row[0]["answer"])
 
     def find(self, key: str) -> Submission | None:
-        """Give the newest row with this key."""
+        """Find the newest row with this key."""
         found = self._select("key = ?", [key])
         return found[0] if found else None
 
     def job(self, job_id: str) -> Submission | None:
-        """Give the row of a job."""
+        """Find the row of a job."""
         found = self._select("job_id = ?", [job_id])
         return found[0] if found else None
 
     def get(self, row_id: str) -> Submission | None:
-        """Give a row by its id."""
+        """Find a row by its id."""
         found = self._select("id = ?", [row_id])
         return found[0] if found else None
 
     def of_service(self, engine: str, origin: str) -> list[Submission]:
-        """Give all rows of a service, the newest first."""
+        """List all rows of a service, the newest first."""
         return self._select("engine = ? AND origin = ?", [engine, origin])
 
     def media(self, origin: str, media: str, since: float) -> float | None:
-        """Say when this audio was uploaded last, if that was after `since`."""
+        """Find when this audio was uploaded last, if that was after `since`."""
         found = self._select("origin = ? AND media = ? AND media_at > ?", [origin, media, since])
         return max((row.media_at for row in found if row.media_at is not None), default=None)
 
     def known_jobs(self) -> set[str]:
-        """Give the ids of all jobs of which this store knows the recording; another may be one that is looked for."""
+        """List the ids of all jobs of which this store knows the recording; another may be one that is looked for."""
         either = "SELECT job_id FROM submissions UNION SELECT job_id FROM runs WHERE content_hash IS NOT NULL"
         query = f"SELECT job_id FROM ({either}) WHERE job_id IS NOT NULL"  # noqa: S608
         return {row["job_id"] for row in self._read(query, [])}
@@ -206,8 +206,8 @@ class Journal:
         query = "DELETE FROM submissions WHERE ? IN (id, job_id)"
         return bool(self._store.transact(lambda db: _write(db, query, [which])))
 
-    def delivered(self, submission: Submission, since: datetime) -> Run | None:
-        """Give the run of an equal submission that another call, for which this one waited, has kept meanwhile."""
+    def find_delivered_run(self, submission: Submission, since: datetime) -> Run | None:
+        """Find the run of an equal submission that another call, for which this one waited, has kept meanwhile."""
         query = "SELECT id FROM runs WHERE engine = ? AND content_hash = ? AND created >= ? AND state = 'succeeded'"
         about = submission.about
         values = [submission.engine, about["content_hash"], since.isoformat(timespec="microseconds")]
@@ -218,7 +218,7 @@ class Journal:
         return None
 
     def run_of_job(self, job_id: str | None) -> Run | None:
-        """Give the run of a job; another call may have kept it, and closed the row, a moment ago."""
+        """Find the run of a job; another call may have kept it, and closed the row, a moment ago."""
         found = self._read("SELECT id FROM runs WHERE job_id = ? AND state = 'succeeded'", [job_id])
         return self._store.get(found[0]["id"]) if found else None
 

@@ -202,7 +202,7 @@ def look_at(source: Source) -> tuple[float | None, int]:
 
 def cost(source: Source, engine: Engine, price_per_hour: float | None, duration: float | None) -> str:
     """Say what a run would send and cost, before anything is sent."""
-    billed = getattr(engine, "billed", None)
+    billed = getattr(engine, "billable_seconds", None)
     if billed is None:
         return "Runs on this machine: nothing is sent, nothing is billed." if engine.name == "local" else ""
     if duration is None:

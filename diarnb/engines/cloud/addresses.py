@@ -61,7 +61,7 @@ def checked_origin(given: str, variable: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Say whether an address is of this machine, by its name alone.
+    """Return whether an address is of this machine, by its name alone.
 
     Examples
     --------

@@ -145,7 +145,7 @@ def content_body(
                     if last:  # before the last byte leaves, so that what is wrong never arrives as a whole
                         content.check_unchanged()
                         if sent > content.size or (expected is not None and digest.hexdigest() != expected):
-                            raise AudioChangedError(_changed(content.name))
+                            raise AudioChangedError(_changed_message(content.name))
                     yield piece
                     report(sent / max(1, content.size))
         except AudioError:
@@ -155,10 +155,10 @@ def content_body(
         except OSError as error:
             raise AudioError(f"{shortened(content.name)} cannot be read: {error.strerror}. Copy it first.") from error
         if sent != content.size:
-            raise AudioChangedError(_changed(content.name))
+            raise AudioChangedError(_changed_message(content.name))
 
     return Body(pieces, content.size, type)
 
 
-def _changed(name: str) -> str:
+def _changed_message(name: str) -> str:
     return f"{shortened(name)} changed while it was being sent; nothing was billed. Run the cell again."

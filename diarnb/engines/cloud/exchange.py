@@ -64,7 +64,7 @@ class Pace:
     jitter: Callable[[], float] = field(default=random.random)  # full jitter needs no cryptography
 
     def backoff(self, attempt: int) -> float:
-        """Give how long to wait after an attempt, counted from 1."""
+        """Return how many seconds to wait after an attempt, counted from 1."""
         return self.jitter() * min(self.cap, self.base * 2.0**attempt)
 
 
@@ -97,7 +97,7 @@ class Exchange:
         self._late = False
 
     def maybe_executed(self) -> bool:
-        """Say whether the service can have got the whole request and not have refused it."""
+        """Return whether the service can have got the whole request and not have refused it."""
         if self.reply is not None and 300 <= self.reply.status < 500 and self.reply.status not in (302, 303, 408):
             return False  # it says so itself
         if self.reply is not None and self.reply.status == 408 and b"SLOW_UPLOAD" in self.reply.body:
@@ -125,7 +125,7 @@ class Exchange:
                         extensions={"trace": self._trace},
                     )
                     async with stream as response:
-                        self.reply = await self._received(response)
+                        self.reply = await self._read_reply(response)
         except TimeoutError as error:
             self._late = True
             raise ApiTimeoutError(f"{shown} did not answer within {within:.0f} s. Try again later.") from _bare(error)
@@ -133,7 +133,7 @@ class Exchange:
             self._late = not isinstance(error, httpx.ConnectTimeout)
             raise ApiTimeoutError(f"{shown} was too slow: {_phase(error)}. Try again later.") from _bare(error)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._failed(error, shown) from _bare(error)
+            raise self._translate_error(error, shown) from _bare(error)
         milliseconds = 1000 * (time.monotonic() - began)
         log.debug("%s %s: %d, %.0f ms", self.method, shown, self.reply.status, milliseconds)
         return self.reply
@@ -161,7 +161,7 @@ class Exchange:
         if name.endswith("send_request_body.failed"):
             self._broke = True
 
-    async def _received(self, response: httpx.Response) -> Reply:
+    async def _read_reply(self, response: httpx.Response) -> Reply:
         """Take the answer in, no more than is reasonable."""
         pieces, size = [], 0
         status, headers = response.status_code, {name.lower(): value for name, value in response.headers.items()}
@@ -174,7 +174,7 @@ class Exchange:
         encoding = headers.get("content-encoding", "identity").lower()
         if content and encoding != "identity":  # not asked for; some proxy's idea
             try:
-                content = _inflated(content, encoding)
+                content = _inflate(content, encoding)
             except ValueError as error:
                 raise self._unreadable(f"is compressed ({encoding:.20}) and cannot be unpacked") from error
         return Reply(status, headers, content, self.service)
@@ -183,7 +183,7 @@ class Exchange:
         self.again = False
         return ApiResponseError(f"{self.service}'s answer {what}. Try again later.")
 
-    def _failed(self, error: Exception, shown: str) -> ApiError:
+    def _translate_error(self, error: Exception, shown: str) -> ApiError:
         text = str(error)
         if isinstance(error, httpx.RemoteProtocolError) and not any(
             word in text for word in ("disconnected", "closed", "incomplete")
@@ -271,7 +271,7 @@ def _ssl_context() -> Any:  # reading the certificates takes longer than most re
     return httpx.create_ssl_context()
 
 
-def _inflated(content: bytes, encoding: str) -> bytes:
+def _inflate(content: bytes, encoding: str) -> bytes:
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise ValueError(encoding)
     inflate = zlib.decompressobj(47)  # tells gzip from zlib by itself

@@ -32,7 +32,7 @@ class Secret:
         self._value, self.source = value, source
 
     def reveal(self) -> str:
-        """Give the key itself, for the header of a request."""
+        """Return the key itself, for the header of a request."""
         return self._value
 
     def __repr__(self) -> str:
@@ -48,7 +48,7 @@ class Secret:
         raise TypeError("a key is not pickled; let the other process read it from its environment")
 
 
-def sealed(options: dict[str, Any]) -> dict[str, Any]:
+def seal_key(options: dict[str, Any]) -> dict[str, Any]:
     """Wrap a key among options, so that no traceback that shows local variables shows it."""
     key = options.get("api_key")
     return {**options, "api_key": Secret(key, "api_key=")} if isinstance(key, str) else options
@@ -60,7 +60,7 @@ def check_key(value: Any) -> Secret:
         value = Secret(value, "api_key=")
     if not isinstance(value, Secret):
         raise ConfigurationError(f"api_key is a text, not {type(value).__name__}; leave it out to use the environment")
-    return _checked(value)
+    return _clean_key(value)
 
 
 def find_key(given: Secret | None, variable: str, service: str, page: str) -> Secret:
@@ -83,13 +83,13 @@ def find_key(given: Secret | None, variable: str, service: str, page: str) -> Se
         What there is cannot be a key.
     """
     if given is not None:
-        return _checked(given)
+        return _clean_key(given)
     found = os.environ.get(variable)
     if found is not None:
-        return _checked(Secret(found, variable))
+        return _clean_key(Secret(found, variable))
     for source, look in (("Colab's secrets", _from_colab), ("the keyring", _from_keyring)):
         if found := look(variable):
-            return _checked(Secret(found, f"{variable} in {source}"))
+            return _clean_key(Secret(found, f"{variable} in {source}"))
     raise MissingApiKeyError(
         f"There is no key for {service}; nothing was read or sent. Get one at {page}, and put it into the environment "
         f"variable {variable} (in Colab: its secrets), or pass api_key=…"
@@ -114,7 +114,7 @@ def _from_keyring(name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _checked(key: Secret) -> Secret:
+def _clean_key(key: Secret) -> Secret:
     value = key.reveal()
     clean = value.strip()
     if not clean:

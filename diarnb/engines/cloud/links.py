@@ -51,7 +51,7 @@ class Link:
 
 
 def is_link(source: Any) -> bool:
-    """Say whether a source is an http(s) address."""
+    """Return whether a source is an http(s) address."""
     return isinstance(source, str) and re.match(r"(?i)https?://", source) is not None
 
 
@@ -80,9 +80,9 @@ def look_at(url: str, origin: str, service: str, progress: Callable[[str, float]
     name = printable(public_url(url))
     shown = shortened(name, 160)
     try:
-        reply = _loop.run(lambda _report: _followed(url, origin, service), progress)
+        reply = _loop.run(lambda _report: _follow_redirects(url, origin, service), progress)
     except ApiError:  # it may well be reachable from where the service is
-        return _unknown(url, name, f"{shown} could not be looked at from here")
+        return _make_unversioned(url, name, f"{shown} could not be looked at from here")
     if reply.status in (404, 410):
         raise AudioNotFoundError(f"{shown} does not exist (HTTP {reply.status}); nothing was sent. Check the address.")
     if reply.status in (401, 403):
@@ -98,11 +98,11 @@ def look_at(url: str, origin: str, service: str, progress: Callable[[str, float]
         )
     mark = reply.headers.get("etag") or _length(reply.headers)
     if reply.status not in (200, 206) or not mark:
-        return _unknown(url, name, f"{shown} does not tell its version")
+        return _make_unversioned(url, name, f"{shown} does not tell its version")
     return Link(url, name, _hash(public_url(url), mark))
 
 
-async def _followed(url: str, origin: str, service: str) -> Any:
+async def _follow_redirects(url: str, origin: str, service: str) -> Any:
     for _ in range(_HOPS):
         reply = await peek(url)
         target = reply.headers.get("location")
@@ -113,7 +113,7 @@ async def _followed(url: str, origin: str, service: str) -> Any:
     raise ApiError(f"{shortened(public_url(url), 120)} redirects too often")
 
 
-def _unknown(url: str, name: str, why: str) -> Link:
+def _make_unversioned(url: str, name: str, why: str) -> Link:
     return Link(url, name, _hash(url), [f"{why}: a kept answer is for this address, whatever it holds now."])
 
 

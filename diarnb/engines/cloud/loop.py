@@ -58,7 +58,7 @@ def run(
 
     ended = threading.Event()
 
-    async def watched() -> T:
+    async def run_to_its_end() -> T:
         try:
             return await work(report)
         finally:
@@ -68,7 +68,7 @@ def run(
         loop = _loop()
     if threading.current_thread().name == _NAME:
         raise RuntimeError("the private loop cannot wait for itself")
-    future = asyncio.run_coroutine_threadsafe(watched(), loop)
+    future = asyncio.run_coroutine_threadsafe(run_to_its_end(), loop)
     try:
         while not wait([future], timeout=_AWAKE).done:
             for stage, fraction in latest[:]:

@@ -90,7 +90,7 @@ class Reply:
         return shortened(printable(given), 80) if isinstance(given, str) else None
 
     def time(self) -> float | None:
-        """Give the service's clock, in seconds since 1970."""
+        """Read the service's clock, in seconds since 1970."""
         return _date(self.headers.get("date", ""))
 
     def json(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Reply:
         return found
 
     def unlike(self, what: str) -> ApiResponseError:
-        """Give the error for an answer that is not what the contract says."""
+        """Make the error for an answer that is not what the contract says."""
         text = shortened(printable(without_queries(self.body[:2048].decode("utf-8", "replace"))), 2048)
         return ApiResponseError(
             f"{self.service} answered {self.status}, but not as its contract says: {what}. Try again, and look whether "
@@ -121,7 +121,7 @@ class Reply:
 
 
 def failure(reply: Reply, key: Secret) -> ApiError | None:
-    """Give the error for an answer that says no; None for one that says yes."""
+    """Make the error for an answer that says no; None for one that says yes."""
     status, service = reply.status, reply.service
     if 200 <= status < 300:
         return None
@@ -129,7 +129,7 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
         host = re.sub(r"^\w+://([^/@]*@)?", "", reply.headers.get("location", "")).partition("/")[0].partition("?")[0]
         return reply.unlike(f"unexpected redirect to host {shortened(printable(host), 60) or 'unknown'}; not followed")
     kind = _CLASSES.get(status) or (ServerError if status >= 500 else ApiStatusError)
-    said = shortened(printable(_explained(reply)), 200)
+    said = shortened(printable(_find_explanation(reply)), 200)
     if status == 400 and "corrupt or unsupported" in said.lower():
         kind = UnsupportedMediaError
     advice = _ADVICE.get(status, "Try again later." if status >= 500 or status == 408 else "")
@@ -152,7 +152,7 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
 
 
 def wait(reply: Reply) -> float | None:
-    """Give how many seconds the service asks to wait; None where it does not, or talks nonsense."""
+    """Read how many seconds the service asks to wait; None where it does not, or talks nonsense."""
     if reply.status not in (429, 503):
         return None
     headers = reply.headers
@@ -199,7 +199,7 @@ def _facts(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _explained(reply: Reply) -> str:
+def _find_explanation(reply: Reply) -> str:
     """Find what the service says about its refusal, its names of parameters put in ours."""
     facts = _facts(reply.body)
     parts = [facts[name] for name in ("err_msg", "message", "details", "detail", "error") if _is_text(facts.get(name))]
@@ -224,7 +224,7 @@ def _ours(name: str) -> str:
 
 
 def _looks(reply: Reply) -> str:
-    """Say what a body that is no JSON is."""
+    """Describe a body that is no JSON."""
     kind = shortened(printable(reply.headers.get("content-type", "").partition(";")[0]), 40) or "no content type"
     text = reply.body[:4096].decode("utf-8", "replace").strip()
     if not text:

@@ -6,7 +6,7 @@ A `Service` is a provider at its origin, with a key; `Service.request` is one lo
 - ``READ`` and ``WRITE`` (idempotent) are repeated after any failure that may pass;
 - ``BILLED`` is repeated only where it is certain that the service did not carry it out: the request never left as a
   whole, or the answer is 429. After every other failure the error that is raised has ``uncertain=True``, and what to
-  do about it is the journal's business.
+  do about it is the ledger's business.
 
 Whether a request left as a whole is known from its body, which is counted as it is handed over, and from the trace of
 the transport; in doubt it did. Each request has a connection of its own: there is no pool to run dry, no kept
@@ -186,7 +186,7 @@ class Service:
     async def _attempt(
         self, exchange: Exchange, kind: Kind, read: float, within: float | None
     ) -> tuple[ApiError | None, float | None]:
-        """Try once; give what failed, if anything, and how long the service asked us to wait."""
+        """Try once; return what failed, if anything, and how long the service asked us to wait."""
         wait = None
         failure: ApiError | None = None
         try:

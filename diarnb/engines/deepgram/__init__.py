@@ -1,7 +1,7 @@
 """Deepgram: words with their speakers, of a recording or live.
 
-`parameters` says what may be asked, `asking` asks once and pays once, `answers` makes turns of words; `live` and
-`growing` do the same while somebody speaks.
+`parameters` says what may be asked, `requests` asks once and pays once, `answers` makes turns of words; `live`
+and `live_turns` do the same while somebody speaks.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from diarnb.engines.base import Answer, Offer, Option, Receipt, check_offered, c
 from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import check_reachable, find_origin
 from diarnb.engines.cloud.billing import CLOUD_OPTIONS, check_budget, check_cost, check_limits
-from diarnb.engines.cloud.keys import find_key, sealed
+from diarnb.engines.cloud.keys import find_key, seal_key
 from diarnb.engines.cloud.links import Link
 from diarnb.engines.cloud.service import Service
 from diarnb.engines.deepgram import live
 from diarnb.engines.deepgram.answers import read_answer
 from diarnb.engines.deepgram.parameters import BATCH, LIVE, MODELS, UTT_SPLIT, check_batch, check_live, query_of
-from diarnb.engines.deepgram.requests import ENDPOINT, Asking, Order, billed_seconds
+from diarnb.engines.deepgram.requests import ENDPOINT, PaidRequests, RequestOrder, billed_seconds
 from diarnb.errors import AudioLimitError, InvalidParameterError, JobAcceptedError
-from diarnb.store.ledger import Journal, Submission, submission_key
+from diarnb.store.ledger import Ledger, Submission, submission_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
@@ -102,7 +102,7 @@ class DeepgramEngine:
         self._pace = pace
 
     def version(self, model: str) -> str:  # noqa: ARG002 (the service does not tell before it answers)
-        """Give the revision of what is made of the answers."""
+        """Return the revision of what is made of the answers."""
         return str(_REVISION)
 
     def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,8 +160,8 @@ class DeepgramEngine:
             return accepted.job_id
         return str(answer.receipt and answer.receipt.job_id)  # it had been answered before
 
-    def billed(self, seconds: float) -> float:
-        """Give the seconds that a recording is billed for; with ``channels="split"``, for each channel."""
+    def billable_seconds(self, seconds: float) -> float:
+        """Compute the seconds that a recording is billed for; with ``channels="split"``, for each channel."""
         return seconds
 
     def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,13 +170,13 @@ class DeepgramEngine:
         return read_answer(raw, options, split=split)
 
     def bill(self, raw: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Say what a delivered answer costs."""
+        """Compute what a delivered answer costs."""
         return {"billed_seconds": billed_seconds(raw)}
 
     def stream(
         self, blocks: Iterable[Any], sample_rate: int, params: Params, options: Mapping[str, Any]
     ) -> Iterator[list[dict[str, Any]]]:
-        """Say who speaks while it is spoken.
+        """Stream turns while somebody speaks.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class DeepgramEngine:
         ConfigurationError
             The package websockets is missing.
         """
-        options = sealed(dict(options))  # a traceback may show what is in this frame
+        options = seal_key(dict(options))  # a traceback may show what is in this frame
         options = check_options(options, self.live_offer, self.name)
         check_offered(params, self.live_offer, self.name)
         model = params.model or self.live_offer.default_model
@@ -218,13 +218,15 @@ class DeepgramEngine:
         service = Service("Deepgram", origin, key, scheme=_scheme(key), pace=self._pace or live.PACE)
         return live.LiveStream(service, query, sample_rate, UTT_SPLIT).run(blocks)
 
-    def _order(self, recording: Recording | Link, params: Params, options: Mapping[str, Any], **what: Any) -> Order:
+    def _order(
+        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], **what: Any
+    ) -> RequestOrder:
         about = describe(recording, self, params, options)
         origin = options["base_url"]
         key = submission_key(
             recording.content_hash, origin, ENDPOINT, about["model"], about["params"], about["options"]
         )
-        return Order(
+        return RequestOrder(
             Submission(key=key, engine=self.name, origin=origin, endpoint=ENDPOINT, about=about),
             recording.opened,
             query=query_of(about["model"], options),
@@ -234,18 +236,18 @@ class DeepgramEngine:
             **what,
         )
 
-    def _answer(self, order: Order, options: Mapping[str, Any], progress: Progress) -> Answer:
+    def _answer(self, order: RequestOrder, options: Mapping[str, Any], progress: Progress) -> Answer:
         key = options["api_key"]
         service = Service("Deepgram", options["base_url"], key, scheme=_scheme(key), pace=self._pace)
-        journal = Journal()
+        ledger = Ledger()
 
         def work(report: Callable[[str, float], None]) -> Coroutine[Any, Any, tuple[Submission, dict[str, Any]]]:
-            return Asking(service, journal, report).do(order)
+            return PaidRequests(service, ledger, report).do(order)
 
         try:
             row, raw = _loop.run(work, progress)
         except KeyboardInterrupt:
-            if journal.find(order.submission.key) is None:
+            if ledger.find(order.submission.key) is None:
                 raise
             raise KeyboardInterrupt(
                 f"{shortened(order.submission.source, 80)} had been sent to Deepgram as a whole, which does the work "
@@ -260,5 +262,5 @@ def _is_official(origin: str) -> bool:
 
 
 def _scheme(key: Any) -> str:
-    """Tell a temporary token, which is a JSON web token, from a key."""
+    """Return the scheme of a key, or of a temporary token, which is a JSON web token."""
     return "Bearer" if key.reveal().startswith("eyJ") and key.reveal().count(".") == 2 else "Token"

@@ -131,7 +131,7 @@ def _turn(words: list[Word], labels: Mapping[tuple[int, int], str], where: bool)
 
 
 def _mean(weighted: Iterable[tuple[float | None, float]]) -> float | None:
-    """Give the mean weighted by duration, of the values that there are."""
+    """Compute the mean weighted by duration, of the values that there are."""
     known = [(value, weight) for value, weight in weighted if value is not None]
     total = sum(weight for _, weight in known)
     if not known:
@@ -142,7 +142,7 @@ def _mean(weighted: Iterable[tuple[float | None, float]]) -> float | None:
 
 
 def _utterances(results: Mapping[str, Any], channels: int, until: float) -> list[dict[str, Any]] | None:
-    """Give the service's own utterances, cut where the speaker changes: it ends them at pauses only.
+    """Read the service's own utterances, cut where the speaker changes: it ends them at pauses only.
 
     One that several speak would be told under the name of the one who says most.
     """

@@ -131,7 +131,7 @@ class LiveStream:
                     self._connect()
                 else:
                     self._send(sound)
-                yield from filter(None, self._received())
+                yield from filter(None, self._receive())
             if self._socket is not None:
                 yield from filter(None, self._rest())
                 yield from filter(None, [self._turns.close()])
@@ -161,8 +161,8 @@ class LiveStream:
         assert self._socket is not None  # noqa: S101
         try:
             self._write(self._socket, sound)
-        except _broken() as error:
-            self._again(error)
+        except _connection_errors() as error:
+            self._reconnect(error)
 
     def _write(self, connection: ClientConnection, sound: bytes | str) -> None:
         self._sending = time.monotonic()
@@ -171,8 +171,8 @@ class LiveStream:
         finally:
             self._sent, self._sending = time.monotonic(), 0.0
 
-    def _received(self) -> Iterator[list[dict[str, Any]]]:
-        """Give what has come; wait for more only where sound is sent much faster than it is answered."""
+    def _receive(self) -> Iterator[list[dict[str, Any]]]:
+        """Receive what has come; wait for more only where sound is sent much faster than it is answered."""
         while True:
             assert self._socket is not None  # noqa: S101
             ahead = self._heard / self._rate - self._turns.until
@@ -181,15 +181,15 @@ class LiveStream:
             except TimeoutError as error:
                 if ahead <= _AHEAD:
                     return
-                self._again(error)  # it takes sound and says nothing
+                self._reconnect(error)  # it takes sound and says nothing
                 continue
-            except _broken() as error:
-                self._again(error)
+            except _connection_errors() as error:
+                self._reconnect(error)
                 continue
-            yield self._understood(message)
+            yield self._read_message(message)
 
     def _rest(self) -> Iterator[list[dict[str, Any]]]:
-        """Say that nothing follows, and give what comes until the service has closed the stream."""
+        """Send that nothing follows, and receive what comes until the service has closed the stream."""
         asked = None
         while True:
             connection = self._socket
@@ -199,15 +199,15 @@ class LiveStream:
                     self._write(connection, json.dumps({"type": "Finalize"}))
                     self._write(connection, json.dumps({"type": "CloseStream"}))
                     asked = connection
-                yield self._understood(connection.recv(timeout=self._service.pace.read))
+                yield self._read_message(connection.recv(timeout=self._service.pace.read))
             except TimeoutError as error:
-                raise self._given_up("it did not answer for what was sent last") from error
-            except _broken() as error:
+                raise self._make_closed_error("it did not answer for what was sent last") from error
+            except _connection_errors() as error:
                 if asked is connection and (_code(error) == 1000 or self._turns.until >= self._heard / self._rate):
                     return
-                self._again(error)
+                self._reconnect(error)
 
-    def _understood(self, message: str | bytes) -> list[dict[str, Any]]:
+    def _read_message(self, message: str | bytes) -> list[dict[str, Any]]:
         try:
             found = json.loads(message)
         except (ValueError, RecursionError):
@@ -239,7 +239,7 @@ class LiveStream:
             else:
                 error, passing = trouble, True
             if not passing or self._failures >= self._service.pace.attempts or delay > self._service.pace.within:
-                raise self._given_up(str(error)) if self._opened else error
+                raise self._make_closed_error(str(error)) if self._opened else error
             time.sleep(delay)
 
     def _try_to_connect(self) -> ApiError | _Refusal | None:
@@ -276,20 +276,20 @@ class LiveStream:
                 known = max(0, done - number)
                 if piece := sound[2 * known :]:
                     self._write(connection, piece)
-        except _broken():
+        except _connection_errors():
             self._close()
             return ApiConnectionError(f"the stream at {host} broke off. Check the network.")
         self._opened = True
         return None
 
-    def _again(self, error: Exception) -> None:
+    def _reconnect(self, error: Exception) -> None:
         """Go on with another connection."""
         code = _code(error)
         self._close()
         if code in _FATAL:
-            raise self._given_up(f"it closed the stream ({code}: {_reason(error)})") from error
+            raise self._make_closed_error(f"it closed the stream ({code}: {_reason(error)})") from error
         if self._failures >= self._service.pace.attempts:
-            raise self._given_up("the connection breaks again and again") from error
+            raise self._make_closed_error("the connection breaks again and again") from error
         if self._failures > 1:
             time.sleep(self._service.pace.backoff(self._failures))
         done, asked = self._turns.until, self._turns.known
@@ -304,7 +304,7 @@ class LiveStream:
             stacklevel=2,
         )
 
-    def _given_up(self, why: str) -> StreamClosedError:
+    def _make_closed_error(self, why: str) -> StreamClosedError:
         unsent = self._heard / self._rate - min(self._turns.until, self._heard / self._rate)
         return StreamClosedError(
             f"The stream to Deepgram is over: {why}. The turns until {self._heard / self._rate - unsent:.1f} s are "
@@ -313,7 +313,7 @@ class LiveStream:
         )
 
     def _keep_alive(self) -> None:
-        """Tell the service that more will come, and end a connection that takes nothing any more."""
+        """Keep the connection open where nothing is sent, and end a connection that takes nothing any more."""
         while not self._over.wait(min(1.0, self._silence / 2)):
             connection, now = self._socket, time.monotonic()
             if connection is None:
@@ -357,7 +357,7 @@ def check_installed() -> None:
         ) from error
 
 
-def _broken() -> tuple[type[Exception], ...]:
+def _connection_errors() -> tuple[type[Exception], ...]:
     from websockets.exceptions import ConnectionClosed
 
     return ConnectionClosed, OSError

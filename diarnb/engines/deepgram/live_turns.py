@@ -112,7 +112,7 @@ class GrowingTurns:
         return named, reached + offset
 
     def _changes(self, words: list[Word], final: int) -> list[dict[str, Any]]:
-        """Give what has changed, of turns whose first `final` words are final."""
+        """Find what has changed, of turns whose first `final` words are final."""
         groups = groups_of(words, self._pause)
         changed, told, seen = [], {}, 0
         closed = 0

@@ -297,10 +297,10 @@ def query_of(model: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     given = [(name, value) for name, value in options.items() if name in BATCH or name in LIVE]
     pairs = [(name, entry) for name, value in given for entry in (value if isinstance(value, list) else [value])]
-    return [("model", model), *((name, _written(value)) for name, value in pairs)]
+    return [("model", model), *((name, _write_value(value)) for name, value in pairs)]
 
 
-def _written(value: Any) -> str:
+def _write_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

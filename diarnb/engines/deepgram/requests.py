@@ -1,6 +1,6 @@
 """One request that is billed, and its answer, which exists only once.
 
-The service keeps no transcript: what it answers is in the response, or lost. So the journal is told before a request
+The service keeps no transcript: what it answers is in the response, or lost. So the ledger is told before a request
 leaves, and again before its last byte does; a request that may have been carried out is not sent again unless the user
 says so, and an answer is on disk before anybody looks at it.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from diarnb.audio.content import Content
     from diarnb.engines.cloud.service import Body, Service
-    from diarnb.store.ledger import Journal, Submission
+    from diarnb.store.ledger import Ledger, Submission
 
 ENDPOINT = "/v1/listen"
 
@@ -33,13 +33,13 @@ _TRIES = 3  # times that one call pays where the user has said that lost answers
 
 
 @dataclass(frozen=True)
-class Order:
+class RequestOrder:
     """What is wanted.
 
     Attributes
     ----------
     submission : Submission
-        As it is written if the journal has none with its key.
+        As it is written if the ledger has none with its key.
     began : datetime
         When this was wanted; an answer that was delivered before is another one's.
     query : list of (str, str)
@@ -66,27 +66,27 @@ class Order:
     rebill: bool = False
 
 
-class Asking:
+class PaidRequests:
     """Does orders.
 
     Parameters
     ----------
     service : Service
-    journal : Journal
+    ledger : Ledger
     report : callable
         Given the stage in words and a fraction, 0-1.
     """
 
-    def __init__(self, service: Service, journal: Journal, report: Callable[[str, float], None]) -> None:
-        self._service, self._journal, self._report = service, journal, report
+    def __init__(self, service: Service, ledger: Ledger, report: Callable[[str, float], None]) -> None:
+        self._service, self._ledger, self._report = service, ledger, report
 
-    async def do(self, order: Order) -> tuple[Submission, dict[str, Any]]:
-        """Give an answer, from the journal or by asking.
+    async def do(self, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
+        """Read an answer from the ledger, or send the request that is billed.
 
         Returns
         -------
         tuple
-            The row of the journal, which holds the answer until the run is in the store, and the answer.
+            The row of the ledger, which holds the answer until the run is in the store, and the answer.
 
         Raises
         ------
@@ -100,52 +100,52 @@ class Asking:
             The recording could not be sent.
         """
         # Held for one recording and one wish: whoever wants the same waits, and finds the answer.
-        async with self._journal.sending(order.submission.engine, order.submission.key):
-            row = self._journal.find(order.submission.key)
-            if row is None and (run := self._journal.delivered(order.submission, order.began)) is not None:
+        async with self._ledger.sending(order.submission.engine, order.submission.key):
+            row = self._ledger.find(order.submission.key)
+            if row is None and (run := self._ledger.find_delivered_run(order.submission, order.began)) is not None:
                 return replace(order.submission, job_id=run.job_id, billed_seconds=run.billed_seconds), run.raw
-            if row is not None and (known := self._known(row, order)) is not None:
+            if row is not None and (known := self._find_known_answer(row, order)) is not None:
                 return known
             for attempt in range(1, _TRIES + 1):
-                row = self._journal.prepare(replace(order.submission, id=secrets.token_hex(6)))
+                row = self._ledger.prepare(replace(order.submission, id=secrets.token_hex(6)))
                 try:
                     return await self._ask(row, order)
                 except AnswerLostError:
                     if not order.rebill or attempt == _TRIES:
                         raise
-                self._journal.close(row.id)
+                self._ledger.close(row.id)
             raise AssertionError  # not reached: the last attempt returns or raises
 
-    def _known(self, row: Submission, order: Order) -> tuple[Submission, dict[str, Any]] | None:
-        """Give the answer that the journal has; None to ask (anew), for which the row makes room."""
-        content = self._journal.answer(row) if row.state in ("succeeded", "uncertain") else None
+    def _find_known_answer(self, row: Submission, order: RequestOrder) -> tuple[Submission, dict[str, Any]] | None:
+        """Find the answer that the ledger has; None to ask (anew), for which the row makes room."""
+        content = self._ledger.answer(row) if row.state in ("succeeded", "uncertain") else None
         if content is not None:
             reply = Reply(200, {}, content, self._service.name)
             if row.state == "succeeded":
                 return row, reply.json()
             try:  # it was written, and then this process died, or it cannot be understood
-                return self._archived(row, reply, order)
+                return self._archive_answer(row, reply, order)
             except AnswerLostError:
                 if not order.rebill:
                     raise
-        if row.state == "succeeded" and (run := self._journal.run_of_job(row.job_id)) is not None:
+        if row.state == "succeeded" and (run := self._ledger.run_of_job(row.job_id)) is not None:
             return row, run.raw
         if row.state == "accepted" and not order.rebill:
-            raise _accepted(row, "was accepted earlier")
+            raise _make_accepted_error(row, "was accepted earlier")
         if row.state in ("sent", "uncertain", "succeeded") and not order.rebill and not _incomplete(row):
-            self._journal.change(row, state="uncertain")
-            raise _lost(row, "an earlier call sent it")
-        self._journal.close(row.id)
+            self._ledger.change(row, state="uncertain")
+            raise _make_lost_error(row, "an earlier call sent it")
+        self._ledger.close(row.id)
         return None
 
-    async def _ask(self, row: Submission, order: Order) -> tuple[Submission, dict[str, Any]]:
+    async def _ask(self, row: Submission, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
         def leaving() -> None:
             nonlocal row
-            row = self._journal.change(row, state="sent", sent_at=time.time() if order.content is None else None)
+            row = self._ledger.change(row, state="sent", sent_at=time.time() if order.content is None else None)
 
         def complete() -> None:
             nonlocal row
-            row = self._journal.change(row, sent_at=time.time())
+            row = self._ledger.change(row, sent_at=time.time())
 
         body = None if order.content is None else self._body(order.content, order.expected, complete)
         try:
@@ -162,35 +162,35 @@ class Asking:
             )
         except ApiError as error:
             if error.uncertain:
-                self._journal.change(row, state="uncertain")
-                raise _lost(row, str(error).rstrip("."), error.request_id) from error
-            self._journal.close(row.id)  # it is certain that nothing was done
+                self._ledger.change(row, state="uncertain")
+                raise _make_lost_error(row, str(error).rstrip("."), error.request_id) from error
+            self._ledger.close(row.id)  # it is certain that nothing was done
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
             if _incomplete(row):
-                self._journal.close(row.id)
+                self._ledger.close(row.id)
             raise
         except Exception:  # the recording, or the store
             if row.state != "sent" or _incomplete(row):
-                self._journal.close(row.id)
+                self._ledger.close(row.id)
             raise
-        return self._archived(row, reply, order)
+        return self._archive_answer(row, reply, order)
 
-    def _archived(self, row: Submission, reply: Reply, order: Order) -> tuple[Submission, dict[str, Any]]:
+    def _archive_answer(self, row: Submission, reply: Reply, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
         """Write an answer as it came, then look at it."""
-        row = self._journal.archive(row, reply.body, state="uncertain", job_id=reply.request_id or row.job_id)
+        row = self._ledger.archive(row, reply.body, state="uncertain", job_id=reply.request_id or row.job_id)
         try:
             answer = reply.json()
             if order.called_back:
-                row = self._journal.change(row, state="accepted", job_id=_request_id(answer, reply))
-                raise _accepted(row, "is accepted")
+                row = self._ledger.change(row, state="accepted", job_id=_request_id(answer, reply))
+                raise _make_accepted_error(row, "is accepted")
             if not isinstance(answer.get("results"), dict):
                 raise reply.unlike("it holds no results")
         except ApiResponseError as error:
-            raise _lost(row, str(error).rstrip("."), error.request_id) from error
+            raise _make_lost_error(row, str(error).rstrip("."), error.request_id) from error
         metadata = answer.get("metadata")
         facts = metadata if isinstance(metadata, dict) else {}
-        row = self._journal.change(
+        row = self._ledger.change(
             row,
             state="succeeded",
             job_id=_text(facts.get("request_id")) or row.job_id,
@@ -221,7 +221,7 @@ def _stage(part: float) -> tuple[str, float]:
 
 
 def _incomplete(row: Submission) -> bool:
-    """Say whether the request never left as a whole, so that it cannot have been carried out."""
+    """Return whether the request never left as a whole, so that it cannot have been carried out."""
     return row.state in ("prepared", "sent") and row.sent_at is None
 
 
@@ -237,7 +237,7 @@ def _text(value: Any) -> str | None:
 
 
 def billed_seconds(answer: dict[str, Any]) -> float | None:
-    """Give the seconds that are billed: those of the recording, for each channel that was transcribed by itself."""
+    """Compute the seconds that are billed: those of the recording, for each channel that was transcribed by itself."""
     metadata, results = answer.get("metadata"), answer.get("results")
     duration = metadata.get("duration") if isinstance(metadata, dict) else None
     channels = results.get("channels") if isinstance(results, dict) else None
@@ -246,7 +246,7 @@ def billed_seconds(answer: dict[str, Any]) -> float | None:
     return float(duration) * max(1, len(channels) if isinstance(channels, list) else 1)
 
 
-def _lost(row: Submission, why: str, request_id: str | None = None) -> AnswerLostError:
+def _make_lost_error(row: Submission, why: str, request_id: str | None = None) -> AnswerLostError:
     return AnswerLostError(
         f"the answer for {shortened(row.source, 80)} is lost ({shortened(why, 200)}). Deepgram may have done the work, "
         "and bills it, and keeps no transcript. Nothing is sent again unasked: on_lost_response='rebill' pays once "
@@ -255,7 +255,7 @@ def _lost(row: Submission, why: str, request_id: str | None = None) -> AnswerLos
     )
 
 
-def _accepted(row: Submission, how: str) -> JobAcceptedError:
+def _make_accepted_error(row: Submission, how: str) -> JobAcceptedError:
     return JobAcceptedError(
         f"the request {row.job_id} for {shortened(row.source, 80)} {how}: Deepgram sends its answer to the callback, "
         "and diarnb cannot fetch it. diarnb.cloud.from_payload(body) makes the table of what is delivered.",

@@ -1,6 +1,6 @@
 """The pyannoteAI engine: a job at the service, paid once, whatever the network, the kernel or the user does.
 
-`parameters` says what may be asked, `jobs` does it by way of the journal, `polling` waits for it, and `answers` reads
+`parameters` says what may be asked, `jobs` does it by way of the ledger, `polling` waits for it, and `answers` reads
 what came.
 """
 
@@ -20,12 +20,12 @@ from diarnb.engines.cloud.keys import find_key
 from diarnb.engines.cloud.service import Kind, Pace, Service
 from diarnb.engines.pyannoteai import parameters
 from diarnb.engines.pyannoteai.answers import read_answer
-from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, Jobs, Order, answered
+from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, JobOrder, PaidJobs, load_answer
 from diarnb.engines.pyannoteai.polling import Waits, list_jobs
-from diarnb.engines.pyannoteai.voiceprints import MAKER, check_model, pack
+from diarnb.engines.pyannoteai.voiceprint_text import MAKER, check_model, pack
 from diarnb.errors import ApiError, ApiResponseError, InvalidParameterError
 from diarnb.params import Params
-from diarnb.store.ledger import OPEN, Journal, Submission, submission_key
+from diarnb.store.ledger import OPEN, Ledger, Submission, submission_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -67,7 +67,7 @@ class PyannoteAIEngine:
         self._pace, self._waits = pace, waits or Waits()
 
     def version(self, model: str) -> str:  # noqa: ARG002 (the service does not tell)
-        """Give a constant: what a hosted model is called is all that is known of it."""
+        """Return a constant: what a hosted model is called is all that is known of it."""
         return "1"
 
     def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,24 +82,24 @@ class PyannoteAIEngine:
     def diarize(
         self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
     ) -> Answer:
-        """Give the job's answer: from the journal, from the service, or by submitting it."""
-        return _answer(*self._done(*self._wishes(recording, params, options), options, progress))
+        """Fetch the job's answer: from the ledger, from the service, or by submitting it."""
+        return _answer(*self._fetch_or_submit(*self._wishes(recording, params, options), options, progress))
 
     def submit(
         self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
     ) -> str:
-        """Submit a job without waiting for it, and give its id."""
-        _, row = self._done(*self._wishes(recording, params, options), options, progress, wait=False)
+        """Submit a job without waiting for it; return its id."""
+        _, row = self._fetch_or_submit(*self._wishes(recording, params, options), options, progress, wait=False)
         return row.job_id or ""
 
-    def billed(self, seconds: float) -> float:
-        """Give the seconds that a recording is billed for."""
+    def billable_seconds(self, seconds: float) -> float:
+        """Compute the seconds that a recording is billed for."""
         return max(LEAST_BILLED, seconds)
 
     def make_voiceprint(
         self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress
     ) -> tuple[str, str | None]:
-        """Give what a voice is recognised by; billed by the piece, and answered from the journal the second time.
+        """Have a voiceprint made; it is billed by the piece, and read from the ledger the second time.
 
         Parameters
         ----------
@@ -128,7 +128,9 @@ class PyannoteAIEngine:
         about = describe(recording, self, params, options)
         about["options"] = {**about["options"], "voiceprint": True}  # it is no diarization of the same
         request = parameters.request_of(model, params, options)
-        output = _answer(*self._done("/v1/voiceprint", recording, request, about, options, progress)).raw["output"]
+        output = _answer(*self._fetch_or_submit("/v1/voiceprint", recording, request, about, options, progress)).raw[
+            "output"
+        ]
         found, warning = output.get("voiceprint"), output.get("warning")
         if not isinstance(found, str) or not found:
             raise ApiResponseError(
@@ -140,8 +142,8 @@ class PyannoteAIEngine:
         """Wait for a job that was submitted before, here or elsewhere, and give its answer."""
         if not isinstance(job_id, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", job_id):
             raise InvalidParameterError(f"{job_id!r:.60} is no job's id; diarnb.runs() lists those of this store")
-        journal = Journal()
-        known = journal.job(job_id)
+        ledger = Ledger()
+        known = ledger.job(job_id)
         row = known or Submission(
             key=submission_key("job", options["base_url"], job_id),
             engine=self.name,
@@ -151,22 +153,22 @@ class PyannoteAIEngine:
             state="accepted",
             job_id=job_id,
         )
-        row = self._waited(row, journal, options, progress, new=known is None)
+        row = self._wait_for_job(row, ledger, options, progress, new=known is None)
         if row.endpoint == "/v1/voiceprint":
             raise InvalidParameterError(
                 f"job {job_id} made a voiceprint and no turns; voiceprint(...) gives it, unbilled"
             )
-        return _answer(journal, row), row.about
+        return _answer(ledger, row), row.about
 
     def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Read a job."""
         return read_answer(raw)
 
     def bill(self, raw: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Say what a delivered job costs, and when the service deletes it; it ended a moment ago."""
+        """Compute what a delivered job costs, and when the service deletes it; it ended a moment ago."""
         seconds = about["duration"]
         return {
-            "billed_seconds": None if seconds is None else self.billed(seconds),
+            "billed_seconds": None if seconds is None else self.billable_seconds(seconds),
             "expires": datetime.now(UTC) + timedelta(seconds=KEPT),
         }
 
@@ -177,14 +179,14 @@ class PyannoteAIEngine:
         return True
 
     def jobs(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Give the first page of the team's job list, newest first, as the service tells it."""
+        """Read the first page of the team's job list, newest first, as the service tells it."""
         service = self._service(options)
         return list(_run(lambda _report: list_jobs(service))[0])
 
     def _service(self, options: Mapping[str, Any]) -> Service:
         return Service("pyannoteAI", options["base_url"], options["api_key"], pace=self._pace)
 
-    def _done(
+    def _fetch_or_submit(
         self,
         endpoint: str,
         recording: Any,
@@ -194,19 +196,19 @@ class PyannoteAIEngine:
         progress: Progress,
         *,
         wait: bool = True,
-    ) -> tuple[Journal, Submission]:
+    ) -> tuple[Ledger, Submission]:
         url, seconds = getattr(recording, "url", None), recording.duration
         voice = endpoint == "/v1/voiceprint"
         if not voice:
-            check_cost(recording.name, None if seconds is None else self.billed(seconds), options)
-        journal = Journal()
+            check_cost(recording.name, None if seconds is None else self.billable_seconds(seconds), options)
+        ledger = Ledger()
         key = submission_key(recording.content_hash, options["base_url"], endpoint, _deciding(request))
         row = Submission(key=key, engine=self.name, origin=options["base_url"], endpoint=endpoint, about=about)
         with nullcontext(None) if url else recording.file() as content:
             if content is not None:
                 most = (_VOICE_BYTES, _VOICE_SECONDS) if voice else (_MOST_BYTES, _MOST_SECONDS)
                 check_limits(recording.name, content, seconds, service="pyannoteAI", most=most)
-            order = Order(
+            order = JobOrder(
                 submission=row,
                 began=recording.opened,
                 request=request,
@@ -218,24 +220,26 @@ class PyannoteAIEngine:
                 timeout=options.get("timeout"),
             )
             service = self._service(options)
-            if seconds is not None and journal.find(key) is None:
-                progress("billed by the piece" if voice else f"{self.billed(seconds):,.0f} s will be billed", 0.0)
+            if seconds is not None and ledger.find(key) is None:
+                progress(
+                    "billed by the piece" if voice else f"{self.billable_seconds(seconds):,.0f} s will be billed", 0.0
+                )
             try:
-                done = _loop.run(lambda report: self._work(service, journal, report, order, wait=wait), progress)
+                done = _loop.run(lambda report: self._run_order(service, ledger, report, order, wait=wait), progress)
             except KeyboardInterrupt as error:
-                raise _interrupted(error, journal.find(key), recording.name) from None
+                raise _explain_interrupt(error, ledger.find(key), recording.name) from None
             except ApiError as error:
                 name = shortened(recording.name, 80)
                 if name not in str(error):  # the transport knows of no recording
                     error.args = (f"{name}: {error}",)
                 raise
-        return journal, done
+        return ledger, done
 
-    async def _work(
-        self, service: Service, journal: Journal, report: Callable[[str, float], None], order: Order, *, wait: bool
+    async def _run_order(
+        self, service: Service, ledger: Ledger, report: Callable[[str, float], None], order: JobOrder, *, wait: bool
     ) -> Submission:
-        jobs = Jobs(service, journal, self._waits, report)
-        return await (jobs.do(order) if wait else jobs.submitted(order))
+        jobs = PaidJobs(service, ledger, self._waits, report)
+        return await (jobs.do(order) if wait else jobs.submit(order))
 
     def _wishes(
         self, recording: Any, params: Params, options: Mapping[str, Any]
@@ -245,20 +249,20 @@ class PyannoteAIEngine:
         endpoint = "/v1/identify" if "voiceprints" in options else "/v1/diarize"
         return endpoint, recording, request, describe(recording, self, params, options)
 
-    def _waited(
-        self, row: Submission, journal: Journal, options: Mapping[str, Any], progress: Progress, *, new: bool = False
+    def _wait_for_job(
+        self, row: Submission, ledger: Ledger, options: Mapping[str, Any], progress: Progress, *, new: bool = False
     ) -> Submission:
         service, timeout = self._service(options), options.get("timeout")
 
         async def work(report: Callable[[str, float], None]) -> Submission:
-            jobs = Jobs(service, journal, self._waits, report)
-            kept = await jobs.claimed(row.job_id or "", row) if new else row
+            jobs = PaidJobs(service, ledger, self._waits, report)
+            kept = await jobs.claim_job(row.job_id or "", row) if new else row
             return await jobs.result(kept, timeout)
 
         try:
             return _loop.run(work, progress)
         except KeyboardInterrupt as error:
-            raise _interrupted(error, journal.get(row.id), row.source) from None
+            raise _explain_interrupt(error, ledger.get(row.id), row.source) from None
 
 
 def _deciding(request: dict[str, Any]) -> dict[str, Any]:
@@ -270,14 +274,14 @@ def _deciding(request: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _answer(journal: Journal, row: Submission) -> Answer:
+def _answer(ledger: Ledger, row: Submission) -> Answer:
     expires = None if row.expires is None else datetime.fromtimestamp(row.expires, UTC)
     receipt = Receipt(row.id, row.job_id, row.billed_seconds, expires)
-    return Answer(answered(journal, row), receipt=receipt)
+    return Answer(load_answer(ledger, row), receipt=receipt)
 
 
-def _interrupted(error: KeyboardInterrupt, row: Submission | None, name: str) -> KeyboardInterrupt:
-    """Say what goes on without us."""
+def _explain_interrupt(error: KeyboardInterrupt, row: Submission | None, name: str) -> KeyboardInterrupt:
+    """Make the interrupt that tells what goes on without us."""
     shown = shortened(name, 80)
     if row is not None and row.state == "accepted":
         return KeyboardInterrupt(

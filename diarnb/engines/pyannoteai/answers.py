@@ -70,7 +70,7 @@ def read_answer(raw: Any) -> dict[str, Any]:
 
 
 def last_end(raw: dict[str, Any]) -> float:
-    """Give when the last turn ends, in seconds; 0 without turns."""
+    """Find when the last turn ends, in seconds; 0 without turns."""
     output = raw.get("output")
     turns = output.get("diarization") if isinstance(output, dict) else None
     return max((turn["end"] for turn in _turns(turns or [], "diarization", {})), default=0.0)
@@ -82,12 +82,12 @@ def _turns(rows: Any, place: str, names: dict[str, str]) -> list[dict[str, Any]]
         speaker = _speaker(row, where)
         turn = {**_span(row, where), "speaker": names.get(speaker, speaker)}
         if row.get("confidence") is not None:
-            turn["confidence"] = _named(_scores_by_speaker(row["confidence"], f"{where}.confidence"), names)
+            turn["confidence"] = _score_names(_scores_by_speaker(row["confidence"], f"{where}.confidence"), names)
         turns.append(turn)
     return turns
 
 
-def _named(scores: dict[str, float], names: dict[str, str]) -> dict[str, float]:
+def _score_names(scores: dict[str, float], names: dict[str, str]) -> dict[str, float]:
     """Score the names instead of the numbered labels; of two that are one person the higher score counts."""
     found: dict[str, float] = {}
     for label, score in scores.items():
@@ -97,7 +97,7 @@ def _named(scores: dict[str, float], names: dict[str, str]) -> dict[str, float]:
 
 
 def _matches(rows: Any, place: str) -> dict[str, Any]:
-    """Tell how well each speaker matches each voiceprint, and which he was given, as `diarnb.matches` wants it."""
+    """Read how well each speaker matches each voiceprint, and which they were given, as `diarnb.matches` wants it."""
     found = {}
     for row, where in _rows(rows, place):
         match = row.get("match")
@@ -127,7 +127,7 @@ def _utterances(rows: Any, place: str, names: dict[str, str]) -> list[dict[str, 
 
 
 def _give_text(turns: list[dict[str, Any]], words: list[dict[str, Any]]) -> None:
-    """Give each turn the words of its speaker whose middle lies in it."""
+    """Add to each turn the words of its speaker whose middle lies in it."""
     for speaker in {turn["speaker"] for turn in turns}:
         own = sorted((turn for turn in turns if turn["speaker"] == speaker), key=lambda turn: turn["start"])
         starts = [turn["start"] for turn in own]

@@ -1,9 +1,9 @@
 """From a recording to a finished job, paid once: upload, submit, reconcile, wait.
 
-The journal is asked first and told first. Whatever ends this process, the next call with the same recording and the
-same wishes goes on where the journal says: it waits for the job, looks for it in the service's list if it may have been
+The ledger is asked first and told first. Whatever ends this process, the next call with the same recording and the
+same wishes goes on where the ledger says: it waits for the job, looks for it in the service's list if it may have been
 created, and submits only what was certainly not. Uploads are done outside of the right to submit, which only one has at
-a time (`Journal.sending`); so at most one submission of this store is ever between "sent" and "accepted".
+a time (`Ledger.sending`); so at most one submission of this store is ever between "sent" and "accepted".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from diarnb.engines.cloud.billing import content_body
 from diarnb.engines.cloud.keys import Secret
 from diarnb.engines.cloud.service import Kind
 from diarnb.engines.pyannoteai.answers import last_end
-from diarnb.engines.pyannoteai.polling import Poller, Waits, check_job_id, get_job, list_jobs, parsed
+from diarnb.engines.pyannoteai.polling import Poller, Waits, check_job_id, get_job, list_jobs, parse_answer
 from diarnb.errors import (
     ApiError,
     JobCanceledError,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from diarnb.audio.content import Content
     from diarnb.engines.cloud.service import Reply, Service
-    from diarnb.store.ledger import Journal, Submission
+    from diarnb.store.ledger import Ledger, Submission
 
 LEAST_BILLED = 20.0
 """Seconds that a job costs at least."""
@@ -55,13 +55,13 @@ _PAGES = 20  # of the job list that are searched
 
 
 @dataclass(frozen=True)
-class Order:
+class JobOrder:
     """What is wanted: a submission to be, and what it needs to leave.
 
     Attributes
     ----------
     submission : Submission
-        As it is written if the journal has none with its key.
+        As it is written if the ledger has none with its key.
     began : datetime
         When this was wanted; an answer that was delivered before is another one's.
     request : dict
@@ -83,64 +83,64 @@ class Order:
     timeout: float | None = None
 
 
-class Jobs:
+class PaidJobs:
     """Does orders.
 
     Parameters
     ----------
     service : Service
-    journal : Journal
+    ledger : Ledger
     waits : Waits
     report : callable
         Given the stage in words and a fraction, 0-1.
     """
 
-    def __init__(self, service: Service, journal: Journal, waits: Waits, report: Callable[[str, float], None]) -> None:
-        self._service, self._journal, self._waits, self._report = service, journal, waits, report
+    def __init__(self, service: Service, ledger: Ledger, waits: Waits, report: Callable[[str, float], None]) -> None:
+        self._service, self._ledger, self._waits, self._report = service, ledger, waits, report
 
-    async def do(self, order: Order) -> Submission:
-        """Give a succeeded submission whose answer is in the journal.
+    async def do(self, order: JobOrder) -> Submission:
+        """Upload, submit and wait as far as is needed; return a succeeded submission whose answer is in the ledger.
 
         Raises
         ------
         ApiError
-            What stopped it; the journal holds how far it came.
+            What stopped it; the ledger holds how far it came.
         AudioError
             The recording could not be sent.
         """
-        row, uploaded = await self._accepted(order)
+        row, uploaded = await self._upload_and_submit(order)
         try:
             return await self.result(row, order.timeout)
         except JobFailedError as error:
             # An upload of an earlier call may be gone by now; a failed job is not billed, so once more.
             if uploaded or order.content is None or "load audio" not in str(error):
                 raise
-        self._journal.change(row, state="failed", media_at=None)
-        row, _ = await self._accepted(order, fresh=True)
+        self._ledger.change(row, state="failed", media_at=None)
+        row, _ = await self._upload_and_submit(order, fresh=True)
         return await self.result(row, order.timeout)
 
-    async def submitted(self, order: Order) -> Submission:
-        """Give an accepted submission, without waiting for its job."""
-        return (await self._accepted(order))[0]
+    async def submit(self, order: JobOrder) -> Submission:
+        """Upload and submit as far as is needed; return an accepted submission, without waiting for its job."""
+        return (await self._upload_and_submit(order))[0]
 
-    async def claimed(self, job_id: str, stranger: Submission) -> Submission:
-        """Give the row to which a job belongs that the journal does not know: the one in doubt that it clears up."""
+    async def claim_job(self, job_id: str, stranger: Submission) -> Submission:
+        """Write a job that the ledger does not know to the one row in doubt that it settles, else to a new row."""
         _, job = await get_job(self._service, job_id, "of another recording")
         created = _moment(job.get("createdAt"))
         # By the time that this is its turn, whoever was looking for the job has found it, or not.
-        async with self._journal.sending(stranger.engine, stranger.origin):
+        async with self._ledger.sending(stranger.engine, stranger.origin):
             doubtful = [
                 row
-                for row in self._journal.of_service(stranger.engine, stranger.origin)
+                for row in self._ledger.of_service(stranger.engine, stranger.origin)
                 if row.state in ("sent", "uncertain")
                 and created is not None
                 and _fits(created, row.sent_at or row.created)
             ]
-            if (known := self._journal.job(job_id)) is not None:
+            if (known := self._ledger.job(job_id)) is not None:
                 return known
             if len(doubtful) == 1:
-                return self._journal.change(doubtful[0], state="accepted", job_id=job_id, adopted=True)
-            return self._journal.prepare(stranger)
+                return self._ledger.change(doubtful[0], state="accepted", job_id=job_id, adopted=True)
+            return self._ledger.prepare(stranger)
 
     async def result(self, row: Submission, timeout: float | None) -> Submission:
         """Wait for an accepted submission, and archive its answer."""
@@ -148,16 +148,16 @@ class Jobs:
             return row
         job_id, name = check_job_id(row.job_id), shortened(row.source, 80)
         self._report("waiting", 0.35)
-        reply, job = await Poller.of(self._service).ended(
+        reply, job = await Poller.of(self._service).wait_for_end(
             self._service, job_id, name, self._waits, timeout, lambda status: self._report(status, 0.4)
         )
         output = job.get("output")
         if job["status"] == "succeeded" and isinstance(output, dict):
-            return self._delivered(row, reply.body, job)
+            return self._archive_answer(row, reply.body, job)
         if job["status"] == "succeeded":
-            self._journal.change(row, state="expired")
-            raise _expired(row)
-        self._journal.change(row, state=job["status"])
+            self._ledger.change(row, state="expired")
+            raise _make_expired_error(row)
+        self._ledger.change(row, state=job["status"])
         said = output.get("error") if isinstance(output, dict) else None
         reason = shortened(printable(said), 150) if isinstance(said, str) and said.strip() else "no reason given"
         if job["status"] == "failed" and row.media is None:
@@ -169,58 +169,60 @@ class Jobs:
             job_id=job_id,
         )
 
-    def _delivered(self, row: Submission, body: bytes, job: dict[str, Any]) -> Submission:
+    def _archive_answer(self, row: Submission, body: bytes, job: dict[str, Any]) -> Submission:
         """Archive an answer, then look at it."""
         duration = row.about.get("duration")
         billed = None if row.endpoint == "/v1/voiceprint" or duration is None else max(LEAST_BILLED, float(duration))
         done = _moment(job.get("updatedAt")) or time.time() + self._service.skew
         state = "accepted" if row.adopted else "succeeded"
-        row = self._journal.archive(row, body, state=state, expires=done + KEPT, billed_seconds=billed)
+        row = self._ledger.archive(row, body, state=state, expires=done + KEPT, billed_seconds=billed)
         if row.adopted and duration is not None and last_end(job) > duration + _BEYOND:
-            now = self._journal.get(row.id)
+            now = self._ledger.get(row.id)
             if now is not None and now.job_id == row.job_id:  # nobody has gone on with it
-                self._journal.change(row, state="uncertain", adopted=False, job_id=None)
-            raise self._doubt(row, [check_job_id(row.job_id)], "and the only candidate is of a longer recording")
+                self._ledger.change(row, state="uncertain", adopted=False, job_id=None)
+            raise self._make_uncertain_error(
+                row, [check_job_id(row.job_id)], "and the only candidate is of a longer recording"
+            )
         self._report("done", 1.0)
-        return row if row.state == "succeeded" else self._journal.change(row, state="succeeded")
+        return row if row.state == "succeeded" else self._ledger.change(row, state="succeeded")
 
-    async def _accepted(self, order: Order, *, fresh: bool = False) -> tuple[Submission, bool]:
-        """Give a row whose job exists, and whether its audio was uploaded just now."""
+    async def _upload_and_submit(self, order: JobOrder, *, fresh: bool = False) -> tuple[Submission, bool]:
+        """Upload and submit what is not yet; return the row, and whether its audio was uploaded just now."""
         uploaded = False
         while True:
-            async with self._journal.sending(order.submission.engine, order.submission.origin):
-                row = await self._current(order)
+            async with self._ledger.sending(order.submission.engine, order.submission.origin):
+                row = await self._find_where_it_stands(order)
                 if row.state == "prepared" and (order.url or (row.media_at is not None and (uploaded or not fresh))):
-                    row = await self._submit(row, order)
+                    row = await self._submit_job(row, order)
             if row.state != "prepared":
                 return row, uploaded
             row = await self._upload(row, order)
             uploaded = True
 
-    async def _current(self, order: Order) -> Submission:
+    async def _find_where_it_stands(self, order: JobOrder) -> Submission:
         """Find out how things stand: the row to go on with, "prepared", "accepted" or "succeeded"."""
-        row = self._journal.find(order.submission.key)
+        row = self._ledger.find(order.submission.key)
         if row is not None and row.state == "expired" and not order.resubmit:
-            raise _expired(row)
+            raise _make_expired_error(row)
         if row is not None and order.resubmit and row.state in ("sent", "uncertain", "expired"):
-            self._journal.close(row.id)
+            self._ledger.close(row.id)
             row = None
-        if row is not None and row.state == "succeeded" and self._journal.answer(row) is None:
-            row = self._journal.change(row, state="accepted")  # damaged on disk; the service may still have it
-        if row is None and (run := self._journal.delivered(order.submission, order.began)) is not None:
-            row = self._journal.prepare(replace(order.submission, job_id=run.job_id, billed_seconds=run.billed_seconds))
-            return self._journal.archive(row, json.dumps(run.raw).encode(), state="succeeded")
+        if row is not None and row.state == "succeeded" and self._ledger.answer(row) is None:
+            row = self._ledger.change(row, state="accepted")  # damaged on disk; the service may still have it
+        if row is None and (run := self._ledger.find_delivered_run(order.submission, order.began)) is not None:
+            row = self._ledger.prepare(replace(order.submission, job_id=run.job_id, billed_seconds=run.billed_seconds))
+            return self._ledger.archive(row, json.dumps(run.raw).encode(), state="succeeded")
         if row is None or row.state in ("failed", "canceled"):
-            row = self._journal.prepare(order.submission)
+            row = self._ledger.prepare(order.submission)
         if row.state == "prepared" and order.content is not None:
             since = time.time() - _FRESH
             media = f"media://diarnb/{order.content_hash}"
-            row = self._journal.change(row, media=media, media_at=self._journal.media(row.origin, media, since))
+            row = self._ledger.change(row, media=media, media_at=self._ledger.media(row.origin, media, since))
         if row.state in ("sent", "uncertain"):  # nobody is sending it now: we have the right to
-            row = await self._reconciled(self._journal.change(row, state="uncertain"))
+            row = await self._look_for_job(self._ledger.change(row, state="uncertain"))
         return row
 
-    async def _upload(self, row: Submission, order: Order) -> Submission:
+    async def _upload(self, row: Submission, order: JobOrder) -> Submission:
         """Send the audio to where the service reads it; the same content to the same place."""
         assert order.content is not None  # noqa: S101
         expected = order.content_hash if order.exact else None
@@ -233,7 +235,7 @@ class Jobs:
             except PermissionDeniedError as error:
                 expired = error
                 continue
-            return self._journal.change(row, media_at=time.time())
+            return self._ledger.change(row, media_at=time.time())
         raise UploadExpiredError(
             f"{shortened(row.source, 80)} could not be uploaded: the address that pyannoteAI gave was refused "
             f"{_ADDRESSES} times as expired. Nothing was submitted. Check this machine's clock, then try again."
@@ -252,7 +254,7 @@ class Jobs:
             raise reply.unlike(f"the address to upload to is {shown!r}, which is not a secure one")
         return Secret(url, "")
 
-    async def _submit(self, row: Submission, order: Order) -> Submission:
+    async def _submit_job(self, row: Submission, order: JobOrder) -> Submission:
         """Send the one request that is billed."""
         if not self._service.heard:  # its clock must be known before, for what may have to be looked for after
             await self._service.request("GET", "/v1/test", kind=Kind.READ)
@@ -260,24 +262,24 @@ class Jobs:
         for _ in range(_TRIES):
             self._report("submitting", 0.32)
             try:
-                job_id = await self._post(row, body)
+                job_id = await self._post_job(row, body)
             except ApiError as error:
-                row = self._journal.get(row.id) or row
+                row = self._ledger.get(row.id) or row
                 if not error.uncertain:
-                    self._journal.change(row, state="prepared", sent_at=None)
+                    self._ledger.change(row, state="prepared", sent_at=None)
                     raise
-                row = await self._reconciled(self._journal.change(row, state="uncertain"), error)
+                row = await self._look_for_job(self._ledger.change(row, state="uncertain"), error)
                 if row.state == "accepted":
                     return row
                 failure = error
                 continue
-            return self._journal.change(self._journal.get(row.id) or row, state="accepted", job_id=job_id)
+            return self._ledger.change(self._ledger.get(row.id) or row, state="accepted", job_id=job_id)
         failure.uncertain = False
         raise failure
 
-    async def _post(self, row: Submission, body: dict[str, Any]) -> str:
+    async def _post_job(self, row: Submission, body: dict[str, Any]) -> str:
         def before() -> None:
-            self._journal.change(row, state="sent", sent_at=time.time() + self._service.skew)
+            self._ledger.change(row, state="sent", sent_at=time.time() + self._service.skew)
 
         reply = await self._service.request(
             "POST", row.endpoint, kind=Kind.BILLED, json=body, within=self._waits.submit, before=before
@@ -288,7 +290,7 @@ class Jobs:
             error.uncertain = True  # there is a job, but who knows which
             raise
 
-    async def _reconciled(self, row: Submission, error: ApiError | None = None) -> Submission:
+    async def _look_for_job(self, row: Submission, error: ApiError | None = None) -> Submission:
         """Find out what became of a request that may have been carried out: "accepted", "prepared", or an error."""
         self._report("looking for the job", 0.33)
         sent_at = row.sent_at or row.created
@@ -301,23 +303,25 @@ class Jobs:
             try:
                 found = await self._candidates(sent_at)
             except ApiError as asked:
-                raise self._doubt(row, [], "and the list of jobs cannot be read now") from asked
+                raise self._make_uncertain_error(row, [], "and the list of jobs cannot be read now") from asked
             if found:
                 break
         else:
-            return self._journal.change(row, state="prepared", sent_at=None)
+            return self._ledger.change(row, state="prepared", sent_at=None)
         rivals = [
             other
-            for other in self._journal.of_service(row.engine, row.origin)
+            for other in self._ledger.of_service(row.engine, row.origin)
             if other.id != row.id and other.state in ("sent", "uncertain") and _overlap(other, found)
         ]
         if len(found) == 1 and not rivals:
-            return self._journal.change(row, state="accepted", job_id=next(iter(found)), adopted=True)
-        raise self._doubt(row, list(found), f"and {len(found)} jobs of that moment could be it") from error
+            return self._ledger.change(row, state="accepted", job_id=next(iter(found)), adopted=True)
+        raise self._make_uncertain_error(
+            row, list(found), f"and {len(found)} jobs of that moment could be it"
+        ) from error
 
     async def _candidates(self, sent_at: float) -> dict[str, float]:
-        """Give jobs that nobody here knows and that were created when the request was under way, with their times."""
-        known = self._journal.known_jobs()
+        """List jobs that nobody here knows and that were created when the request was under way, with their times."""
+        known = self._ledger.known_jobs()
         found: dict[str, float] = {}
         cursor = None
         for _ in range(_PAGES):
@@ -331,7 +335,7 @@ class Jobs:
                 break
         return found
 
-    def _doubt(self, row: Submission, candidates: list[str], why: str) -> SubmissionUncertainError:
+    def _make_uncertain_error(self, row: Submission, candidates: list[str], why: str) -> SubmissionUncertainError:
         look = f"diarnb.resume({candidates[0]!r}) fetches it" if candidates else "Run the cell again to look once more"
         return SubmissionUncertainError(
             f"{shortened(row.source, 80)} may have been submitted to pyannoteAI, {why}; nothing was sent again. "
@@ -340,17 +344,17 @@ class Jobs:
         )
 
 
-def answered(journal: Journal, row: Submission) -> dict[str, Any]:
-    """Give the answer of a succeeded submission."""
-    content = journal.answer(row)
-    if content is None and (run := journal.run_of_job(row.job_id)) is not None:
+def load_answer(ledger: Ledger, row: Submission) -> dict[str, Any]:
+    """Read the answer of a succeeded submission."""
+    content = ledger.answer(row)
+    if content is None and (run := ledger.run_of_job(row.job_id)) is not None:
         return run.raw
     if content is None:
         raise JobExpiredError(f"the answer of job {row.job_id} is damaged on disk", job_id=row.job_id or "")
-    return parsed(content)
+    return parse_answer(content)
 
 
-def _expired(row: Submission) -> JobExpiredError:
+def _make_expired_error(row: Submission) -> JobExpiredError:
     age = (time.time() - row.created) / 3600
     return JobExpiredError(
         f"job {row.job_id} ({shortened(row.source, 80)}) is done, but pyannoteAI has deleted its result, as it does "

@@ -12,7 +12,7 @@ from diarnb.engines.base import Option
 from diarnb.engines.cloud.addresses import check_reachable, is_loopback
 from diarnb.engines.cloud.billing import CLOUD_OPTIONS
 from diarnb.engines.matching import check_matching, check_voiceprints
-from diarnb.engines.pyannoteai.voiceprints import check_model, unpack
+from diarnb.engines.pyannoteai.voiceprint_text import check_model, unpack
 from diarnb.errors import InvalidParameterError
 from diarnb.store.ledger import submission_key
 

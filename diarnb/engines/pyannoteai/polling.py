@@ -70,14 +70,14 @@ class Poller:
 
     @classmethod
     def of(cls, service: Service) -> Poller:
-        """Give the poller that all share who ask this service with this key; called on the private loop only."""
+        """Find the poller that all share who ask this service with this key; called on the private loop only."""
         who = (service.origin, hash(service.key), id(asyncio.get_running_loop()))
         poller = _pollers.get(who)
         if poller is None:
             poller = _pollers[who] = cls()
         return poller
 
-    async def ended(
+    async def wait_for_end(
         self,
         service: Service,
         job_id: str,
@@ -86,7 +86,7 @@ class Poller:
         timeout: float | None,
         report: Callable[[str], None],
     ) -> tuple[Reply, dict[str, Any]]:
-        """Wait until a job has ended; give the answer that says so, as it came and parsed.
+        """Wait until a job has ended; return the answer that says so, as it came and parsed.
 
         Raises
         ------
@@ -128,16 +128,16 @@ class Poller:
             self._waiting.discard(job_id)
 
     async def _status(self, service: Service, job_id: str, waits: Waits) -> str | None:
-        """Give a job's status from the list; None where it has to be asked after by itself."""
+        """Read a job's status from the list; None where it has to be asked after by itself."""
         if len(self._waiting) <= _FEW:
             return None
         async with self._looking:
             if time.monotonic() - self._seen_at >= waits.poll * 0.9:
-                self._statuses = await self._listed(service)
+                self._statuses = await self._read_list(service)
                 self._seen_at = time.monotonic()
         return self._statuses.get(job_id)
 
-    async def _listed(self, service: Service) -> dict[str, str]:
+    async def _read_list(self, service: Service) -> dict[str, str]:
         """Read the list until everybody who waits is in it, or it is plain that it is no help."""
         found: dict[str, str] = {}
         cursor = None
@@ -153,7 +153,7 @@ _pollers: WeakValueDictionary[tuple[str, int, int], Poller] = WeakValueDictionar
 
 
 async def get_job(service: Service, job_id: str, name: str) -> tuple[Reply, dict[str, Any]]:
-    """Look at a job; give the answer as it came and parsed.
+    """Look at a job; return the answer as it came and parsed.
 
     Raises
     ------
@@ -198,7 +198,7 @@ async def list_jobs(service: Service, cursor: str | None = None) -> tuple[list[d
     ) else None
 
 
-def parsed(answer: bytes) -> dict[str, Any]:
+def parse_answer(answer: bytes) -> dict[str, Any]:
     """Parse an archived answer."""
     found: dict[str, Any] = json.loads(answer.decode("utf-8-sig"))
     return found

@@ -1,4 +1,4 @@
-"""The journal: what is in it survives, and whatever happens in whatever order, nothing is paid twice."""
+"""The ledger: what is in it survives, and whatever happens in whatever order, nothing is paid twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import diarnb
 from diarnb import errors
 from diarnb.store import Store
-from diarnb.store.ledger import Journal, Submission
+from diarnb.store.ledger import Ledger, Submission
 from diarnb.store.lock import exclusively
 from tests import faultserver as faults
 from tests.clouds import Crash, ask, at_step, sound
@@ -33,13 +33,13 @@ ROW = {"key": "k", "engine": "e", "origin": "o", "endpoint": "/diarize", "about"
 
 
 def test_a_row_lives_from_call_to_call() -> None:
-    row = Journal().prepare(Submission(**ROW))
-    row = Journal().change(row, state="sent", sent_at=1.5)
-    assert Journal().find("k") == row
-    row = Journal().archive(row, b'{"a": 1}', state="succeeded", job_id="j")
-    assert Journal().answer(row) == b'{"a": 1}'
-    assert Journal().job("j") == row
-    assert Journal().known_jobs() == {"j"}
+    row = Ledger().prepare(Submission(**ROW))
+    row = Ledger().change(row, state="sent", sent_at=1.5)
+    assert Ledger().find("k") == row
+    row = Ledger().archive(row, b'{"a": 1}', state="succeeded", job_id="j")
+    assert Ledger().answer(row) == b'{"a": 1}'
+    assert Ledger().job("j") == row
+    assert Ledger().known_jobs() == {"j"}
     (listed,) = diarnb.runs().to_dict("records")
     assert (listed["run"], listed["source"], listed["state"], listed["job_id"]) == (
         row.id,
@@ -48,15 +48,15 @@ def test_a_row_lives_from_call_to_call() -> None:
         "j",
     )
     diarnb.forget(row.id)
-    assert Journal().find("k") is None
+    assert Ledger().find("k") is None
     assert diarnb.runs().empty
 
 
 def test_a_damaged_answer_is_no_answer(home: Path) -> None:
-    row = Journal().archive(Journal().prepare(Submission(**ROW)), b"{}", state="succeeded")
+    row = Ledger().archive(Ledger().prepare(Submission(**ROW)), b"{}", state="succeeded")
     with sqlite3.connect(Store.default().path) as db:
         db.execute("UPDATE submissions SET answer = x'00'")
-    assert Journal().answer(row) is None
+    assert Ledger().answer(row) is None
 
 
 def test_what_cannot_be_written_is_not_sent() -> None:
@@ -74,7 +74,7 @@ def test_what_cannot_be_written_is_not_sent() -> None:
 
 def test_the_list_of_runs_has_its_types_with_and_without_submissions() -> None:
     empty = diarnb.runs().dtypes
-    Journal().prepare(Submission(**ROW))
+    Ledger().prepare(Submission(**ROW))
     assert diarnb.runs().dtypes.equals(empty)
 
 

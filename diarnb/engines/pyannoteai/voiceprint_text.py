@@ -35,7 +35,7 @@ def pack(text: str, model: str) -> str:
 
 
 def unpack(label: str, voiceprint: str, model: str) -> str:
-    """Give a voiceprint as the service wants it; one without a family is taken as it is, for others write none.
+    """Write a voiceprint as the service wants it; one without a family is taken as it is, for others write none.
 
     Raises
     ------
