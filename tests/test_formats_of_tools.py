@@ -492,7 +492,7 @@ def test_what_is_written_for_deepgram_is_what_its_engine_reads(tmp_path: Path) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write(words, tmp_path / "a.deepgram.json")
-    assert diarnb.formats.deepgram.knows(json.loads((tmp_path / "a.deepgram.json").read_text()))
+    assert diarnb.formats.deepgram.recognizes(json.loads((tmp_path / "a.deepgram.json").read_text()))
     turns = read(tmp_path / "a.deepgram.json")
     assert rows(turns, "text", "channel") == [
         [0.0, 1.5, "SPEAKER_00", "So, go.", 0],

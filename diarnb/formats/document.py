@@ -26,14 +26,14 @@ _OTHERS = (pyannoteai, deepgram, whisperx)
 def load(path: Path) -> pd.DataFrame:
     """Read a table, or the turns of another tool's file."""
     data = read_json(path)
-    other = next((other for other in _OTHERS if other.knows(data)), None)
+    other = next((other for other in _OTHERS if other.recognizes(data)), None)
     return _table(data, path) if other is None else other.turns_from(data, path)
 
 
 def load_words(path: Path) -> pd.DataFrame:
     """Read a table, or the words of another tool's file."""
     data = read_json(path)
-    other = next((other for other in _OTHERS if other.knows(data)), None)
+    other = next((other for other in _OTHERS if other.recognizes(data)), None)
     return _table(data, path) if other is None else other.words_from(data, path)
 
 
