@@ -19,9 +19,9 @@ import httpx
 import numpy as np
 import soundfile
 
-from diarnb.server.core import owner_of
+from diarnb.server.core import derive_owner
 from diarnb.server.jobs import Job
-from diarnb.server.web.media import _name
+from diarnb.server.web.media import _hash_name
 from tests.servers import KEY, InThread, in_thread
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def _attempts(
         yield f"webhook {hook}", lambda hook=hook: job({"url": "media://none", "webhook": f"{hook}:{canary.port}/"})
     for hook in ("http://127.0.0.1:8080/", "http://evil.example:8080/", f"http://127.0.0.1:{canary.port}/"):
         yield f"callback {hook}", lambda hook=hook: listen(f"{here}/nothing", callback=hook) + _pause()
-    server.folder.joinpath("media", _name(owner_of(KEY), "media://linked")).symlink_to(file)
+    server.folder.joinpath("media", _hash_name(derive_owner(KEY), "media://linked")).symlink_to(file)
     for key in KEYS:
         yield f"key {key[:20]!r}", lambda key=key: put_and_get(key.format(path=file))
     for target in (

@@ -17,11 +17,11 @@ from diarnb.server.workers import wire
 from diarnb.server.workers import worker as work
 
 
-def echo(task: dict[str, Any], line: work.Line) -> bytes:
+def echo(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     return json.dumps({**task, "pid": os.getpid(), "nice": os.nice(0)}).encode()
 
 
-def prints(task: dict[str, Any], line: work.Line) -> bytes:
+def prints(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     """What a library prints, from Python and from C."""
     print("hello")
     sys.stdout.flush()
@@ -29,7 +29,7 @@ def prints(task: dict[str, Any], line: work.Line) -> bytes:
     return b"{}"
 
 
-def crash(task: dict[str, Any], line: work.Line) -> bytes:
+def crash(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     """End as a decoder that fails does; the first `times`, or always."""
     tried = Path(task["tried"])
     with tried.open("a", encoding="ascii") as file:
@@ -39,7 +39,7 @@ def crash(task: dict[str, Any], line: work.Line) -> bytes:
     return b"{}"
 
 
-def wait(task: dict[str, Any], line: work.Line) -> bytes:
+def wait(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     """Say that it was begun, and wait until a test says go."""
     Path(task["begun"]).touch()
     while not Path(task["go"]).exists():
@@ -47,24 +47,24 @@ def wait(task: dict[str, Any], line: work.Line) -> bytes:
     return b'{"went": true}'
 
 
-def spin(task: dict[str, Any], line: work.Line) -> bytes:
+def spin(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     while True:
         pass
 
 
-def fails(task: dict[str, Any], line: work.Line) -> bytes:
+def fails(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     raise CorruptAudioError("talk.wav is damaged")
 
 
-def bug(task: dict[str, Any], line: work.Line) -> bytes:
+def bug(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     raise ValueError("nobody thought of this")
 
 
-def greedy(task: dict[str, Any], line: work.Line) -> bytes:
+def greedy(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     return str(np.ones(task["mebibytes"] << 17).sum()).encode()
 
 
-def talk(task: dict[str, Any], line: work.Line) -> bytes:
+def talk(task: dict[str, Any], line: work.ServerPipe) -> bytes:
     """Answer every sound with a note, until the end."""
     heard = 0
     while True:

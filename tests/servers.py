@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
-from diarnb.server.process import running
+from diarnb.server.process import run_server
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def in_thread(folder: Path | None = None, **chosen: Any) -> Iterator[InThread]:
 
         async def run() -> None:
             over, loop = asyncio.Event(), asyncio.get_running_loop()
-            async with running(settings) as (origin, core):
+            async with run_server(settings) as (origin, core):
                 told.put((InThread(base_url=origin, folder=place, core=core, loop=loop), over))
                 await over.wait()
 
@@ -125,7 +125,8 @@ def in_process(
 ) -> Iterator[InProcess]:
     """Run a server in a process of its own; it is asked to stop at the end, if it still runs."""
     with _folder(folder) as place:
-        run = f"from diarnb.server import running, workers; workers._PROGRAM = {program!r}; running.main()"
+        imports = "from diarnb.server import process; from diarnb.server.workers import pool"
+        run = f"{imports}; pool._PROGRAM = {program!r}; process.main()"
         command = [sys.executable, "-c", run]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None

@@ -23,13 +23,13 @@ from aiohttp import web
 from diarnb.errors import ConfigurationError, InvalidParameterError
 from diarnb.server import core as cores
 from diarnb.server import page
-from diarnb.server.jobs import ATTEMPTS, JOB_KEPT, RESULT_KEPT, Job, Jobs
+from diarnb.server.jobs import ATTEMPTS, JOB_KEPT, RESULT_KEPT, Job, JobTable
 from diarnb.server.settings import MAX_JSON
 from diarnb.server.web import guard
 from diarnb.server.web.refusals import OWNER
 from diarnb.server.workers import pool as workers
 from diarnb.server.workers import wire
-from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerLostError
+from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerCrashedError
 from tests.servers import KEY, OTHER_KEY, PATIENCE, InProcess, InThread, in_process, in_thread, settings_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def server(scripted: None) -> Iterator[InThread]:
 
 def job(do: str, **task: Any) -> Job:
     name = f"{do}-{time.perf_counter_ns()}"
-    return Job(id=name, owner=cores.owner_of(KEY), kind="diarize", task={"do": f"test.{do}", **task})
+    return Job(id=name, owner=cores.derive_owner(KEY), kind="diarize", task={"do": f"test.{do}", **task})
 
 
 def until(found: Callable[[], Any], what: str = "it") -> Any:
@@ -69,7 +69,7 @@ def until(found: Callable[[], Any], what: str = "it") -> Any:
     return value
 
 
-def processes(pool: workers.Workers) -> list[psutil.Process]:
+def processes(pool: workers.WorkerPool) -> list[psutil.Process]:
     return [psutil.Process(worker._process.pid) for worker in pool._all if worker._process is not None]
 
 
@@ -165,24 +165,24 @@ def test_a_job_that_takes_too_long_is_ended(server: InThread, monkeypatch: pytes
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are set on Linux only")
 def test_a_worker_that_takes_all_memory_fails_alone(scripted: None) -> None:
     with in_thread(memory=1024) as server:
-        assert server.call(server.core.workers.do({"do": "test.greedy", "mebibytes": 8}, seconds=PATIENCE))
-        with pytest.raises(WorkerLostError):
-            server.call(server.core.workers.do({"do": "test.greedy", "mebibytes": 4096}, seconds=PATIENCE))
+        assert server.call(server.core.workers.run({"do": "test.greedy", "mebibytes": 8}, seconds=PATIENCE))
+        with pytest.raises(WorkerCrashedError):
+            server.call(server.core.workers.run({"do": "test.greedy", "mebibytes": 4096}, seconds=PATIENCE))
 
 
 @pytest.mark.slow
 def test_a_full_disk_costs_no_job(server: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing fails a few times, in the middle of a job; it is done nevertheless."""
     monkeypatch.setattr(cores, "_DISK", 0.05)
-    write, failures = Jobs._write, [3]
+    write, failures = JobTable._write, [3]
 
-    async def failing(self: Jobs, statement: str, values: tuple[Any, ...]) -> Any:
+    async def failing(self: JobTable, statement: str, values: tuple[Any, ...]) -> Any:
         if failures[0] and not statement.startswith("INSERT"):
             failures[0] -= 1
             raise sqlite3.OperationalError("database or disk is full")
         return await write(self, statement, values)
 
-    monkeypatch.setattr(Jobs, "_write", failing)
+    monkeypatch.setattr(JobTable, "_write", failing)
     one, other = job("echo"), job("echo")
     submit(server, one, other)
     assert {ended(server, one).state, ended(server, other).state} == {"succeeded"}
@@ -209,7 +209,7 @@ def test_workers_do_one_task_each_at_a_time(scripted: None, tmp_path: Path) -> N
 def test_a_task_that_nobody_waits_for_any_more_is_ended(server: InThread, tmp_path: Path) -> None:
     async def leave() -> None:
         task = {"do": "test.wait", "begun": str(tmp_path / "begun"), "go": str(tmp_path / "never")}
-        doing = asyncio.create_task(server.core.workers.do(task, seconds=PATIENCE))
+        doing = asyncio.create_task(server.core.workers.run(task, seconds=PATIENCE))
         while not (tmp_path / "begun").exists():
             await asyncio.sleep(0.01)
         doing.cancel()
@@ -218,18 +218,18 @@ def test_a_task_that_nobody_waits_for_any_more_is_ended(server: InThread, tmp_pa
 
     server.call(leave())
     assert (server.core.workers.busy, server.core.workers.waiting) == (0, 0)
-    assert json.loads(server.call(server.core.workers.do({"do": "test.echo"}, seconds=PATIENCE)))["do"] == "test.echo"
+    assert json.loads(server.call(server.core.workers.run({"do": "test.echo"}, seconds=PATIENCE)))["do"] == "test.echo"
     assert len(processes(server.core.workers)) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("do", "error"), [("fails", TaskFailedError), ("bug", WorkerLostError), ("spin", TaskTimeoutError)]
+    ("do", "error"), [("fails", TaskFailedError), ("bug", WorkerCrashedError), ("spin", TaskTimeoutError)]
 )
 def test_a_task_says_how_it_failed(server: InThread, do: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        server.call(server.core.workers.do({"do": f"test.{do}"}, seconds=1 if do == "spin" else PATIENCE))
-    assert server.call(server.core.workers.do({"do": "test.echo"}, seconds=PATIENCE))
+        server.call(server.core.workers.run({"do": f"test.{do}"}, seconds=1 if do == "spin" else PATIENCE))
+    assert server.call(server.core.workers.run({"do": "test.echo"}, seconds=PATIENCE))
 
 
 def test_a_stream_is_talked_with(server: InThread) -> None:
@@ -252,7 +252,7 @@ def test_a_stream_that_is_left_leaves_nothing_to_the_next(server: InThread) -> N
     async def leave(core: Core) -> bytes:
         async with core.streams.session({"do": "test.talk"}) as session:
             await session.send(wire.SOUND, b"xyz")
-        return await core.streams.do({"do": "test.echo"}, seconds=PATIENCE)
+        return await core.streams.run({"do": "test.echo"}, seconds=PATIENCE)
 
     assert json.loads(server.call(leave(server.core)))["do"] == "test.echo"
 
@@ -263,7 +263,7 @@ def test_a_stream_ends_with_its_worker(server: InThread) -> None:
             await session.send(wire.SOUND, b"x")
             await session.receive()
             processes(core.streams)[0].kill()
-            with pytest.raises(WorkerLostError):
+            with pytest.raises(WorkerCrashedError):
                 await session.receive()
 
     server.call(lose(server.core))
@@ -276,7 +276,7 @@ def accepted(folder: Path, *jobs: Job) -> None:
     """Write jobs into a table as a server does that then ends."""
 
     async def add() -> None:
-        table = Jobs(folder / "jobs.sqlite")
+        table = JobTable(folder / "jobs.sqlite")
         for one in jobs:
             await table.add(one)
         table.close()
@@ -286,7 +286,7 @@ def accepted(folder: Path, *jobs: Job) -> None:
 
 def looked_up(folder: Path, one: Job) -> Job:
     async def look() -> Job | None:
-        table = Jobs(folder / "jobs.sqlite")
+        table = JobTable(folder / "jobs.sqlite")
         found = table.get(one.id)
         table.close()
         return found
@@ -401,12 +401,12 @@ def test_others_cannot_read_the_folder(tmp_path: Path) -> None:
 
 def test_results_are_forgotten_before_their_jobs(tmp_path: Path) -> None:
     async def age() -> list[tuple[bool, bool]]:
-        table, one, now = Jobs(tmp_path / "jobs.sqlite"), job("echo"), time.time()
+        table, one, now = JobTable(tmp_path / "jobs.sqlite"), job("echo"), time.time()
         await table.add(one)
-        await table.end(one, "succeeded", b"{}")
+        await table.finish(one, "succeeded", b"{}")
         seen = []
         for seconds in (RESULT_KEPT - 60, RESULT_KEPT + 60, JOB_KEPT + 60):
-            await table.forget(now + seconds)
+            await table.delete_expired(now + seconds)
             found = table.get(one.id)
             seen.append((found is not None, found is not None and found.output is not None))
         table.close()
@@ -417,22 +417,22 @@ def test_results_are_forgotten_before_their_jobs(tmp_path: Path) -> None:
 
 def test_jobs_are_listed_page_by_page_to_their_owner(tmp_path: Path) -> None:
     async def pages() -> None:
-        table = Jobs(tmp_path / "jobs.sqlite")
+        table = JobTable(tmp_path / "jobs.sqlite")
         mine = [job("echo") for _ in range(5)]
         for one in mine:
             await table.add(one)
         await table.add(Job(id="other", owner="somebody", kind="diarize", task={"secret": 1}))
         me = mine[0].owner
-        first = table.page(me, kinds=("diarize",), limit=3)
+        first = table.list_page(me, kinds=("diarize",), limit=3)
         assert first is not None
         assert [one.id for one in first] == [one.id for one in reversed(mine)][:3]
         assert all(one.task == {} for one in first)
-        rest = table.page(me, kinds=("diarize",), limit=10, after=first[-1].id)
+        rest = table.list_page(me, kinds=("diarize",), limit=10, after=first[-1].id)
         assert rest is not None
         assert [one.id for one in rest] == [one.id for one in reversed(mine)][3:]
-        assert table.page(me, kinds=("diarize",), limit=10, after="other") is None
+        assert table.list_page(me, kinds=("diarize",), limit=10, after="other") is None
         assert table.get("other", me) is None
-        assert table.page(me, kinds=("diarize",), limit=10, state="succeeded") == []
+        assert table.list_page(me, kinds=("diarize",), limit=10, state="succeeded") == []
         assert table.count("created") == 6
         table.close()
 
@@ -485,10 +485,10 @@ def asked(method: str, path: str, *headers: str) -> bytes:
 
 def test_a_key_opens_the_door(doors: InThread) -> None:
     answer = httpx.post(f"{doors.base_url}/test/read", headers=doors.bearer, content=b"abc")
-    assert answer.json() == {"owner": cores.owner_of(KEY), "bytes": 3}
+    assert answer.json() == {"owner": cores.derive_owner(KEY), "bytes": 3}
     other = httpx.post(f"{doors.base_url}/test/read", headers={"Authorization": f"Bearer {OTHER_KEY}"})
-    assert other.json()["owner"] == cores.owner_of(OTHER_KEY)
-    assert KEY not in cores.owner_of(KEY)
+    assert other.json()["owner"] == cores.derive_owner(OTHER_KEY)
+    assert KEY not in cores.derive_owner(KEY)
 
 
 @pytest.mark.parametrize("path", ["/test/read", "/v1/nothing", "/v1/listen/nothing"])
@@ -667,7 +667,7 @@ def test_who_waits_for_an_answer_is_left_alone(doors: InThread, monkeypatch: pyt
 def test_unknown_and_wrong_keys_take_as_long(tmp_path: Path) -> None:
     """Welch's t of a key that shares all but its last letter with ours, and of one that shares nothing."""
     settings = settings_of(tmp_path)
-    owner = cores.Core.owner
+    owner = cores.Core.find_owner
     like = type("Core", (), {"settings": settings})()
     wrong, unknown = KEY[:-1] + "~", "~" * len(KEY)
     times: dict[str, list[int]] = {wrong: [], unknown: []}

@@ -290,9 +290,9 @@ def test_what_the_service_refuses_of_a_query_is_refused(wordless: InThread, quer
 
 def test_an_unknown_model_of_a_known_family_is_no_model() -> None:
     with pytest.raises(Refusal, match="No such model/version combination found"):
-        deepgram_rules.batch([("model", "nova-3-singing")])
+        deepgram_rules.parse_batch([("model", "nova-3-singing")])
     for model in ("nova-2-phonecall", "whisper-large", "5d5a1f3e-6f0e-5c0e-8f0a-d1a2b3c4d5e6", "our-own-model"):
-        assert deepgram_rules.batch([("model", model)])["model"] == model
+        assert deepgram_rules.parse_batch([("model", model)])["model"] == model
 
 
 def test_unknown_parameters_and_those_of_streams_are_accepted(wordless: InThread) -> None:
@@ -519,10 +519,10 @@ def test_words_take_the_speaker_of_the_turn_that_they_lie_in_for_longest_or_the_
     ]
     spans = [(0.0, 0.5), (1.5, 2.3), (1.8, 2.5), (5.0, 5.5), (7.0, 8.0), (11.0, 12.0)]
     words = [word("so", start, end) for start, end in spans]
-    named = deepgram_text.name(words, turns, deepgram_text.Numbers())
+    named = deepgram_text.number_speakers(words, turns, deepgram_text.SpeakerNumbers())
     assert [each["speaker"] for each in named] == [0, 0, 1, 1, 0, 0]
     assert [each["speaker_confidence"] for each in named] == [0.8, 0.8, 0.6, 0.6, 0.7, 0.7]
-    assert deepgram_text.name(words, [], deepgram_text.Numbers()) == words
+    assert deepgram_text.number_speakers(words, [], deepgram_text.SpeakerNumbers()) == words
 
 
 def test_the_nearest_turn_is_found_among_many_as_by_looking_at_all() -> None:
@@ -532,11 +532,11 @@ def test_the_nearest_turn_is_found_among_many_as_by_looking_at_all() -> None:
     starts = np.sort(rng.uniform(0, 101, 300))
     words = [word("so", start, start + length) for start, length in zip(starts, rng.uniform(0, 3, 300), strict=True)]
 
-    class Labels(deepgram_text.Numbers):
+    class Labels(deepgram_text.SpeakerNumbers):
         def __getitem__(self, label: str) -> Any:
             return label
 
-    for each in deepgram_text.name(words, turns, Labels()):
+    for each in deepgram_text.number_speakers(words, turns, Labels()):
         shared = [min(turn["end"], each["end"]) - max(turn["start"], each["start"]) for turn in turns]
         assert shared[int(each["speaker"][1:])] == max(shared)
 
@@ -547,20 +547,20 @@ def test_utterances_end_at_pauses_and_at_sentence_ends_and_not_where_the_speaker
         *(word("maybe", 2.2, 2.5, 1), word("so.", 2.6, 3.0, 0)),  # 0.7 s, but no end of a sentence
         *(word("Well.", 3.2, 3.4, 0), word("bye", 4.3, 4.6, 0)),  # 0.2 s is too short; 0.9 s
     ]
-    found = deepgram_text.utterances(words, 1, 0.8, punctuate=True)
+    found = deepgram_text.split_utterances(words, 1, 0.8, punctuate=True)
     assert [each["transcript"] for each in found] == ["Yes, no.", "Or maybe so. Well.", "bye"]
     assert [each["speaker"] for each in found] == [0, 1, 0]
     assert [(each["start"], each["end"]) for each in found] == [(0.0, 1.0), (1.3, 3.4), (4.3, 4.6)]
     assert found[0]["confidence"] == pytest.approx(np.mean([each["confidence"] for each in words[:2]]))
     assert {each["channel"] for each in found} == {1}
-    assert len(deepgram_text.utterances(words, 0, 4.0, punctuate=True)) == 1
+    assert len(deepgram_text.split_utterances(words, 0, 4.0, punctuate=True)) == 1
     assert len({uuid.UUID(each["id"]) for each in found}) == 3
 
 
 def test_paragraphs_break_at_speakers_and_after_five_sentences_and_follow_the_formula() -> None:
     words = [word("One.", n, n + 0.5, 0) for n in range(6)]
     words += [word("Two", 6.0, 6.5, 1), word("more", 7.0, 7.5, 2), word("words?", 8.0, 8.5, 2)]
-    found = deepgram_text.paragraphs(words)
+    found = deepgram_text.split_paragraphs(words)
     assert [(p["speaker"], p["num_words"], len(p["sentences"])) for p in found["paragraphs"]] == [
         *((0, 5, 5), (0, 1, 1), (1, 1, 1), (2, 2, 1))
     ]
@@ -571,14 +571,14 @@ def test_paragraphs_break_at_speakers_and_after_five_sentences_and_follow_the_fo
         before = paragraph["speaker"]
     assert found["transcript"] == text[:-1]
     assert found["paragraphs"][-1]["sentences"] == [{"text": "more words?", "start": 7.0, "end": 8.5}]
-    plain = deepgram_text.paragraphs([word("Hm.", 0.0, 0.4)])
+    plain = deepgram_text.split_paragraphs([word("Hm.", 0.0, 0.4)])
     assert plain["transcript"] == "\nHm."
     assert "speaker" not in plain["paragraphs"][0]
 
 
 def test_the_confidence_of_an_alternative_is_the_upper_median_of_its_words() -> None:
     words = [{**word("so", 0.0, 0.1), "confidence": value} for value in (0.9, 0.1, 0.5, 0.7)]
-    assert deepgram_text.alternative(words, punctuate=False)["confidence"] == 0.7
+    assert deepgram_text.format_alternative(words, punctuate=False)["confidence"] == 0.7
 
 
 # Other people's clients, as they are.

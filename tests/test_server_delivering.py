@@ -19,8 +19,8 @@ import soundfile
 
 import diarnb
 from diarnb import cloud, errors
-from diarnb.server.jobs import Job, Jobs
-from diarnb.server.web.deliveries import FORMS, TIMEOUT, Deliveries, refusal
+from diarnb.server.jobs import Job, JobTable
+from diarnb.server.web.deliveries import FORMS, TIMEOUT, Deliveries, check_target
 from tests.clouds import hasty
 from tests.servers import PATIENCE, in_thread, settings_of
 
@@ -106,21 +106,21 @@ def deliver(
     *deliveries: dict[str, Any],
     state: str = "succeeded",
     output: Any = OUTPUT,
-    until: Callable[[Jobs], Awaitable[object]] | None = None,
+    until: Callable[[JobTable], Awaitable[object]] | None = None,
     allow: tuple[str, ...] = ALLOWED,
     **how: Any,
 ) -> list[Job]:
     """End a job for each delivery, and run until nobody is to be told any more; give the jobs."""
 
     async def run() -> list[Job]:
-        jobs = Jobs(folder / "jobs.sqlite")
+        jobs = JobTable(folder / "jobs.sqlite")
         settings = settings_of(folder, webhook_secret=SECRET, allow_webhook=allow)
         telling = Deliveries(jobs, settings, **{"forms": AT_ONCE, **how})
         ids = []
         for number, delivery in enumerate(deliveries):
             job = Job(id=f"job-{number}", owner="me", kind="diarize", task={}, delivery=delivery)
             await jobs.add(job)
-            await jobs.end(job, state, json.dumps(output).encode())
+            await jobs.finish(job, state, json.dumps(output).encode())
             ids.append(job.id)
         loop = asyncio.create_task(telling.run())
         async with asyncio.timeout(PATIENCE):
@@ -135,7 +135,7 @@ def deliver(
     return asyncio.run(run())
 
 
-async def over(jobs: Jobs) -> None:
+async def over(jobs: JobTable) -> None:
     while jobs.next_delivery() is not None:
         await asyncio.sleep(0.01)
 
@@ -184,7 +184,7 @@ def test_retries_are_as_documented() -> None:
 def test_a_retry_waits_for_its_time(receiver: Receiver, tmp_path: Path) -> None:
     receiver.answers = [500]
 
-    async def waiting(jobs: Jobs) -> None:
+    async def waiting(jobs: JobTable) -> None:
         while not ((job := jobs.next_delivery()) and (job.delivery or {}).get("failed")):
             await asyncio.sleep(0.01)
 
@@ -271,7 +271,7 @@ def test_of_a_failed_job_the_status_is_told(receiver: Receiver, tmp_path: Path) 
 def test_one_who_is_slow_is_in_nobodys_way(receiver: Receiver, tmp_path: Path) -> None:
     receiver.wait_at = "/slow"
 
-    async def others(jobs: Jobs) -> None:
+    async def others(jobs: JobTable) -> None:
         while [job.id for job in (jobs.get("job-1"), jobs.get("job-2")) if job and job.due is not None]:
             await asyncio.sleep(0.01)
 
@@ -284,7 +284,7 @@ def test_one_who_is_slow_is_in_nobodys_way(receiver: Receiver, tmp_path: Path) -
 def test_what_is_owed_is_told_by_the_next_server(receiver: Receiver, tmp_path: Path) -> None:
     receiver.wait_at = "/"
 
-    async def asked(jobs: Jobs) -> None:
+    async def asked(jobs: JobTable) -> None:
         while receiver.heard.empty():
             await asyncio.sleep(0.01)
 
@@ -357,7 +357,7 @@ def test_a_callback_of_deepgram_is_tried_11_times(receiver: Receiver, tmp_path: 
     ],
 )
 def test_who_may_be_told(dialect: str, url: str, fine: bool) -> None:
-    problem = refusal(dialect, url, ALLOWED)
+    problem = check_target(dialect, url, ALLOWED)
     assert (problem is None) == fine, problem
     if not fine and problem != "Invalid URL":
         assert "--allow-webhook" in str(problem)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from diarnb.server.web import fetcher as fetching
-from diarnb.server.web.fetcher import Fetcher, FetchError, is_public, named, public_session, refusal_of_host
+from diarnb.server.web import fetcher
+from diarnb.server.web.fetcher import Fetcher, FetchError, check_host, is_listed, is_public, open_public_session
 from tests.loopback import Answer, answering, serving
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ def test_an_address_of_everybody_is(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["printer.local", "db.internal", "nas.home.arpa", "router.lan", "a.corp", "intranet"])
 def test_names_of_home_are_refused_by_their_text(host: str) -> None:
-    assert refusal_of_host(host)
+    assert check_host(host)
 
 
 @pytest.mark.parametrize("host", ["example.org", "0x.org", "ff.com", "local.example.org", "10.example.org", "9.9.9.9"])
 def test_other_names_have_to_be_looked_up(host: str) -> None:
-    assert refusal_of_host(host) is None
+    assert check_host(host) is None
 
 
 def test_a_star_names_nobody() -> None:
-    assert not named("anybody.example", ("*",))
-    assert named("Media.Example.", ("media.example",))
+    assert not is_listed("anybody.example", ("*",))
+    assert is_listed("Media.Example.", ("media.example",))
 
 
 class Canary:
@@ -147,7 +147,7 @@ def test_a_host_that_is_not_named_is_not(tmp_path: Path, canary: tuple[Canary, i
 
 def test_a_public_host_is_fetched_from(tmp_path: Path, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     names.found["media.example"] = ["127.0.0.1"]
-    monkeypatch.setattr(fetching, "is_public", only_ipv4_loopback)
+    monkeypatch.setattr(fetcher, "is_public", only_ipv4_loopback)
     with serving({"/talk.wav": answering(SOUND)}) as origin:
         assert fetch(f"{at(origin, 'media.example')}/talk.wav", tmp_path / "got", "*") == SOUND
     assert names.asked == ["media.example"]
@@ -173,7 +173,7 @@ def test_this_machine_is_not_fetched_from_by_any_name(
     ],
 )
 def test_what_is_no_address_of_the_web_is_refused_at_once(canary: tuple[Canary, int], url: str) -> None:
-    assert Fetcher(("*",)).refusal(url.format(canary[1]))
+    assert Fetcher(("*",)).check(url.format(canary[1]))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "169.254.169.254", "64:ff9b::7f00:1", "0.0.0.0"])
@@ -191,7 +191,7 @@ def test_a_name_that_changes_between_two_looks_is_looked_up_once(
 ) -> None:
     """127.0.0.1 plays the public host here, and 127.0.0.2 the private one, to which no test can connect."""
     names.found["evil.example"] = ["127.0.0.1", "127.0.0.2"]
-    monkeypatch.setattr(fetching, "is_public", only_ipv4_loopback)
+    monkeypatch.setattr(fetcher, "is_public", only_ipv4_loopback)
     with serving({"/": answering(SOUND)}) as origin:
         assert fetch(at(origin, "evil.example"), tmp_path / "got", "*") == SOUND
         assert names.asked == ["evil.example"]
@@ -201,7 +201,7 @@ def test_a_name_that_changes_between_two_looks_is_looked_up_once(
 
 def test_a_socket_is_judged_even_where_no_name_was_looked_up(canary: tuple[Canary, int]) -> None:
     async def run() -> None:
-        async with public_session(()) as session:
+        async with open_public_session(()) as session:
             for host in ("127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"):
                 with pytest.raises(FetchError):
                     await session.get(f"http://{host}:{canary[1]}/")
@@ -317,7 +317,7 @@ def test_nothing_is_kept_from_one_answer_to_the_next(tmp_path: Path) -> None:
         answering(SOUND, Set_Cookie="a=b")(request)
 
     async def run(origin: str) -> None:
-        async with public_session(("localhost",)) as session:
+        async with open_public_session(("localhost",)) as session:
             for _ in range(2):
                 async with session.get(at(origin, "localhost")) as response:
                     assert isinstance(response, aiohttp.ClientResponse)

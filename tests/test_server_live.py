@@ -30,8 +30,8 @@ from diarnb.engines.deepgram.live import PACE
 from diarnb.errors import AudioError
 from diarnb.server.deepgram import live
 from diarnb.server.deepgram import rules as deepgram_rules
-from diarnb.server.deepgram.live_sound import Sound
-from diarnb.server.deepgram.live_words import Ear
+from diarnb.server.deepgram.live_decoder import StreamDecoder
+from diarnb.server.deepgram.live_windows import WindowedTranscriber
 from diarnb.server.web.refusals import Refusal
 from tests import exact_words
 from tests.old_sdk import with_old_sdk
@@ -415,7 +415,7 @@ def test_what_the_service_refuses_of_a_stream_is_refused_before_it_opens(
 
 def test_a_raw_encoding_needs_its_sample_rate() -> None:
     with pytest.raises(Refusal, match="sample_rate"):
-        deepgram_rules.live([("encoding", "linear16")])
+        deepgram_rules.parse_live([("encoding", "linear16")])
 
 
 def test_without_a_handshake_there_is_no_stream(server: InThread) -> None:
@@ -456,7 +456,7 @@ def test_sound_is_decoded_as_libsndfile_does(encoding: str | None, kind: str, su
     soundfile.write(file, written, 8000, **how)
     raw = {} if encoding is None else {**how, "samplerate": 8000, "channels": 2}
     expected, _ = soundfile.read(io.BytesIO(file.getvalue()), dtype="float32", always_2d=True, **raw)
-    sound, content, at = Sound(encoding, 8000 if encoding else None, 2), file.getvalue(), 0
+    sound, content, at = StreamDecoder(encoding, 8000 if encoding else None, 2), file.getvalue(), 0
     decoded = []
     while at < len(content):
         size = int(rng.integers(1, 999))
@@ -472,7 +472,7 @@ def test_sound_is_decoded_as_libsndfile_does(encoding: str | None, kind: str, su
 )
 def test_what_is_no_wav_is_refused(content: bytes) -> None:
     with pytest.raises(AudioError):
-        Sound(None, None, 1).feed(content)
+        StreamDecoder(None, None, 1).feed(content)
 
 
 @pytest.mark.slow
@@ -515,12 +515,12 @@ def test_who_speaks_without_a_pause_is_told_between_two_words() -> None:
             for start in np.arange(0.25, len(samples) / 16000 - 0.5, 0.5).tolist()
         ]
 
-    ear = Ear(16000, hear, 0.01, diarized=True)
+    ear = WindowedTranscriber(16000, hear, 0.01, diarized=True)
     windows = []
     for step in range(1, 21):
         ear.feed(np.zeros(16000, np.float32))
         ear.decide([{"turn_id": 0, "start": 0.0, "end": float(step), "speaker": "S", "final": False}], float(step))
-        while (window := ear.closed()) is not None:
+        while (window := ear.close_next()) is not None:
             windows.append(window)
     assert len(windows) >= 3
     assert max(heard) < 9

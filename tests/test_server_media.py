@@ -91,13 +91,13 @@ def test_an_address_opens_nothing_else(server: InThread) -> None:
 
 
 def test_an_address_expires(store: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = urlsplit(store.address("PUT", "me", KEY))
+    parts = urlsplit(store.sign_url("PUT", "me", KEY))
     name, query = parts.path.rpartition("/")[2], {key: values[0] for key, values in parse_qs(parts.query).items()}
-    assert store.opened("PUT", name, query) == query["nonce"]
+    assert store.verify("PUT", name, query) == query["nonce"]
     now = time.time()
     monkeypatch.setattr(media.time, "time", lambda: now + VALID + 2)
     with pytest.raises(Refusal) as refused:
-        store.opened("PUT", name, query)
+        store.verify("PUT", name, query)
     assert refused.value.status == 403
 
 
@@ -212,37 +212,37 @@ def test_chunks_that_are_none_are_no_fault_of_the_server(server: InThread, body:
 
 def test_a_job_has_its_own_copy(store: Media, tmp_path: Path) -> None:
     def upload(content: bytes, key: str = KEY) -> str:
-        parts = urlsplit(store.address("PUT", "me", key))
+        parts = urlsplit(store.sign_url("PUT", "me", key))
         name, nonce = parts.path.rpartition("/")[2], parse_qs(parts.query)["nonce"][0]
         (tmp_path / "arrived").write_bytes(content)
         store.accept(tmp_path / "arrived", name, nonce)
         return name
 
     upload(b"first")
-    own = store.take("me", KEY, "job-1")
+    own = store.claim_for_job("me", KEY, "job-1")
     name = upload(b"second")
     assert own.read_bytes() == b"first"
-    assert store.take("me", KEY, "job-2").read_bytes() == b"second"
-    assert not store.take("somebody else", KEY, "job-3").exists()
-    store.drop_job("job-2")
-    store.drop_job("job-3")
+    assert store.claim_for_job("me", KEY, "job-2").read_bytes() == b"second"
+    assert not store.claim_for_job("somebody else", KEY, "job-3").exists()
+    store.delete_job_file("job-2")
+    store.delete_job_file("job-3")
     assert store.find(name) is not None
-    store.drop_jobs_but({"job-1"})
+    store.delete_job_files_except({"job-1"})
     assert own.exists()
-    store.drop_jobs_but(set())
+    store.delete_job_files_except(set())
     assert not own.exists()
 
 
 def test_uploads_are_forgotten_after_a_day(store: Media, tmp_path: Path) -> None:
     (tmp_path / "arrived").write_bytes(b"x")
-    parts = urlsplit(store.address("PUT", "me", KEY))
+    parts = urlsplit(store.sign_url("PUT", "me", KEY))
     name, nonce = parts.path.rpartition("/")[2], parse_qs(parts.query)["nonce"][0]
     store.accept(tmp_path / "arrived", name, nonce)
     used = tmp_path / "media" / "used" / nonce
-    store.forget(time.time() + KEPT - 60)
+    store.delete_expired(time.time() + KEPT - 60)
     assert store.find(name) is not None
     assert not used.exists()  # its address has expired long since
-    store.forget(time.time() + KEPT + 60)
+    store.delete_expired(time.time() + KEPT + 60)
     assert store.find(name) is None
     assert (tmp_path / "media" / "secret").exists()
 

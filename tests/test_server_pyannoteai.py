@@ -26,9 +26,9 @@ from diarnb.engines.local import LocalEngine
 from diarnb.engines.pyannoteai.answers import read_answer
 from diarnb.params import Params
 from diarnb.server.jobs import RESULT_KEPT
-from diarnb.server.pyannoteai.answers import TASKS
-from diarnb.server.pyannoteai.rules import read
-from diarnb.server.web.deliveries import refusal
+from diarnb.server.pyannoteai.rules import parse_job
+from diarnb.server.pyannoteai.task import TASKS
+from diarnb.server.web.deliveries import check_target
 from diarnb.server.web.fetcher import Fetcher
 from diarnb.server.web.limits import PER_WINDOW, WINDOW, Limits
 from diarnb.server.web.refusals import Refusal
@@ -328,10 +328,10 @@ LABELLED = st.fixed_dictionaries({"label": JSON, "voiceprint": JSON}) | JSON
 @settings(max_examples=400, derandomize=True)
 def test_of_any_json_comes_a_wish_or_a_refusal(kind: str, body: Any) -> None:
     def webhook(url: str) -> str | None:
-        return refusal("pyannoteai", url, ("127.0.0.1",))
+        return check_target("pyannoteai", url, ("127.0.0.1",))
 
     with suppress(Refusal):
-        wish = read(kind, body, check_url=Fetcher(("*",)).refusal, check_webhook=webhook)
+        wish = parse_job(kind, body, check_url=Fetcher(("*",)).refusal, check_webhook=webhook)
         assert json.loads(json.dumps(wish.task, allow_nan=False)) == wish.task
 
 
@@ -504,9 +504,9 @@ def test_what_is_uploaded_later_changes_nothing_for_a_job_that_was_accepted(serv
 def test_results_are_gone_after_24_hours(server: InThread, uploaded: str) -> None:
     job = ended(server, "/v1/diarize", {"url": uploaded})
     moment = datetime.fromisoformat(job["updatedAt"]).timestamp()
-    server.call(server.core.jobs.forget(moment + RESULT_KEPT - 60))
+    server.call(server.core.jobs.delete_expired(moment + RESULT_KEPT - 60))
     assert finished(server, job["jobId"]) == job
-    server.call(server.core.jobs.forget(moment + RESULT_KEPT + 60))
+    server.call(server.core.jobs.delete_expired(moment + RESULT_KEPT + 60))
     assert finished(server, job["jobId"]) == {name: job[name] for name in ("jobId", "status", "createdAt", "updatedAt")}
 
 

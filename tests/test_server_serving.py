@@ -214,14 +214,14 @@ def test_a_key_that_was_given_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_switches_are_what_the_settings_become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from diarnb.server import process as running
+    from diarnb.server import process
 
     seen: list[Any] = []
 
     async def serve(settings: Any, ready: Any) -> None:
         seen.append(settings)
 
-    monkeypatch.setattr(running, "serve", serve)
+    monkeypatch.setattr(process, "serve_until_stopped", serve)
     monkeypatch.setenv("DIARNB_WEBHOOK_SECRET", "s3cret-of-webhooks")
     more = ["--allow-webhook", "127.0.0.1", "--allow-webhook", "localhost", "--rate-limits", "vendor", "--memory", "0"]
     more += ["--public-url", "https://speech.example.org", "--streaming-diarize-model", "new", "--workers", "3"]
@@ -360,7 +360,7 @@ def test_health_answers_who_looks_after_it(served: InThread) -> None:
 
 
 def test_what_can_be_copied_is_python(served: InThread) -> None:
-    for name, code in page.snippets(served.base_url).items():
+    for name, code in page.code_samples(served.base_url).items():
         if name != "curl":
             compile(code, name, "exec")
 
@@ -407,7 +407,7 @@ def test_what_can_be_made_up_from_the_descriptions_is_answered(
 @pytest.mark.parametrize("number", range(4))
 def test_what_can_be_copied_runs(served: InThread, number: int, tmp_path: Path, home: Path) -> None:
     """With the vendors' own SDKs, and with curl."""
-    name, code = list(page.snippets(served.base_url).items())[number]
+    name, code = list(page.code_samples(served.base_url).items())[number]
     sound, rate = soundfile.read(diarnb.example("interview"), frames=10 * 16_000)
     soundfile.write(tmp_path / "talk.wav", sound, rate)
     command = [sys.executable, "-W", "ignore", "-c", code]

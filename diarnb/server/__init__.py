@@ -117,7 +117,7 @@ class Server:
                 start_new_session=True,  # Ctrl-C in the terminal of a kernel is for the kernel
             )
         try:
-            self.base_url = self._begin(told, settings.folder / "server.log")
+            self.base_url = self._wait_until_ready(told, settings.folder / "server.log")
         except BaseException:
             self.stop()
             raise
@@ -156,8 +156,8 @@ class Server:
         ended = "" if self._process.poll() is None else ", ended"
         return f"<diarnb server at {self.base_url}{ended}>"
 
-    def _begin(self, told: str, log: Path) -> str:
-        """Tell the process what to be, and wait until it is that."""
+    def _wait_until_ready(self, told: str, log: Path) -> str:
+        """Send the settings to the process, and wait until it listens."""
         assert self._process.stdin is not None  # noqa: S101 - it was asked for
         assert self._process.stdout is not None  # noqa: S101 - likewise
         with suppress(BrokenPipeError):  # the reason comes the other way

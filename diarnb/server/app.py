@@ -1,4 +1,4 @@
-"""The doors of the server: who may come in, which dialect is spoken there, and how it says no."""
+"""The HTTP side of the server: host and key checks, the dialect of each path, and how errors are answered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from diarnb.server.deepgram import live
 from diarnb.server.deepgram import routes as deepgram
 from diarnb.server.pyannoteai import routes as pyannoteai
 from diarnb.server.settings import MAX_JSON
-from diarnb.server.web.guard import IDLE, Guards
+from diarnb.server.web.guard import IDLE, ConnectionGuards
 from diarnb.server.web.refusals import ID, OWNER, Refusal
 
 if TYPE_CHECKING:
@@ -52,17 +52,17 @@ class App:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._is_called = lru_cache(256)(self._answers_to)
+        self._knows_host = lru_cache(256)(self._is_known_host)
         application = web.Application(middlewares=[self._answer], client_max_size=MAX_JSON)
         for dialect in (page, pyannoteai, deepgram, live):
             for route in dialect.routes(core):
                 application.router.add_route(route.method, route.path, route.handler, expect_handler=self._continue)
         self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=_STOPPING)
-        self._guards: Guards | None = None
+        self._guards: ConnectionGuards | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
-        """Listen; give the origin, ``http://host:port``.
+        """Listen; return the origin, ``http://host:port``.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class App:
                 max_line_size=_LINE,
             )
 
-        self._guards = Guards(protocol)
+        self._guards = ConnectionGuards(protocol)
         self._server = await loop.create_server(self._guards, settings.host, settings.port, backlog=_BACKLOG)
         port = self._server.sockets[0].getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -102,7 +102,7 @@ class App:
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in whom may come in, and turn what goes wrong into an answer."""
         assert self._guards is not None  # noqa: S101 - it listens
-        self._guards.begun(request)
+        self._guards.start_request(request)
         request[ID] = str(uuid.uuid4())
         dialect = _dialect(request)
         try:
@@ -118,9 +118,9 @@ class App:
             raise
         except Exception as error:
             log.exception("request %s", request[ID])
-            response = dialect.refuse(_failure(error), request[ID])
+            response = dialect.refuse(_refusal_of(error), request[ID])
         finally:
-            self._guards.ended(request)
+            self._guards.end_request(request)
         if not response.prepared:
             response.headers.update(_HEADERS)
             if dialect is deepgram:
@@ -139,7 +139,7 @@ class App:
     def _check(self, request: web.Request, dialect: Any) -> None:
         """Refuse strangers, before a byte of the body is read."""
         hosts = request.headers.getall("Host", [])
-        if len(hosts) != 1 or not self._is_called(hosts[0]):
+        if len(hosts) != 1 or not self._knows_host(hosts[0]):
             raise Refusal(421, "This server has another name; --public-url tells it one.")
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower():
@@ -147,13 +147,13 @@ class App:
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise Refusal(415, "Send the body as it is, not compressed.")
         if not getattr(request.match_info.handler, "open_to_all", False):
-            key = dialect.key_of(request)
-            owner = None if key is None else self._core.owner(key)
+            key = dialect.read_key(request)
+            owner = None if key is None else self._core.find_owner(key)
             if owner is None:
                 raise Refusal(401, "Invalid credentials.", code="INVALID_AUTH")
             request[OWNER] = owner
 
-    def _answers_to(self, host: str) -> bool:
+    def _is_known_host(self, host: str) -> bool:
         """Whether a client may know this server by a name.
 
         A page in a browser can give its own name any address, this machine's too; an address it cannot give another.
@@ -172,8 +172,8 @@ class App:
         return True
 
 
-def _failure(error: Exception) -> Refusal:
-    """Say what went wrong here, and no more of it than whose fault it is."""
+def _refusal_of(error: Exception) -> Refusal:
+    """Build the refusal for an error of ours: whose fault it is, and no more."""
     if isinstance(error, sqlite3.OperationalError) or (isinstance(error, OSError) and error.errno in _FULL):
         return Refusal(507, "The server's disk is full.")
     return Refusal(500, "The server could not do this.")

@@ -119,12 +119,12 @@ def _serve(asked: argparse.Namespace) -> int:
     chosen |= {name: value for name in as_they_are if (value := getattr(asked, name)) is not None}
     settings = Settings(**chosen)
     # imported when it is known that there is an aiohttp, and that it will be used
-    from diarnb.server import process as running
-    from diarnb.server.page import environment
+    from diarnb.server import process
+    from diarnb.server.page import sdk_lines
 
     def ready(origin: str) -> None:
         known_as = settings.public_url or origin
-        pyannoteai, deepgram = environment(known_as)
+        pyannoteai, deepgram = sdk_lines(known_as)
         words = f"words by {settings.words}" if settings.words else "no words"
         lines = [
             f"diarnb serves at {known_as} ({settings.workers} at once, {words}, {settings.folder})",
@@ -138,9 +138,9 @@ def _serve(asked: argparse.Namespace) -> int:
         if settings.host not in ("127.0.0.1", "::1", "localhost"):
             _say("others on the network can reach it, and nothing is encrypted: let a proxy with TLS stand before it")
 
-    running.quiet()
+    process.configure_logging()
     try:
-        asyncio.run(running.serve(settings, ready))
+        asyncio.run(process.serve_until_stopped(settings, ready))
     except KeyboardInterrupt:  # before the server had begun
         return 130
     return 0

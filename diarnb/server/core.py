@@ -18,11 +18,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ConfigurationError
-from diarnb.server.jobs import ATTEMPTS, Jobs
+from diarnb.server.jobs import ATTEMPTS, JobTable
 from diarnb.server.web.deliveries import Deliveries
 from diarnb.server.web.fetcher import Fetcher, FetchError
 from diarnb.server.web.media import Media
-from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerLostError, Workers
+from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerCrashedError, WorkerPool
 from diarnb.store import lock as _lock
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _SWEEP = 600.0  # seconds between two looks for what is too old
 
 
 class Core:
-    """Everything but the doors.
+    """All parts of a server but its HTTP side.
 
     Parameters
     ----------
@@ -57,29 +57,29 @@ class Core:
         self.origin = ""
         """What clients call the server; known once it listens."""
         folder = settings.folder
-        self.scratch = _own(folder / "scratch")
+        self.scratch = _make_private(folder / "scratch")
         self._lock = _lock.take(folder / "server.lock")
         if self._lock is None:
             raise ConfigurationError(f"another server uses {folder}: stop it, or name another folder with --folder")
         for left in self.scratch.iterdir():  # what a killed server was receiving
             left.unlink()
-        self.jobs = Jobs(folder / "jobs.sqlite")
-        self.media = Media(_own(folder / "media"), _own(folder / "jobs"))
+        self.jobs = JobTable(folder / "jobs.sqlite")
+        self.media = Media(_make_private(folder / "media"), _make_private(folder / "jobs"))
         self.fetcher = Fetcher(settings.allow_url_fetch)
         self.deliveries = Deliveries(self.jobs, settings)
-        self.workers = Workers(settings.workers, memory=settings.memory)
+        self.workers = WorkerPool(settings.workers, memory=settings.memory)
         # while a worker is behind, what a stream brings is taken all the same: a client that is not read is not heard
         # to be alive either, nor does it hear that we are
-        self.streams = Workers(settings.workers, nice=_SOON, memory=settings.memory, ahead=_AHEAD)
+        self.streams = WorkerPool(settings.workers, nice=_SOON, memory=settings.memory, ahead=_AHEAD)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin where the last server ended."""
         for job in await self.jobs.recover():
             await self._fail(job, f"The server ended {ATTEMPTS} times while this was worked on.")
-        self.media.drop_jobs_but(self.jobs.unended())
+        self.media.delete_job_files_except(self.jobs.list_open_ids())
         await asyncio.gather(self.workers.start(), self.streams.start(1))  # who speaks live cannot wait
-        loops: list[Callable[[], Coroutine[Any, Any, None]]] = [self._work] * self.settings.workers
+        loops: list[Callable[[], Coroutine[Any, Any, None]]] = [self._run_jobs] * self.settings.workers
         self._tasks = [asyncio.create_task(loop()) for loop in (*loops, self._sweep, self.deliveries.run)]
 
     async def stop(self) -> None:
@@ -88,56 +88,56 @@ class Core:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tasks:
-            await self.jobs.interrupt()
+            await self.jobs.requeue_running()
         await asyncio.gather(self.workers.close(), self.streams.close(), self.fetcher.close(), self.deliveries.close())
         self.jobs.close()
         if self._lock is not None:
             os.close(self._lock)
 
-    def owner(self, key: str) -> str | None:
-        """Say who a key belongs to, as it stands in the table; None for an unknown one. Takes as long for any."""
+    def find_owner(self, key: str) -> str | None:
+        """Find the owner that a key stands for; None for an unknown key. Takes as long for any."""
         given = key.encode("utf-8", "surrogateescape")
         known = [hmac.compare_digest(given, mine.encode()) for mine in self.settings.keys]
-        return owner_of(key) if any(known) else None
+        return derive_owner(key) if any(known) else None
 
     def scratch_file(self) -> Path:
         """Name a new file for what is being received."""
         return self.scratch / uuid.uuid4().hex
 
-    async def _work(self) -> None:
+    async def _run_jobs(self) -> None:
         """Do one job after another."""
         job: Job | None = None
         while True:
             try:
                 if job is not None:
-                    await self.jobs.again(job)
-                self.jobs.new.clear()
-                job = await self.jobs.begin()
+                    await self.jobs.requeue(job)
+                self.jobs.job_waiting.clear()
+                job = await self.jobs.start_next()
                 if job is None:
-                    await self.jobs.new.wait()
+                    await self.jobs.job_waiting.wait()
                 else:
-                    await self._do_or_fail(job)
+                    await self._run_or_fail(job)
                     job = None
             except sqlite3.Error:  # the disk is full, most likely; what was accepted waits until it is not
                 log.exception("the table of jobs cannot be written")
                 await asyncio.sleep(_DISK)
 
-    async def _do_or_fail(self, job: Job) -> None:
+    async def _run_or_fail(self, job: Job) -> None:
         try:
-            await self._do(job)
+            await self._run(job)
         except sqlite3.Error:
             raise
         except Exception:
             log.exception("job %s", job.id)
             await self._fail(job, "The server could not do this.")
 
-    async def _do(self, job: Job) -> None:
+    async def _run(self, job: Job) -> None:
         try:
             task = dict(job.task)
             if (url := task.pop("fetch", None)) is not None:
-                task["file"] = str(self.media.of_job(job.id))
-                await self.fetcher.fetch(url, self.media.of_job(job.id))
-            answer = await self.workers.do(task, seconds=JOB_SECONDS)
+                task["file"] = str(self.media.job_path(job.id))
+                await self.fetcher.fetch(url, self.media.job_path(job.id))
+            answer = await self.workers.run(task, seconds=JOB_SECONDS)
         except TaskFailedError as error:
             # what is wrong with the audio the services tell in these words; ours say more
             audio = error.kind.endswith("AudioError") or error.kind.startswith("Audio")
@@ -147,37 +147,37 @@ class Core:
             await self._fail(job, f"Could not load audio: {error}")
         except TaskTimeoutError:
             await self._fail(job, f"It took longer than {JOB_SECONDS / 3600:g} hours.")
-        except WorkerLostError:
+        except WorkerCrashedError:
             if job.attempts >= ATTEMPTS:
                 await self._fail(job, f"It ended the process that worked on it, {ATTEMPTS} times.")
             else:
                 log.warning("job %s lost its worker and waits again", job.id)
-                await self.jobs.again(job)
+                await self.jobs.requeue(job)
         else:
-            await self.jobs.end(job, "succeeded", answer)
-            self.media.drop_job(job.id)
+            await self.jobs.finish(job, "succeeded", answer)
+            self.media.delete_job_file(job.id)
 
     async def _fail(self, job: Job, message: str) -> None:
-        await self.jobs.end(job, "failed", json.dumps({"error": message}).encode())
-        self.media.drop_job(job.id)
+        await self.jobs.finish(job, "failed", json.dumps({"error": message}).encode())
+        self.media.delete_job_file(job.id)
 
     async def _sweep(self) -> None:
         """Delete what is too old, now and then."""
         while True:
             try:
-                await self.jobs.forget(time.time())
-                self.media.forget(time.time())
+                await self.jobs.delete_expired(time.time())
+                self.media.delete_expired(time.time())
             except (OSError, sqlite3.Error):
                 log.exception("what is too old cannot be deleted")
             await asyncio.sleep(_SWEEP)
 
 
-def owner_of(key: str) -> str:
-    """Give what stands for a key where it is written down."""
+def derive_owner(key: str) -> str:
+    """Hash a key: what stands for it wherever it is written down."""
     return hashlib.sha256(b"diarnb key " + key.encode()).hexdigest()[:32]
 
 
-def _own(folder: Path) -> Path:
+def _make_private(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(OSError, NotImplementedError):
         folder.chmod(0o700)

@@ -83,7 +83,7 @@ _COLUMNS = ", ".join(_NAMES)
 _FACTS = _COLUMNS.replace("task", "'{}' AS task").replace("output", "NULL AS output")
 
 
-class Jobs:
+class JobTable:
     """The table, in the file `path`."""
 
     def __init__(self, path: Path) -> None:
@@ -92,10 +92,10 @@ class Jobs:
         self._write_to = self._open()
         self._write_to.executescript(_SCHEMA)
         self._read_from = self._open()
-        self.new = asyncio.Event()
+        self.job_waiting = asyncio.Event()
         """Set when there may be a job to begin."""
-        self.told = asyncio.Event()
-        """Set when there may be somebody to tell."""
+        self.delivery_due = asyncio.Event()
+        """Set when a delivery may be due."""
 
     def close(self) -> None:
         """Finish what is being written, and let go of the file."""
@@ -112,17 +112,17 @@ class Jobs:
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, delivery),
         )
-        self.new.set()
+        self.job_waiting.set()
 
     def get(self, job_id: str, owner: str | None = None) -> Job | None:
         """Look a job up; somebody else's is as unknown as one that never was."""
         found = self._select("WHERE id = ?", (job_id,))
         return found[0] if found and owner in (None, found[0].owner) else None
 
-    def page(
+    def list_page(
         self, owner: str, *, kinds: tuple[str, ...], limit: int, after: str | None = None, state: str | None = None
     ) -> list[Job] | None:
-        """List jobs, the newest first, without what they take and give; None if there is no job `after`."""
+        """List jobs, the newest first, without task and output; None if there is no job `after`."""
         before = 1 << 62
         if after is not None:
             last = self.get(after, owner)
@@ -138,8 +138,8 @@ class Jobs:
             _FACTS,
         )
 
-    def latest(self, most: int) -> list[Job]:
-        """Give the jobs that came last, whoever's they are, without what they take and give."""
+    def list_latest(self, most: int) -> list[Job]:
+        """List the newest jobs of all owners, without task and output."""
         return self._select("ORDER BY number DESC LIMIT ?", (most,), _FACTS)
 
     def count(self, *states: str) -> int:
@@ -149,12 +149,12 @@ class Jobs:
             for state in states
         )
 
-    def unended(self) -> set[str]:
-        """Give the ids of jobs of which something will still become."""
+    def list_open_ids(self) -> set[str]:
+        """List the ids of jobs that have not ended."""
         return {row[0] for row in self._read_from.execute("SELECT id FROM jobs WHERE state IN ('created', 'running')")}
 
-    async def begin(self) -> Job | None:
-        """Take the job that has waited longest, and call it running; None if none waits."""
+    async def start_next(self) -> Job | None:
+        """Mark the job that has waited longest as running, and return it; None if none waits."""
         row = await self._write(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, updated = ? WHERE number = "
             "(SELECT min(number) FROM jobs WHERE state = 'created') RETURNING id",
@@ -162,23 +162,23 @@ class Jobs:
         )
         return self.get(row[0]) if row else None
 
-    async def end(self, job: Job, state: str, output: bytes | None) -> None:
-        """Keep what became of a job; who is to be told is told next."""
+    async def finish(self, job: Job, state: str, output: bytes | None) -> None:
+        """Store the outcome of a job; its delivery is due now."""
         now = time.time()
         await self._write(
             "UPDATE jobs SET state = ?, output = ?, updated = ?, due = CASE WHEN delivery IS NULL THEN NULL ELSE ? END "
             "WHERE id = ?",
             (state, output, now, now, job.id),
         )
-        self.told.set()
+        self.delivery_due.set()
 
-    async def again(self, job: Job) -> None:
-        """Let a job wait once more: its worker was lost."""
+    async def requeue(self, job: Job) -> None:
+        """Put a job back into the queue: its worker ended."""
         await self._write("UPDATE jobs SET state = 'created', updated = ? WHERE id = ?", (time.time(), job.id))
-        self.new.set()
+        self.job_waiting.set()
 
     async def recover(self) -> list[Job]:
-        """Let those wait again that were running when the last server was killed, but for what may have killed it.
+        """Put the jobs that were running when the last server was killed back into the queue.
 
         Returns
         -------
@@ -186,26 +186,26 @@ class Jobs:
             Those that were begun too often: they are not begun again, and somebody has to end them.
         """
         await self._write("UPDATE jobs SET state = 'created' WHERE state = 'running' AND attempts < ?", (ATTEMPTS,))
-        self.new.set()
-        self.told.set()
+        self.job_waiting.set()
+        self.delivery_due.set()
         return self._select("WHERE state = 'running'", ())
 
-    async def interrupt(self) -> None:
-        """Let those wait for the next server that are running now, as if they had not been begun."""
+    async def requeue_running(self) -> None:
+        """Put the jobs that are running now back into the queue for the next server, as if they had not been begun."""
         await self._write("UPDATE jobs SET state = 'created', attempts = attempts - 1 WHERE state = 'running'", ())
 
     def next_delivery(self, besides: Collection[str] = ()) -> Job | None:
-        """Give the job whose delivery is due first, now or later, besides those that are being told."""
+        """Find the job whose delivery is due first, now or later, besides those that are under way."""
         marks = ", ".join("?" * len(besides))
         found = self._select(f"WHERE due IS NOT NULL AND id NOT IN ({marks}) ORDER BY due LIMIT 1", tuple(besides))
         return found[0] if found else None
 
-    async def delivered(self, job: Job, delivery: dict[str, Any], due: float | None) -> None:
-        """Keep what became of an attempt to tell somebody, and when it is tried again."""
+    async def record_delivery(self, job: Job, delivery: dict[str, Any], due: float | None) -> None:
+        """Store the outcome of an attempt to deliver, and when it is retried."""
         await self._write("UPDATE jobs SET delivery = ?, due = ? WHERE id = ?", (json.dumps(delivery), due, job.id))
-        self.told.set()
+        self.delivery_due.set()
 
-    async def forget(self, now: float) -> None:
+    async def delete_expired(self, now: float) -> None:
         """Delete results, and later jobs, that are too old to be kept."""
         # a job that has not ended is touched whenever it is begun, and none is being done for a day
         await self._write("UPDATE jobs SET output = NULL WHERE updated < ? AND output NOT NULL", (now - RESULT_KEPT,))
@@ -231,7 +231,7 @@ class Jobs:
         return [Job(**row) for row in found]
 
     async def _write(self, statement: str, values: tuple[Any, ...]) -> Any:
-        """Execute a statement, its own transaction; give the first row that it returns."""
+        """Execute a statement, its own transaction; return its first row."""
 
         def write() -> Any:
             return self._write_to.execute(statement, values).fetchone()

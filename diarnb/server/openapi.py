@@ -60,9 +60,9 @@ def pyannoteai(origin: str) -> Schema:
         },
         "/v1/media/input": address("Ask for an address to upload a recording to, by PUT and without a key"),
         "/v1/media/output": address("Ask for an address to read an upload from"),
-        "/v1/diarize": submit("Ask who spoke when", _asked("community-1", "live-1", transcription=True)),
-        "/v1/identify": submit("Ask who of some people spoke when", _asked("live-1", voiceprints=True)),
-        "/v1/voiceprint": submit("Ask for what a voice is recognised by", _voiceprint()),
+        "/v1/diarize": submit("Ask who spoke when", _job_body("community-1", "live-1", transcription=True)),
+        "/v1/identify": submit("Ask who of some people spoke when", _job_body("live-1", voiceprints=True)),
+        "/v1/voiceprint": submit("Ask for what a voice is recognised by", _voiceprint_body()),
         "/v1/jobs/{id}": {"get": {**_operation("Look after a job", job), "parameters": [job_id]}},
         "/v2/jobs": {
             "get": {
@@ -111,7 +111,7 @@ def deepgram(origin: str) -> Schema:
     return _document("Deepgram", origin, {"/v1/listen": {"post": post}}, _DEEPGRAM, scheme)
 
 
-def _asked(*models: str, transcription: bool = False, voiceprints: bool = False) -> Schema:
+def _job_body(*models: str, transcription: bool = False, voiceprints: bool = False) -> Schema:
     known = [name for name in (*MODELS, *models) if name != "community-1" or name in models]
     members = _source(dict.fromkeys(known))
     members |= dict.fromkeys(("numSpeakers", "minSpeakers", "maxSpeakers"), _COUNT)
@@ -139,7 +139,7 @@ def _asked(*models: str, transcription: bool = False, voiceprints: bool = False)
     return _object(members, *needed)
 
 
-def _voiceprint() -> Schema:
+def _voiceprint_body() -> Schema:
     return _object(_source(dict.fromkeys((*(name for name in MODELS if name != "community-1"), "live-1"))), "url")
 
 

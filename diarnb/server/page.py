@@ -59,7 +59,7 @@ _HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"
 
 
 def routes(core: Core) -> list[web.RouteDef]:
-    """Give the paths that everybody may look at."""
+    """Return the routes that need no key."""
     pages = _Pages(core)
     return [
         web.get("/", pages.page),
@@ -69,12 +69,12 @@ def routes(core: Core) -> list[web.RouteDef]:
     ]
 
 
-def environment(origin: str) -> tuple[str, str]:
-    """Write the one line each in which the SDKs of pyannoteAI and Deepgram are told of another server.
+def sdk_lines(origin: str) -> tuple[str, str]:
+    """Write the lines, one each, that point the SDKs of pyannoteAI and Deepgram to another server.
 
     Examples
     --------
-    >>> environment("http://127.0.0.1:8000")[0]
+    >>> sdk_lines("http://127.0.0.1:8000")[0]
     'Client.API_URL = "http://127.0.0.1:8000/v1"'
     """
     http, ws = f'"{origin}"', f'"{origin.replace("http", "ws", 1)}"'
@@ -82,13 +82,13 @@ def environment(origin: str) -> tuple[str, str]:
     return f'Client.API_URL = "{origin}/v1"', deepgram
 
 
-def snippets(origin: str) -> dict[str, str]:
+def code_samples(origin: str) -> dict[str, str]:
     """Write what can be copied and run, with the key in ``DIARNB_SERVER_KEY``."""
     return {
         "pyannoteAI’s SDK": f"""import os
 from pyannoteai.sdk import Client
 
-{environment(origin)[0]}
+{sdk_lines(origin)[0]}
 client = Client(os.environ["DIARNB_SERVER_KEY"])
 job = client.diarize(client.upload("talk.wav"))
 print(client.retrieve(job)["output"]["diarization"])""",
@@ -154,7 +154,7 @@ class _Pages:
     def _write(self, origin: str) -> str:
         inside = self._state() if self._at_home else ""
         code = "".join(
-            f"<h3>{escape(name)}</h3>\n<pre>{escape(code)}</pre>\n" for name, code in snippets(origin).items()
+            f"<h3>{escape(name)}</h3>\n<pre>{escape(code)}</pre>\n" for name, code in code_samples(origin).items()
         )
         return f"""<!doctype html>
 <html lang="en">
@@ -194,7 +194,7 @@ For machines that look after the server: <a href="/health">its health</a>.</p>
         }
         cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>\n" for name, value in facts.items())
         versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
-        jobs = core.jobs.latest(_SHOWN)
+        jobs = core.jobs.list_latest(_SHOWN)
         return f"""<dl class="facts">
 {cells}</dl>
 <p><small>{escape(versions)}</small></p>

@@ -35,7 +35,7 @@ _WHY = {
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[str, Core]]:
+async def run_server(settings: Settings) -> AsyncIterator[tuple[str, Core]]:
     """Run a server.
 
     Yields
@@ -65,7 +65,9 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, Core]]:
         await core.stop()
 
 
-async def serve(settings: Settings, ready: Callable[[str], None], over: asyncio.Event | None = None) -> None:
+async def serve_until_stopped(
+    settings: Settings, ready: Callable[[str], None], over: asyncio.Event | None = None
+) -> None:
     """Run a server until SIGINT or SIGTERM comes, or `over` is set.
 
     Parameters
@@ -82,7 +84,7 @@ async def serve(settings: Settings, ready: Callable[[str], None], over: asyncio.
             loop.add_signal_handler(number, over.set)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(over.set))
-    async with running(settings) as (origin, _):
+    async with run_server(settings) as (origin, _):
         ready(origin)
         await over.wait()
 
@@ -93,7 +95,7 @@ def _cannot_listen(settings: Settings, error: OSError) -> str:
     return f"cannot listen at {where}: {why}. Name another with --port, or 0 for a free one."
 
 
-def quiet() -> None:
+def configure_logging() -> None:
     """Set up the log of a process that only serves: warnings, without what says nothing to who runs it."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
@@ -102,7 +104,7 @@ def main() -> None:
     """Serve for the process that started this one, until it closes the pipe."""
     told = json.loads(sys.stdin.readline())
     settings = Settings.from_json(told["settings"])
-    quiet()
+    configure_logging()
 
     def say(**what: str) -> None:
         print(json.dumps(what), flush=True)
@@ -117,7 +119,7 @@ def main() -> None:
                 loop.call_soon_threadsafe(over.set)
 
         threading.Thread(target=watch, daemon=True).start()  # a loop of Windows cannot wait for a pipe
-        await serve(settings, lambda origin: say(origin=origin), over)
+        await serve_until_stopped(settings, lambda origin: say(origin=origin), over)
 
     try:
         asyncio.run(run())

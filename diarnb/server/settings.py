@@ -94,12 +94,12 @@ class Settings:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """Give what JSON can hold, keys included: for the process that is told by a pipe, and for nobody else."""
+        """Return what JSON can hold, keys included: for the process that reads it from a pipe, and for nobody else."""
         return {**asdict(self), "folder": str(self.folder)}
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Settings:
-        """Take back what `as_json` gave."""
+        """Read what `as_json` wrote."""
         lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
         return cls(**{**told, **lists, "folder": Path(told["folder"])})
 

@@ -18,7 +18,7 @@ from diarnb.server.deepgram import rules as deepgram_rules
 from diarnb.server.web.guard import STALL
 from diarnb.server.web.refusals import ID, Refusal
 from diarnb.server.workers import wire
-from diarnb.server.workers.pool import TaskFailedError, WorkerLostError
+from diarnb.server.workers.pool import TaskFailedError, WorkerCrashedError
 
 if TYPE_CHECKING:
     from aiohttp import WSMessage
@@ -38,7 +38,7 @@ _CLOSING = 10.0  # seconds for the other side's goodbye
 
 
 def routes(core: Core, *, silence: float | None = None) -> list[web.RouteDef]:
-    """Give what this dialect answers for a stream.
+    """Return the route of streams.
 
     Parameters
     ----------
@@ -46,17 +46,17 @@ def routes(core: Core, *, silence: float | None = None) -> list[web.RouteDef]:
     silence : float, optional
         Seconds; `SILENCE` unless given.
     """
-    return [web.get("/v1/listen", _Live(core, silence).get)]
+    return [web.get("/v1/listen", _LiveRoute(core, silence).get)]
 
 
-class _Live:
+class _LiveRoute:
     def __init__(self, core: Core, silence: float | None) -> None:
         self._core, self._silence = core, silence
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Open a stream, and follow it to its end."""
         core = self._core
-        asked = deepgram_rules.live(request.query.items(), newer=core.settings.streaming_diarize_model == "new")
+        asked = deepgram_rules.parse_live(request.query.items(), newer=core.settings.streaming_diarize_model == "new")
         socket = web.WebSocketResponse(
             protocols=("token", "bearer"), max_msg_size=_LARGEST, timeout=_CLOSING, compress=False
         )
@@ -69,7 +69,7 @@ class _Live:
         async with core.streams.session(task) as session:
             await socket.prepare(request)
             silence = SILENCE if self._silence is None else self._silence
-            await _Stream(socket, session, request[ID], asked["model"]).run(silence)
+            await _Connection(socket, session, request[ID], asked["model"]).run(silence)
         return socket
 
 
@@ -82,7 +82,7 @@ class _End:
     say: dict[str, Any] | None = None
 
 
-class _Stream:
+class _Connection:
     """One WebSocket connection and the worker that listens to it."""
 
     def __init__(self, socket: web.WebSocketResponse, session: Session, stream_id: str, model: str) -> None:
@@ -92,10 +92,10 @@ class _Stream:
     async def run(self, silence: float) -> None:
         """Follow the stream, and close it."""
         down = asyncio.create_task(self._pass_on())
-        up = asyncio.create_task(self._take(silence))
+        up = asyncio.create_task(self._receive(silence))
         try:
             await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-            end = await self._ended(up, down)
+            end = await self._find_end(up, down)
         finally:
             for task in (up, down):
                 task.cancel()
@@ -107,8 +107,8 @@ class _Stream:
         reason = end.reason.encode("ascii", "replace")[:_REASON]
         await self._socket.close(code=end.code, message=reason)
 
-    async def _ended(self, up: asyncio.Task[_End], down: asyncio.Task[None]) -> _End:
-        """Say how the stream ended; where the client wants an end, its last words come first."""
+    async def _find_end(self, up: asyncio.Task[_End], down: asyncio.Task[None]) -> _End:
+        """Find how the stream ended; where the client wants an end, its last results come first."""
         try:
             if up.done():
                 end = up.result()
@@ -121,13 +121,13 @@ class _Stream:
                 return _End(WSCloseCode.POLICY_VIOLATION, f"DATA-0000: {error}")
             log.error("stream %s: %s", self._id, error)  # noqa: TRY400 (no fault of this process)
             return _End(WSCloseCode.INTERNAL_ERROR, "NET-0000: the server could not do this")
-        except (WorkerLostError, TimeoutError) as error:
+        except (WorkerCrashedError, TimeoutError) as error:
             log.warning("stream %s: %s", self._id, type(error).__name__)
         except ConnectionError:
             return _End(None)
         return _End(WSCloseCode.INTERNAL_ERROR, "NET-0000: the server could not do this")
 
-    async def _take(self, silence: float) -> _End:
+    async def _receive(self, silence: float) -> _End:
         """Take what the client sends, until there is an end."""
         clock = asyncio.get_running_loop().time
         until = clock() + silence
@@ -169,14 +169,14 @@ class _Stream:
             await self._session.send(wire.END)
             return _End(WSCloseCode.OK)
         elif kind == "Configure":
-            await self._say(json.dumps(self._configured(told)))
+            await self._say(json.dumps(self._answer_configure(told)))
         elif kind != "KeepAlive":
             description = "The message is none of KeepAlive, Finalize, CloseStream and Configure."
             said = {"type": "Error", "variant": "SchemaError", "description": description, "message": message.data}
             return _End(WSCloseCode.POLICY_VIOLATION, "DATA-0000: a message is none that is known", say=said)
         return None
 
-    def _configured(self, told: dict[str, Any]) -> dict[str, Any]:
+    def _answer_configure(self, told: dict[str, Any]) -> dict[str, Any]:
         """Answer a wish to change something; nothing that can be changed on the way changes anything here."""
         answer: dict[str, Any] = {"type": "ConfigureSuccess", "request_id": self._id}
         if told.get("keyterms") is None:

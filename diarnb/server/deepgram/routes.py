@@ -11,10 +11,10 @@ from diarnb.server.deepgram import rules as deepgram_rules
 from diarnb.server.jobs import Job
 from diarnb.server.settings import MAX_BODY
 from diarnb.server.web.bodies import receive, receive_json
-from diarnb.server.web.deliveries import refusal
+from diarnb.server.web.deliveries import check_target
 from diarnb.server.web.fetcher import FetchError
 from diarnb.server.web.refusals import ID, OWNER, Refusal
-from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerLostError
+from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerCrashedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,12 +36,12 @@ _CODES = {
 
 
 def routes(core: Core) -> list[web.RouteDef]:
-    """Give what this dialect answers for a recording; a stream is `live`'s."""
-    return [web.post("/v1/listen", _Listen(core).post)]
+    """Return the route of recordings; that of streams is `live`'s."""
+    return [web.post("/v1/listen", _ListenRoute(core).post)]
 
 
-def key_of(request: web.Request) -> str | None:
-    """Give the key that came with a request; None where there is none, or there are two."""
+def read_key(request: web.Request) -> str | None:
+    """Read the key of a request; None where there is none, or there are two."""
     given = request.headers.getall("Authorization", [])
     protocols = request.headers.getall("Sec-WebSocket-Protocol", [])
     if not given and protocols and request.method == "GET":  # a page in a browser can set no other header
@@ -54,7 +54,7 @@ def key_of(request: web.Request) -> str | None:
 
 
 def refuse(refused: Refusal, request_id: str) -> web.Response:
-    """Say no in Deepgram's words."""
+    """Write a refusal in Deepgram's words."""
     code = refused.code or _CODES.get(refused.status, "Error")
     body = {"err_code": code, "err_msg": refused.message, "request_id": request_id, **refused.more}
     if "details" in body:  # some errors have other names there, which are what other clients read
@@ -64,13 +64,13 @@ def refuse(refused: Refusal, request_id: str) -> web.Response:
     return web.json_response(body, status=refused.status, headers=headers)
 
 
-class _Listen:
+class _ListenRoute:
     def __init__(self, core: Core) -> None:
         self._core = core
 
     async def post(self, request: web.Request) -> web.Response:
         """Take a recording, and answer when it is understood."""
-        asked = deepgram_rules.batch(request.query.items())
+        asked = deepgram_rules.parse_batch(request.query.items())
         if asked["callback"] is not None:
             return await self._later(request, asked)
         self._check_queue()
@@ -80,22 +80,22 @@ class _Listen:
                     await self._core.fetcher.fetch(url, path)
                 self._check_queue()  # others may have been quicker
                 seconds = _PROCESSING[asked["model"].startswith("whisper")]
-                answer = await self._core.workers.do(self._task(request, asked, file=str(path)), seconds=seconds)
+                answer = await self._core.workers.run(self._task(request, asked, file=str(path)), seconds=seconds)
             except FetchError as error:
                 raise Refusal(400, f"{error}.", code="REMOTE_CONTENT_ERROR") from None
             except TaskFailedError as error:
-                raise _failed(error) from None
+                raise _task_refusal(error) from None
             except TaskTimeoutError:
                 raise Refusal(504, f"It took longer than {seconds / 60:.0f} minutes.", code="Gateway Timeout") from None
-            except WorkerLostError:
+            except WorkerCrashedError:
                 raise Refusal(503, "Please try again later") from None
         return web.Response(body=answer, content_type="application/json")
 
     async def _later(self, request: web.Request, asked: dict[str, Any]) -> web.Response:
         """Take a recording, and let somebody be called when it is understood."""
-        if problem := refusal("deepgram", asked["callback"], self._core.settings.allow_webhook):
+        if problem := check_target("deepgram", asked["callback"], self._core.settings.allow_webhook):
             raise Refusal(400, f"Invalid callback url. {problem}.", code="INVALID_QUERY_PARAMETER")
-        job_id, own = request[ID], self._core.media.of_job(request[ID])
+        job_id, own = request[ID], self._core.media.job_path(request[ID])
         delivery = {
             "dialect": "deepgram",
             "url": asked["callback"],
@@ -110,7 +110,7 @@ class _Listen:
             try:
                 await self._core.jobs.add(Job(job_id, request[OWNER], "listen", task, delivery=delivery))
             except BaseException:
-                self._core.media.drop_job(job_id)
+                self._core.media.delete_job_file(job_id)
                 raise
         return web.json_response({"request_id": job_id})
 
@@ -130,7 +130,7 @@ class _Listen:
             url = None
             if request.content_type == "application/json":  # everything else is sound, whatever it is called
                 url = await _url(request)
-                if problem := self._core.fetcher.refusal(url):
+                if problem := self._core.fetcher.check(url):
                     raise Refusal(400, f"{problem}.", code="REMOTE_CONTENT_ERROR")
             elif not await receive(request, path, MAX_BODY):
                 raise _unusable("there is nothing in it")
@@ -150,7 +150,7 @@ async def _url(request: web.Request) -> str:
     return str(body["url"])
 
 
-def _failed(error: TaskFailedError) -> Refusal:
+def _task_refusal(error: TaskFailedError) -> Refusal:
     if "Audio" in error.kind:
         return _unusable(str(error))
     return Refusal(500, str(error))

@@ -48,7 +48,7 @@ _UNDONE = (
 """What would change the words, or be found in them, and needs what this server has not."""
 
 
-def batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def parse_batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Read the query of a recording.
 
     Parameters
@@ -69,15 +69,15 @@ def batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> batch([("model", "nova-3"), ("diarize_model", "latest")])["diarizer"]
+    >>> parse_batch([("model", "nova-3"), ("diarize_model", "latest")])["diarizer"]
     'v2'
     """
-    asked = _Asked(query)
-    told = asked.shared()
+    asked = _Query(query)
+    told = asked.read_shared()
     smart, paragraphs = asked.flag("smart_format"), asked.flag("paragraphs")
     if (diarizer := asked.one("diarize_model")) is not None:
         if asked.one("diarize") is not None:
-            raise _bad("diarize and diarize_model cannot both be set")
+            raise _bad_request("diarize and diarize_model cannot both be set")
         diarizer = "v2" if diarizer == "latest" else diarizer
     else:
         diarizer = "v1" if asked.flag("diarize") else None
@@ -95,7 +95,7 @@ def batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
-def live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> dict[str, Any]:
+def parse_live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> dict[str, Any]:
     """Read the query of a stream.
 
     Parameters
@@ -107,7 +107,7 @@ def live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> dict[str, 
     Returns
     -------
     dict
-        As of `batch`, but for what streams do not have; and ``encoding`` (None for a header), ``sample_rate``,
+        As of `parse_batch`, but for what streams do not have; and ``encoding`` (None for a header), ``sample_rate``,
         ``channels``, ``interim_results``, ``vad_events``, ``endpointing`` and ``utterance_end`` (seconds or None).
 
     Raises
@@ -117,35 +117,35 @@ def live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> dict[str, 
     Examples
     --------
     >>> query = [("model", "nova-3"), ("encoding", "linear16"), ("sample_rate", "16000"), ("endpointing", "300")]
-    >>> live(query)["endpointing"]
+    >>> parse_live(query)["endpointing"]
     0.3
     """
-    asked = _Asked(query)
-    told = asked.shared()
+    asked = _Query(query)
+    told = asked.read_shared()
     diarizer = asked.one("diarize_model")
     if diarizer is not None and not newer:
-        raise _bad("diarize_model cannot be used with streaming; set diarize=true")
+        raise _bad_request("diarize_model cannot be used with streaming; set diarize=true")
     if diarizer == "v2":
-        raise _wrong("diarize_model", "a stream has no v2 diarizer")
+        raise _invalid_parameter("diarize_model", "a stream has no v2 diarizer")
     if diarizer is not None and asked.one("diarize") is not None:
-        raise _bad("diarize and diarize_model cannot both be set")
+        raise _bad_request("diarize and diarize_model cannot both be set")
     if asked.one("callback") is not None:
-        raise _bad("this server calls nobody back from a stream; leave callback out")
+        raise _bad_request("this server calls nobody back from a stream; leave callback out")
     interim = asked.flag("interim_results")
     pause = asked.number("utterance_end_ms", None, low=1000.0)
     if pause is not None and not interim:
-        raise _bad("utterance_end_ms needs interim_results=true")
-    return told | asked.sound() | {
+        raise _bad_request("utterance_end_ms needs interim_results=true")
+    return told | asked.read_sound() | {
         "diarizer": "v1" if diarizer or asked.flag("diarize") else None,
         "punctuate": asked.flag("punctuate") or asked.flag("smart_format"),
         "interim_results": interim,
         "vad_events": asked.flag("vad_events"),
-        "endpointing": asked.endpointing(),
+        "endpointing": asked.read_endpointing(),
         "utterance_end": None if pause is None else pause / 1000,
     }  # fmt: skip
 
 
-class _Asked:
+class _Query:
     """A query, by name."""
 
     def __init__(self, query: Iterable[tuple[str, str]]) -> None:
@@ -155,12 +155,12 @@ class _Asked:
         for name in (*FLAGS, *CHOICES):
             allowed = CHOICES.get(name, ("true", "false"))
             if self.one(name) not in (None, *allowed):
-                raise _wrong(name, f"expected one of {', '.join(allowed)}")
+                raise _invalid_parameter(name, f"expected one of {', '.join(allowed)}")
 
     def one(self, name: str) -> str | None:
         values = self._values.get(name, [])
         if len(values) > 1:
-            raise _wrong(name, "duplicate field")
+            raise _invalid_parameter(name, "duplicate field")
         return values[0] if values else None
 
     def several(self, name: str) -> list[str]:
@@ -178,32 +178,32 @@ class _Asked:
         except ValueError:
             number = math.nan
         if not low <= number < 1e9:
-            raise _wrong(name, f"expected a number, {low:g} or more")
+            raise _invalid_parameter(name, f"expected a number, {low:g} or more")
         return number
 
     def whole(self, name: str, otherwise: int | None, *, low: int, high: int) -> Any:
         value = self.number(name, otherwise, low=low)
         if value is not None and (value % 1 or value > high):
-            raise _wrong(name, f"expected a whole number from {low} to {high}")
+            raise _invalid_parameter(name, f"expected a whole number from {low} to {high}")
         return None if value is None else int(value)
 
-    def shared(self) -> dict[str, Any]:
-        """Give what recordings and streams have in common."""
+    def read_shared(self) -> dict[str, Any]:
+        """Read what recordings and streams have in common."""
         for name, most in LISTS.items():
             if len(self.several(name)) > most:
-                raise _bad(f"{name} is given more than {most} times")
+                raise _bad_request(f"{name} is given more than {most} times")
         language = self.one("language")
         for value in (*([] if language is None else [language]), *self.several("language_hint")):
             if not re.fullmatch(_LANGUAGE, value):
-                raise _bad("No such language: expected a code such as en or en-GB")
+                raise _bad_request("No such language: expected a code such as en or en-GB")
         tags, extra = self.several("tag"), self.several("extra")
         if any(not tag or len(tag) > 128 for tag in tags):
-            raise _wrong("tag", "expected 1 to 128 characters")
+            raise _invalid_parameter("tag", "expected 1 to 128 characters")
         if any(":" not in pair or len(pair) > 2048 for pair in extra):
-            raise _wrong("extra", "expected key:value, of 2048 characters at most")
+            raise _invalid_parameter("extra", "expected key:value, of 2048 characters at most")
         undone = [name for name in _UNDONE if any(value != "false" for value in self.several(name))]
         return {
-            "model": self._model(),
+            "model": self._read_model(),
             "multichannel": self.flag("multichannel"),
             "language": language,
             "tags": tags,
@@ -211,31 +211,31 @@ class _Asked:
             "warnings": [_warning(name, f"This server does nothing about {name}.") for name in undone],
         }
 
-    def _model(self) -> str:
-        """Give the name of the model; one of a family that is known must be known, any other may be somebody's own."""
+    def _read_model(self) -> str:
+        """Read the name of the model; of a known family it must be a known one, any other may be somebody's own."""
         model = self.one("model") or "base-general"
         known = (*MODELS, *_WHISPER)
         if not re.fullmatch(_MODEL, model) or (re.fullmatch(_FAMILY, model) and model not in known):
-            raise _bad("No such model/version combination found.")
+            raise _bad_request("No such model/version combination found.")
         nova = model.startswith("nova-3")
         if nova and self.several("keywords"):
-            raise _bad("nova-3 takes keyterm instead of keywords")
+            raise _bad_request("nova-3 takes keyterm instead of keywords")
         if model in known and not nova and self.several("keyterm"):
-            raise _bad("only nova-3 takes keyterm")
+            raise _bad_request("only nova-3 takes keyterm")
         return model
 
-    def sound(self) -> dict[str, Any]:
-        """Give what the sound of a stream is like."""
+    def read_sound(self) -> dict[str, Any]:
+        """Read how the audio of a stream is coded."""
         encoding = self.one("encoding")
         if encoding is not None and encoding not in RAW:
-            raise _wrong("encoding", f"this server streams {', '.join(RAW)}, and WAV without encoding")
+            raise _invalid_parameter("encoding", f"this server streams {', '.join(RAW)}, and WAV without encoding")
         rate = self.whole("sample_rate", None, low=1, high=1_000_000)
         if encoding is not None and (rate is None or not 4000 <= rate <= 192_000):
-            raise _wrong("sample_rate", f"expected 4000 to 192000, for encoding={encoding}")
+            raise _invalid_parameter("sample_rate", f"expected 4000 to 192000, for encoding={encoding}")
         channels = self.whole("channels", 1, low=1, high=MOST_CHANNELS)
         return {"encoding": encoding, "sample_rate": rate, "channels": channels}
 
-    def endpointing(self) -> float | None:
+    def read_endpointing(self) -> float | None:
         value = self.one("endpointing")
         if value in (None, "true"):
             return 0.01
@@ -246,10 +246,10 @@ def _warning(name: str, message: str) -> dict[str, str]:
     return {"parameter": name, "type": "unsupported", "message": message}
 
 
-def _bad(why: str) -> Refusal:
+def _bad_request(why: str) -> Refusal:
     return Refusal(400, f"Bad Request: {why}", code="Bad Request")
 
 
-def _wrong(name: str, why: str) -> Refusal:
+def _invalid_parameter(name: str, why: str) -> Refusal:
     message = f"Failed to deserialize query parameters: {name}: {why}"
     return Refusal(400, message, code="INVALID_QUERY_PARAMETER")

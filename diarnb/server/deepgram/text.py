@@ -22,7 +22,7 @@ _SHORTER = 0.3  # of the pause that ends an utterance anywhere, which ends one a
 _ENDS = (".", "?", "!")
 
 
-class Numbers:
+class SpeakerNumbers:
     """Numbers of speakers in the order in which they say their first word, from 0."""
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class Numbers:
         return self._by_label.setdefault(label, len(self._by_label))
 
 
-def name(words: Sequence[Word], turns: Sequence[dict[str, Any]], numbers: Numbers) -> list[Word]:
-    """Say who speaks each word: whoever's turn it lies in for longest, else the nearest.
+def number_speakers(words: Sequence[Word], turns: Sequence[dict[str, Any]], numbers: SpeakerNumbers) -> list[Word]:
+    """Assign each word the speaker whose turn shares most of its time, else the nearest turn's.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def name(words: Sequence[Word], turns: Sequence[dict[str, Any]], numbers: Number
     turns : sequence of dict
         ``start``, ``end``, ``speaker``, and ``confidence``, a dict of speaker to 0-100, where there is one. Without
         turns nobody is named.
-    numbers : Numbers
+    numbers : SpeakerNumbers
 
     Returns
     -------
@@ -52,7 +52,8 @@ def name(words: Sequence[Word], turns: Sequence[dict[str, Any]], numbers: Number
     Examples
     --------
     >>> turns = [{"start": 0.0, "end": 2.0, "speaker": "B"}, {"start": 2.0, "end": 3.0, "speaker": "A"}]
-    >>> [word["speaker"] for word in name([{"start": 0.1, "end": 0.4}, {"start": 1.9, "end": 2.6}], turns, Numbers())]
+    >>> words = [{"start": 0.1, "end": 0.4}, {"start": 1.9, "end": 2.6}]
+    >>> [word["speaker"] for word in number_speakers(words, turns, SpeakerNumbers())]
     [0, 1]
     """
     if not turns:
@@ -75,32 +76,32 @@ def name(words: Sequence[Word], turns: Sequence[dict[str, Any]], numbers: Number
     return named
 
 
-def told(word: Word, *, punctuate: bool) -> dict[str, Any]:
-    """Write a word as the service does."""
+def format_word(word: Word, *, punctuate: bool) -> dict[str, Any]:
+    """Format a word as the service does."""
     item = {"word": word["word"], "start": round(word["start"], 6), "end": round(word["end"], 6)}
     item["confidence"] = round(word["confidence"], 6)
     item |= {key: word[key] for key in ("speaker", "speaker_confidence") if key in word}
     return item | {"punctuated_word": word["text"]} if punctuate else item
 
 
-def alternative(words: Sequence[Word], *, punctuate: bool) -> dict[str, Any]:
-    """Write what was understood.
+def format_alternative(words: Sequence[Word], *, punctuate: bool) -> dict[str, Any]:
+    """Format the words of one channel as an alternative: transcript, confidence and words.
 
     Examples
     --------
-    >>> alternative([], punctuate=True)
+    >>> format_alternative([], punctuate=True)
     {'transcript': '', 'confidence': 0.0, 'words': []}
     """
     middle = sorted(word["confidence"] for word in words)[len(words) // 2] if words else 0.0
     return {
-        "transcript": _joined(words, punctuate=punctuate),
+        "transcript": _join(words, punctuate=punctuate),
         "confidence": round(middle, 6),
-        "words": [told(word, punctuate=punctuate) for word in words],
+        "words": [format_word(word, punctuate=punctuate) for word in words],
     }
 
 
-def utterances(words: Sequence[Word], channel: int, split: float, *, punctuate: bool) -> list[dict[str, Any]]:
-    """Cut words at pauses, whoever speaks; who says most of it gives an utterance its speaker.
+def split_utterances(words: Sequence[Word], channel: int, split: float, *, punctuate: bool) -> list[dict[str, Any]]:
+    """Split words into utterances at pauses, whoever speaks; the speaker of most words is the utterance's.
 
     Parameters
     ----------
@@ -124,8 +125,8 @@ def utterances(words: Sequence[Word], channel: int, split: float, *, punctuate: 
                 "end": round(group[-1]["end"], 6),
                 "confidence": round(sum(word["confidence"] for word in group) / len(group), 6),
                 "channel": channel,
-                "transcript": _joined(group, punctuate=punctuate),
-                "words": [told(word, punctuate=punctuate) for word in group],
+                "transcript": _join(group, punctuate=punctuate),
+                "words": [format_word(word, punctuate=punctuate) for word in group],
                 **({"speaker": heard.most_common(1)[0][0]} if heard else {}),
                 "id": str(uuid.uuid4()),
             }
@@ -133,13 +134,13 @@ def utterances(words: Sequence[Word], channel: int, split: float, *, punctuate: 
     return found
 
 
-def paragraphs(words: Sequence[Word]) -> dict[str, Any]:
-    r"""Cut words into sentences, and these into paragraphs of one speaker each, of five sentences at most.
+def split_paragraphs(words: Sequence[Word]) -> dict[str, Any]:
+    r"""Split words into sentences, and these into paragraphs of one speaker and at most five sentences each.
 
     Examples
     --------
     >>> word = {"word": "yes", "text": "Yes.", "start": 0.0, "end": 0.5, "confidence": 0.9, "speaker": 0}
-    >>> paragraphs([word, {**word, "speaker": 1}])["transcript"]
+    >>> split_paragraphs([word, {**word, "speaker": 1}])["transcript"]
     '\nSpeaker 0: Yes.\n\nSpeaker 1: Yes.'
     """
     sentences = _cut(
@@ -156,15 +157,15 @@ def paragraphs(words: Sequence[Word]) -> dict[str, Any]:
     for paragraph in found:
         speaker = paragraph[0][0].get("speaker")
         called = f"Speaker {speaker}: " if speaker is not None and speaker != before else ""
-        text += f"\n{called}{' '.join(_joined(sentence, punctuate=True) for sentence in paragraph)}\n"
+        text += f"\n{called}{' '.join(_join(sentence, punctuate=True) for sentence in paragraph)}\n"
         before = speaker
-    return {"transcript": text.removesuffix("\n"), "paragraphs": [_paragraph(paragraph) for paragraph in found]}
+    return {"transcript": text.removesuffix("\n"), "paragraphs": [_format_paragraph(paragraph) for paragraph in found]}
 
 
-def _paragraph(sentences: list[list[Word]]) -> dict[str, Any]:
+def _format_paragraph(sentences: list[list[Word]]) -> dict[str, Any]:
     written = [
         {
-            "text": _joined(sentence, punctuate=True),
+            "text": _join(sentence, punctuate=True),
             "start": round(sentence[0]["start"], 6),
             "end": round(sentence[-1]["end"], 6),
         }
@@ -181,7 +182,7 @@ def _paragraph(sentences: list[list[Word]]) -> dict[str, Any]:
 
 
 def _cut(words: Sequence[Word], ends: Callable[[Word, Word], bool]) -> list[list[Word]]:
-    """Cut wherever `ends` says so of two neighbours."""
+    """Split words wherever `ends` is true of two neighbours."""
     groups: list[list[Word]] = []
     for word in words:
         if groups and not ends(groups[-1][-1], word):
@@ -191,5 +192,5 @@ def _cut(words: Sequence[Word], ends: Callable[[Word, Word], bool]) -> list[list
     return groups
 
 
-def _joined(words: Sequence[Word], *, punctuate: bool) -> str:
+def _join(words: Sequence[Word], *, punctuate: bool) -> str:
     return " ".join(word["text" if punctuate else "word"] for word in words)

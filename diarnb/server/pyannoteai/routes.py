@@ -12,7 +12,7 @@ from aiohttp import web
 from diarnb._text import public_url
 from diarnb.server.jobs import Job
 from diarnb.server.pyannoteai import rules as pyannoteai_rules
-from diarnb.server.web import deliveries as delivering
+from diarnb.server.web import deliveries
 from diarnb.server.web.bodies import receive, receive_json
 from diarnb.server.web.limits import Limits
 from diarnb.server.web.media import MAX_UPLOAD
@@ -26,15 +26,15 @@ KINDS = ("diarize", "identify", "voiceprint")
 
 
 def routes(core: Core) -> list[web.RouteDef]:
-    """Give the paths that this dialect answers."""
+    """Return the routes of this dialect."""
     dialect = _Dialect(core)
     limits = Limits(core.settings.rate_limits == "vendor")
 
     def get(path: str, handler: Any) -> web.RouteDef:
-        return web.get(path, limits.over(handler, "GET"))
+        return web.get(path, limits.limit(handler, "GET"))
 
     def post(path: str, handler: Any) -> web.RouteDef:
-        return web.post(path, limits.over(handler, "POST"))
+        return web.post(path, limits.limit(handler, "POST"))
 
     return [
         web.get("/v1/test", dialect.test),
@@ -50,15 +50,15 @@ def routes(core: Core) -> list[web.RouteDef]:
     ]
 
 
-def key_of(request: web.Request) -> str | None:
-    """Find the key that a request bears."""
+def read_key(request: web.Request) -> str | None:
+    """Read the key of a request; None where there is none, or there are two."""
     given = request.headers.getall("Authorization", [])
     scheme, _, key = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     return key.strip() if scheme.lower() == "bearer" else None
 
 
 def refuse(refusal: Refusal, request_id: str) -> web.Response:
-    """Say no."""
+    """Write a refusal in pyannoteAI's words."""
     body: dict[str, Any] = {"requestId": request_id, "message": refusal.message}
     if refusal.errors:
         errors = [{"field": name, "message": message} for name, message in refusal.errors]
@@ -76,15 +76,15 @@ class _Dialect:
         return web.json_response({"status": "OK", "message": "Test connection successful"})
 
     async def media_input(self, request: web.Request) -> web.Response:
-        return await self._address(request, "PUT")
+        return await self._signed_url(request, "PUT")
 
     async def media_output(self, request: web.Request) -> web.Response:
-        return await self._address(request, "GET")
+        return await self._signed_url(request, "GET")
 
     @open_to_all
     async def upload(self, request: web.Request) -> web.Response:
         media, name = self._core.media, request.match_info["name"]
-        nonce = media.opened("PUT", name, request.query)
+        nonce = media.verify("PUT", name, request.query)
         arrived = self._core.scratch_file()
         try:
             await receive(request, arrived, MAX_UPLOAD)
@@ -96,7 +96,7 @@ class _Dialect:
     @open_to_all
     async def download(self, request: web.Request) -> web.StreamResponse:
         media, name = self._core.media, request.match_info["name"]
-        media.opened("GET", name, request.query)
+        media.verify("GET", name, request.query)
         found = media.find(name)
         if found is None:
             raise Refusal(404, "Nothing was uploaded there, or it is gone.")
@@ -116,65 +116,70 @@ class _Dialect:
         if found is None or found.kind not in KINDS:
             raise Refusal(404, "There is no such job.")
         facts = {"jobId": found.id, "status": found.state}
-        facts |= {"createdAt": _moment(found.created), "updatedAt": _moment(found.updated)}
-        return _json(delivering.with_output(facts, found.output))
+        facts |= {"createdAt": _format_time(found.created), "updatedAt": _format_time(found.updated)}
+        return _json_response(deliveries.with_output(facts, found.output))
 
     async def jobs(self, request: web.Request) -> web.Response:
-        page = pyannoteai_rules.read_page(request.query)
-        found = self._core.jobs.page(
+        page = pyannoteai_rules.parse_page(request.query)
+        found = self._core.jobs.list_page(
             request[OWNER], kinds=KINDS, limit=page.limit + 1, after=page.cursor, state=page.status
         )
         if found is None:
-            raise pyannoteai_rules.refused(("cursor", "There is no such job"))
+            raise pyannoteai_rules.invalid_request(("cursor", "There is no such job"))
         items = [
-            {"id": job.id, "status": job.state, "type": job.kind, "createdAt": _moment(job.created)}
-            | ({"completedAt": _moment(job.updated)} if job.ended else {})
+            {"id": job.id, "status": job.state, "type": job.kind, "createdAt": _format_time(job.created)}
+            | ({"completedAt": _format_time(job.updated)} if job.ended else {})
             for job in found[: page.limit]
         ]
         more = len(found) > page.limit
         return web.json_response({"items": items, "nextCursor": items[-1]["id"] if more else None})
 
-    async def _address(self, request: web.Request, method: str) -> web.Response:
-        key = pyannoteai_rules.read_media(await _body(request))
-        path = self._core.media.address(method, request[OWNER], key)
+    async def _signed_url(self, request: web.Request, method: str) -> web.Response:
+        key = pyannoteai_rules.parse_media(await _read_body(request))
+        path = self._core.media.sign_url(method, request[OWNER], key)
         # the name by which the client has found this server is one by which it can find it again
         origin = self._core.settings.public_url or f"{request.scheme}://{request.host}"
         return web.json_response({"url": origin + path}, status=201)
 
     async def _submit(self, request: web.Request, kind: str) -> web.Response:
         settings = self._core.settings
-        wish = pyannoteai_rules.read(
-            kind, await _body(request), check_url=self._core.fetcher.refusal, check_webhook=self._check_webhook
+        wanted = pyannoteai_rules.parse_job(
+            kind, await _read_body(request), check_url=self._core.fetcher.check, check_webhook=self._check_webhook
         )
-        job_id, owner, task = str(uuid.uuid4()), request[OWNER], wish.task
-        task["name"] = public_url(wish.url)
+        job_id, owner, task = str(uuid.uuid4()), request[OWNER], wanted.task
+        task["name"] = public_url(wanted.url)
         if task.get("transcription"):
             task["words"] = settings.words
-        if wish.url.startswith("media://"):
-            task["file"] = str(await asyncio.to_thread(self._core.media.take, owner, wish.url, job_id))
+        if wanted.url.startswith("media://"):
+            task["file"] = str(await asyncio.to_thread(self._core.media.claim_for_job, owner, wanted.url, job_id))
         else:
-            task["fetch"] = wish.url
+            task["fetch"] = wanted.url
         delivery = None
-        if wish.webhook is not None:
-            delivery = {"dialect": "pyannoteai", "url": wish.webhook, "method": "POST", "status_only": wish.status_only}
+        if wanted.webhook is not None:
+            delivery = {
+                "dialect": "pyannoteai",
+                "url": wanted.webhook,
+                "method": "POST",
+                "status_only": wanted.status_only,
+            }
         # whole even if the client is gone by now: it finds the job in the list
         await asyncio.shield(self._core.jobs.add(Job(job_id, owner, kind, task, delivery=delivery)))
         return web.json_response({"jobId": job_id, "status": "created"})
 
     def _check_webhook(self, url: str) -> str | None:
-        return delivering.refusal("pyannoteai", url, self._core.settings.allow_webhook)
+        return deliveries.check_target("pyannoteai", url, self._core.settings.allow_webhook)
 
 
-async def _body(request: web.Request) -> Any:
+async def _read_body(request: web.Request) -> Any:
     try:
         return await receive_json(request)
     except ValueError:
-        raise pyannoteai_rules.refused(("body", "Must be JSON")) from None
+        raise pyannoteai_rules.invalid_request(("body", "Must be JSON")) from None
 
 
-def _json(content: bytes) -> web.Response:
+def _json_response(content: bytes) -> web.Response:
     return web.Response(body=content, content_type="application/json", charset="utf-8")
 
 
-def _moment(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,7 +33,7 @@ SCORES = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class JobRequest:
     """A request that can be carried out.
 
     Attributes
@@ -112,7 +112,7 @@ class _Fields:
         return None
 
     def inner(self, name: str) -> _Fields:
-        """Give the members of a member; none where it is absent."""
+        """Return the members of a member; none where it is absent."""
         return _Fields(self._given.get(name, {}), self._wrong, self._path(name))
 
     def items(self, name: str, most: int) -> list[_Fields]:
@@ -126,7 +126,7 @@ class _Fields:
         return f"{self._place}.{name}".strip(".")
 
 
-def read(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -> Wish:
+def parse_job(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -> JobRequest:
     """Read a request.
 
     Parameters
@@ -143,7 +143,7 @@ def read(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -> Wis
     """
     wrong: list[tuple[str, str]] = []
     fields = _Fields(body, wrong)
-    url = _source(fields, check_url)
+    url = _read_source(fields, check_url)
     webhook = fields.text("webhook", _LONGEST_URL)
     if webhook is not None and (problem := check_webhook(webhook)) is not None:
         fields.refuse("webhook", problem)
@@ -152,22 +152,22 @@ def read(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -> Wis
     fields.one_of("model", tuple(name for name in (*MODELS, "live-1") if kind == "diarize" or name != "community-1"))
     task: dict[str, Any] = {"do": f"pyannoteai.{kind}"}
     if kind != "voiceprint":
-        task["bounds"] = _bounds(fields)
+        task["bounds"] = _read_bounds(fields)
         task |= {ours: fields.flag(theirs) for theirs, ours in SCORES.items()}
     if kind == "diarize":
         task["transcription"] = fields.flag("transcription")
         fields.inner("transcriptionConfig").one_of("model", TRANSCRIBERS)
     if kind == "identify":
-        task["voiceprints"] = _voiceprints(fields)
+        task["voiceprints"] = _read_voiceprints(fields)
         matching = fields.inner("matching")
         task["exclusive_match"] = matching.flag("exclusive", True)
         task["threshold"] = matching.number("threshold", 0, 100, 0)
-    _check(wrong)
-    return Wish(url, task, webhook, status_only)
+    _refuse_if(wrong)
+    return JobRequest(url, task, webhook, status_only)
 
 
-def read_media(body: Any) -> str:
-    """Read a request for an address to upload to, or to read from; give the ``media://`` key.
+def parse_media(body: Any) -> str:
+    """Read a request for an address to upload to, or to read from; return the ``media://`` key.
 
     Raises
     ------
@@ -179,12 +179,12 @@ def read_media(body: Any) -> str:
     url = fields.text("url", _LONGEST_MEDIA, required=True) or ""
     if url and not _MEDIA.fullmatch(url):
         fields.refuse("url", "Must be media:// and then letters, digits and -_./")
-    _check(wrong)
+    _refuse_if(wrong)
     return url
 
 
 @dataclass(frozen=True)
-class Page:
+class PageRequest:
     """Which jobs are to be listed."""
 
     limit: int = 10
@@ -192,7 +192,7 @@ class Page:
     status: str | None = None
 
 
-def read_page(query: Mapping[str, str]) -> Page:
+def parse_page(query: Mapping[str, str]) -> PageRequest:
     """Read the query of the list of jobs.
 
     Raises
@@ -206,22 +206,22 @@ def read_page(query: Mapping[str, str]) -> Page:
     wrong: list[tuple[str, str]] = []
     fields = _Fields(given, wrong)
     limit, cursor = int(fields.number("limit", 1, 100, 10)), fields.text("cursor", 100)
-    page = Page(limit, cursor, fields.one_of("status", STATUSES))
-    _check(wrong)
+    page = PageRequest(limit, cursor, fields.one_of("status", STATUSES))
+    _refuse_if(wrong)
     return page
 
 
-def refused(*wrong: tuple[str, str]) -> Refusal:
-    """Give the refusal that lists pairs of field and what is wrong with it."""
+def invalid_request(*wrong: tuple[str, str]) -> Refusal:
+    """Build the refusal that lists pairs of field and what is wrong with it."""
     return Refusal(400, "Invalid request", errors=wrong)
 
 
-def _check(wrong: list[tuple[str, str]]) -> None:
+def _refuse_if(wrong: list[tuple[str, str]]) -> None:
     if wrong:
-        raise refused(*wrong)
+        raise invalid_request(*wrong)
 
 
-def _source(fields: _Fields, check_url: Check) -> str:
+def _read_source(fields: _Fields, check_url: Check) -> str:
     url = fields.text("url", _LONGEST_URL, required=True)
     if url is None:
         return ""
@@ -235,7 +235,7 @@ def _source(fields: _Fields, check_url: Check) -> str:
     return url
 
 
-def _bounds(fields: _Fields) -> dict[str, int]:
+def _read_bounds(fields: _Fields) -> dict[str, int]:
     """Read how many speakers there are; one number is not to be combined with a range."""
     names = {"numSpeakers": "num_speakers", "minSpeakers": "min_speakers", "maxSpeakers": "max_speakers"}
     found = {theirs: count for theirs in names if (count := fields.count(theirs)) is not None}
@@ -246,7 +246,7 @@ def _bounds(fields: _Fields) -> dict[str, int]:
     return {names[theirs]: count for theirs, count in found.items()}
 
 
-def _voiceprints(fields: _Fields) -> dict[str, str]:
+def _read_voiceprints(fields: _Fields) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in fields.items("voiceprints", _MOST_VOICEPRINTS):
         label = item.text("label", _LONGEST_LABEL, required=True)

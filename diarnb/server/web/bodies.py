@@ -42,8 +42,8 @@ async def receive(request: web.Request, target: Path, most: int) -> int:
     """
     size = 0
     try:
-        with _whole(), target.open("xb") as file:
-            async for piece in _pieces(request, most):
+        with _refuse_incomplete(), target.open("xb") as file:
+            async for piece in _read_pieces(request, most):
                 size += len(piece)
                 await asyncio.to_thread(file.write, piece)
     except BaseException:
@@ -62,16 +62,16 @@ async def receive_json(request: web.Request) -> Any:
     Refusal
         400 where the body is not what its headers announce.
     """
-    with _whole():
+    with _refuse_incomplete():
         body = await request.read()
     try:
-        return json.loads(body, parse_constant=_no_number)
+        return json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-async def _pieces(request: web.Request, most: int) -> AsyncIterator[bytes]:
-    """Give a body as it comes, in pieces worth writing."""
+async def _read_pieces(request: web.Request, most: int) -> AsyncIterator[bytes]:
+    """Yield a body as it comes, in pieces worth writing."""
     too_large = Refusal(413, f"The recording is larger than {most >> 20} MiB.")
     if (request.content_length or 0) > most:
         raise too_large
@@ -88,12 +88,12 @@ async def _pieces(request: web.Request, most: int) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _whole() -> Iterator[None]:
+def _refuse_incomplete() -> Iterator[None]:
     try:
         yield
     except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
         raise Refusal(400, "The body is not what its headers announce.") from error
 
 
-def _no_number(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")

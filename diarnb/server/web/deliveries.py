@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from diarnb.server.web import fetcher as fetching
+from diarnb.server.web import fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from diarnb.server.jobs import Job, Jobs
+    from diarnb.server.jobs import Job, JobTable
     from diarnb.server.settings import Settings
 
 log = logging.getLogger("diarnb.server")
@@ -69,12 +69,12 @@ def with_output(facts: Mapping[str, Any], output: bytes | None) -> bytes:
     return head if output is None else head[:-1] + b', "output": ' + output + b"}"
 
 
-def _webhook(job: Job) -> bytes:
+def _webhook_body(job: Job) -> bytes:
     told = job.state == "succeeded" and not (job.delivery or {}).get("status_only")
     return with_output({"jobId": job.id, "status": job.state}, job.output if told else None)
 
 
-def _callback(job: Job) -> bytes:
+def _callback_body(job: Job) -> bytes:
     if job.state == "succeeded" and job.output is not None:
         return job.output
     said = json.loads(job.output or b"{}").get("error", "The request could not be carried out.")
@@ -82,13 +82,13 @@ def _callback(job: Job) -> bytes:
 
 
 FORMS = {
-    "pyannoteai": Form(("https",), None, (0.0, 60.0, 300.0), _webhook),
-    "deepgram": Form(("https", "http"), (80, 443, 8080, 8443), (30.0,) * 10, _callback),
+    "pyannoteai": Form(("https",), None, (0.0, 60.0, 300.0), _webhook_body),
+    "deepgram": Form(("https", "http"), (80, 443, 8080, 8443), (30.0,) * 10, _callback_body),
 }
 
 
-def refusal(dialect: str, url: str, allowed: tuple[str, ...]) -> str | None:
-    """Say why an address cannot be told, as far as it shows; None if it may.
+def check_target(dialect: str, url: str, allowed: tuple[str, ...]) -> str | None:
+    """Check an address that is to be told of a result; return what is wrong with it, or None.
 
     Parameters
     ----------
@@ -97,10 +97,10 @@ def refusal(dialect: str, url: str, allowed: tuple[str, ...]) -> str | None:
     allowed : tuple of str
         Hosts that may be told whatever their address, `Settings.allow_webhook`.
     """
-    parsed = fetching.parsed_url(url)
+    parsed = fetcher.parse_url(url)
     if parsed is None or not parsed.host or parsed.scheme not in ("http", "https"):
         return "Invalid URL"
-    if fetching.named(parsed.host, allowed):
+    if fetcher.is_listed(parsed.host, allowed):
         return None
     schemes, ports = FORMS[dialect].schemes, FORMS[dialect].ports
     unless = f"; or start the server with --allow-webhook {parsed.host:.80}"
@@ -108,7 +108,7 @@ def refusal(dialect: str, url: str, allowed: tuple[str, ...]) -> str | None:
         return f"Must be an {' or '.join(schemes)} address{unless}"
     if ports is not None and parsed.port not in ports:
         return f"The port must be one of {', '.join(map(str, ports))}{unless}"
-    problem = fetching.refusal_of_host(parsed.host)
+    problem = fetcher.check_host(parsed.host)
     return problem and problem + unless
 
 
@@ -117,7 +117,7 @@ class Deliveries:
 
     Parameters
     ----------
-    jobs : Jobs
+    jobs : JobTable
     settings : Settings
     forms : mapping, optional
         How; tests wait less.
@@ -126,59 +126,59 @@ class Deliveries:
     """
 
     def __init__(
-        self, jobs: Jobs, settings: Settings, *, forms: Mapping[str, Form] = FORMS, timeout: float = TIMEOUT
+        self, jobs: JobTable, settings: Settings, *, forms: Mapping[str, Form] = FORMS, timeout: float = TIMEOUT
     ) -> None:
         self._jobs, self._settings, self.forms, self.timeout = jobs, settings, forms, timeout
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(_AT_ONCE)
-        self._telling: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Tell who is due, for ever."""
+        """Deliver what is due, for ever."""
         while True:
-            self._jobs.told.clear()
-            job = self._jobs.next_delivery(besides=self._telling)
+            self._jobs.delivery_due.clear()
+            job = self._jobs.next_delivery(besides=self._running)
             wait = None if job is None or job.due is None else job.due - time.time()
             if job is None or wait is None or wait > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._jobs.told.wait(), wait)
+                    await asyncio.wait_for(self._jobs.delivery_due.wait(), wait)
                 continue
             await self._free.acquire()
-            self._telling[job.id] = task = asyncio.create_task(self._tell(job))
-            task.add_done_callback(functools.partial(self._told, job.id))
+            self._running[job.id] = task = asyncio.create_task(self._deliver(job))
+            task.add_done_callback(functools.partial(self._finish, job.id))
 
     async def close(self) -> None:
         """Stop; what is owed is told by the next server."""
-        telling = list(self._telling.values())
-        for task in telling:
+        running = list(self._running.values())
+        for task in running:
             task.cancel()
-        await asyncio.gather(*telling, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
-    def _told(self, job_id: str, task: asyncio.Task[None]) -> None:
-        del self._telling[job_id]
+    def _finish(self, job_id: str, task: asyncio.Task[None]) -> None:
+        del self._running[job_id]
         self._free.release()
         error = None if task.cancelled() else task.exception()
         if error is None:
-            self._jobs.told.set()
+            self._jobs.delivery_due.set()
         else:  # the table cannot be written; it is not tried again before it has changed
             log.error("what became of a delivery could not be kept", exc_info=error)
 
-    async def _tell(self, job: Job) -> None:
+    async def _deliver(self, job: Job) -> None:
         delivery = dict(job.delivery or {})
         form = self.forms[delivery["dialect"]]
         reason = await self._attempt(form.body(job), delivery)
         if reason is None:
-            await self._jobs.delivered(job, delivery, None)
+            await self._jobs.record_delivery(job, delivery, None)
             return
         failed = delivery.get("failed", 0)
         due = time.time() + form.waits[failed] if failed < len(form.waits) else None
         log.warning("the receiver of job %s could not be told, %d times now: %s", job.id, failed + 1, reason)
-        await self._jobs.delivered(job, {**delivery, "failed": failed + 1, "reason": reason}, due)
+        await self._jobs.record_delivery(job, {**delivery, "failed": failed + 1, "reason": reason}, due)
 
     async def _attempt(self, body: bytes, delivery: Mapping[str, Any]) -> str | None:
-        """Try once; give the reason why it failed, in pyannoteAI's words."""
+        """Try once; return the reason why it failed, in pyannoteAI's words."""
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._send(delivery, body)
@@ -186,7 +186,7 @@ class Deliveries:
             return "http_timeout"
         except (aiohttp.ClientSSLError, ssl.SSLError):
             return "ssl_error"
-        except (aiohttp.ClientConnectionError, ConnectionError, fetching.FetchError):
+        except (aiohttp.ClientConnectionError, ConnectionError, fetcher.FetchError):
             return "connection_failed"
         except Exception:
             log.exception("a delivery failed")
@@ -195,10 +195,10 @@ class Deliveries:
     async def _send(self, delivery: Mapping[str, Any], body: bytes) -> str | None:
         allowed = self._settings.allow_webhook
         if self._session is None:
-            self._session = fetching.public_session(allowed)
+            self._session = fetcher.open_public_session(allowed)
         url = URL(delivery["url"])
         for _ in range(_REDIRECTS + 1):
-            if refusal(delivery["dialect"], str(url), allowed) is not None:
+            if check_target(delivery["dialect"], str(url), allowed) is not None:
                 return "connection_failed"
             request = self._session.request(
                 delivery["method"], url, data=body, headers=self._headers(delivery, body), allow_redirects=False

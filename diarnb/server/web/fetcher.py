@@ -42,7 +42,7 @@ class FetchError(Exception):
 
 
 def is_public(address: str) -> bool:
-    """Say whether an address, as a look-up gives it, is one that anybody may reach.
+    """Check whether an address, as a look-up gives it, is one that anybody may reach.
 
     Examples
     --------
@@ -55,24 +55,24 @@ def is_public(address: str) -> bool:
     return found.is_global and not any(found in network for network in _SPECIAL if network.version == found.version)
 
 
-def named(host: str, allowed: tuple[str, ...]) -> bool:
-    """Say whether a host is one of those that are allowed by name.
+def is_listed(host: str, allowed: tuple[str, ...]) -> bool:
+    """Check whether a host is one of those that are allowed by name.
 
     Examples
     --------
-    >>> named("Media.Example.org.", ("media.example.org",)), named("media.example.org", ("*",))
+    >>> is_listed("Media.Example.org.", ("media.example.org",)), is_listed("media.example.org", ("*",))
     (True, False)
     """
     return host.lower().rstrip(".") in {name.lower() for name in allowed}
 
 
-def refusal_of_host(host: str) -> str | None:
-    """Say why a host is not public, as far as its name tells; None where it must be looked up to know.
+def check_host(host: str) -> str | None:
+    """Check a host by its name; return why it is not public, or None where only a look-up can tell.
 
     Examples
     --------
-    >>> refusal_of_host("example.org")
-    >>> refusal_of_host("0x7f.1")
+    >>> check_host("example.org")
+    >>> check_host("0x7f.1")
     'The address is not a public one'
     """
     host = host.lower().rstrip(".")
@@ -86,22 +86,22 @@ def refusal_of_host(host: str) -> str | None:
         return None
 
 
-def public_session(allowed: tuple[str, ...]) -> aiohttp.ClientSession:
+def open_public_session(allowed: tuple[str, ...]) -> aiohttp.ClientSession:
     """Open a session that connects to public addresses only, and to hosts that are allowed by name.
 
     It follows redirects if asked to, and judges where they lead; it keeps no cookies and knows no proxy. It raises
     `FetchError` for what it does not connect to.
     """
-    doors = _Doors(allowed)
+    resolver = _PublicResolver(allowed)
     connector = aiohttp.TCPConnector(
-        resolver=doors, socket_factory=doors.socket, use_dns_cache=False, force_close=True, limit=64
+        resolver=resolver, socket_factory=resolver.socket, use_dns_cache=False, force_close=True, limit=64
     )
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, timeout=_STEPS
     )
 
 
-class _Doors(AbstractResolver):
+class _PublicResolver(AbstractResolver):
     """Looks names up, and opens sockets to what was found, and to nothing else."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
@@ -117,7 +117,7 @@ class _Doors(AbstractResolver):
         except (OSError, UnicodeError):
             raise FetchError(f"{host:.80} cannot be found") from None
         addresses = [str(info[4][0]) for info in found]
-        if named(host, self._allowed):
+        if is_listed(host, self._allowed):
             self._known.update(addresses)
         elif not addresses or not all(map(is_public, addresses)):
             raise FetchError(_NOT_PUBLIC)
@@ -134,7 +134,7 @@ class _Doors(AbstractResolver):
     def socket(self, info: Any) -> socket.socket:
         family, kind, proto, _, place = info
         address = str(place[0])
-        if not (is_public(address) or address in self._known or named(address, self._allowed)):
+        if not (is_public(address) or address in self._known or is_listed(address, self._allowed)):
             raise FetchError(_NOT_PUBLIC)
         return socket.socket(family, kind, proto)
 
@@ -159,20 +159,20 @@ class Fetcher:
         if self._session is not None:
             await self._session.close()
 
-    def refusal(self, url: str) -> str | None:
-        """Say why an address is not fetched, as far as it shows; None if it may be."""
+    def check(self, url: str) -> str | None:
+        """Check an address; return why it is not fetched, as far as it shows, or None."""
         if not self._allowed:
             return "This server fetches no addresses: send the recording, or start it with --allow-url-fetch"
-        host = (parsed := parsed_url(url)) and parsed.host
+        host = (parsed := parse_url(url)) and parsed.host
         if parsed is None or not host or parsed.scheme not in ("http", "https"):
             return "Invalid URL"
         if parsed.user is not None or parsed.password is not None:
             return "An address with a user name in it is not fetched"
-        if named(host, self._allowed):
+        if is_listed(host, self._allowed):
             return None
         if "*" not in self._allowed:
             return f"This server fetches nothing from {host:.80}: start it with --allow-url-fetch {host:.80}"
-        return refusal_of_host(host)
+        return check_host(host)
 
     async def fetch(self, url: str, target: Path) -> None:
         """Fetch a recording into a file, of which nothing is left where that fails.
@@ -183,7 +183,7 @@ class Fetcher:
             It is not public, is not there, is too large, or too slow.
         """
         if self._session is None:
-            self._session = public_session(self._allowed)
+            self._session = open_public_session(self._allowed)
         try:
             async with asyncio.timeout(self._seconds):
                 await self._follow(self._session, url, target)
@@ -197,7 +197,7 @@ class Fetcher:
 
     async def _follow(self, session: aiohttp.ClientSession, url: str, target: Path) -> None:
         for _ in range(_HOPS + 1):
-            if (problem := self.refusal(url)) is not None:
+            if (problem := self.check(url)) is not None:
                 raise FetchError(problem)
             here = URL(url)
             headers = {"Accept-Encoding": "identity", "User-Agent": "diarnb"}
@@ -227,7 +227,7 @@ class Fetcher:
                 await asyncio.to_thread(file.write, piece)
 
 
-def parsed_url(url: str) -> URL | None:
+def parse_url(url: str) -> URL | None:
     """Read an address; None where it is none, or could be read in two ways."""
     # browsers read a backslash as a slash, others do not; an address that can be read in two ways is not followed
     if re.search(r"[\x00-\x20\x7f\\]", url):

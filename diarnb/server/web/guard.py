@@ -23,44 +23,46 @@ STALL = 30.0
 _LEAST = 256  # bytes of a body in so many seconds; who sends less only keeps a place
 
 
-class Guards:
+class ConnectionGuards:
     """All connections of a server; makes the protocol of each."""
 
     def __init__(self, inner: Callable[[], asyncio.Protocol], most: int = 1000) -> None:
         self._inner = inner
         self._most = most
-        self._by_transport: weakref.WeakKeyDictionary[asyncio.BaseTransport, _Guard] = weakref.WeakKeyDictionary()
+        self._by_transport: weakref.WeakKeyDictionary[asyncio.BaseTransport, _GuardedConnection] = (
+            weakref.WeakKeyDictionary()
+        )
         self.open = 0
 
     def __call__(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
-        return _Guard(self, self._inner())
+        return _GuardedConnection(self, self._inner())
 
-    def made(self, guard: _Guard, transport: asyncio.BaseTransport) -> bool:
+    def add(self, guard: _GuardedConnection, transport: asyncio.BaseTransport) -> bool:
         """Count a connection, unless there are too many."""
         self.open += 1
         self._by_transport[transport] = guard
         return self.open <= self._most
 
-    def lost(self) -> None:
+    def remove(self) -> None:
         """Count one connection less."""
         self.open -= 1
 
-    def begun(self, request: web.Request) -> None:
+    def start_request(self, request: web.Request) -> None:
         """Note that a request is whole, but for its body."""
         if request.transport is not None and (guard := self._by_transport.get(request.transport)):
-            guard.asking(request.content)
+            guard.set_body(request.content)
 
-    def ended(self, request: web.Request) -> None:
+    def end_request(self, request: web.Request) -> None:
         """Count again from the next byte: the request is answered."""
         if request.transport is not None and (guard := self._by_transport.get(request.transport)):
-            guard.asking(None)
+            guard.set_body(None)
 
 
-class _Guard(asyncio.Protocol):
+class _GuardedConnection(asyncio.Protocol):
     """One connection: passes everything on."""
 
-    def __init__(self, guards: Guards, inner: asyncio.Protocol) -> None:
+    def __init__(self, guards: ConnectionGuards, inner: asyncio.Protocol) -> None:
         self._guards, self._inner = guards, inner
         self._transport: asyncio.Transport | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -72,7 +74,7 @@ class _Guard(asyncio.Protocol):
         self._transport = transport
         self._inner.connection_made(transport)
         self._watch()
-        if not self._guards.made(self, transport):
+        if not self._guards.add(self, transport):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -91,11 +93,11 @@ class _Guard(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()
-        self._guards.lost()
+        self._guards.remove()
         self._inner.connection_lost(exc)
 
-    def asking(self, body: StreamReader | None) -> None:
-        """Note that a request is answered from now on, or (None) that it was."""
+    def set_body(self, body: StreamReader | None) -> None:
+        """Note the body of the request that is answered from now on, or (None) that it was answered."""
         self._rest()
         self._body = body
         if body is not None and not body.is_eof():

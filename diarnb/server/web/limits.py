@@ -38,14 +38,14 @@ class Limits:
         self._on, self._clock = on, clock
         self._windows: dict[tuple[str, str], tuple[float, int]] = {}  # until when, and how many so far
 
-    def over(self, handler: Handler, method: str) -> Handler:
-        """Give a handler that keeps within its limit, and tells with every answer what is left of it."""
+    def limit(self, handler: Handler, method: str) -> Handler:
+        """Wrap a handler so that it keeps within its limit, and tells in every answer what is left of it."""
         if not self._on:
             return handler
         most = PER_WINDOW[method]
 
         @functools.wraps(handler)
-        async def limited(request: web.Request) -> web.StreamResponse:
+        async def wrapper(request: web.Request) -> web.StreamResponse:
             told = self.count((request[OWNER], handler.__name__), most)
             try:
                 response = await handler(request)
@@ -55,10 +55,10 @@ class Limits:
             response.headers.update(told)
             return response
 
-        return limited
+        return wrapper
 
     def count(self, who: tuple[str, str], most: int) -> dict[str, str]:
-        """Count a request; give the headers that tell what is left, or refuse it."""
+        """Count a request; return the headers that tell what is left, or refuse it."""
         now = self._clock()
         until, count = self._windows.get(who, (0.0, 0))
         if until <= now:

@@ -44,9 +44,9 @@ class Media:
     def __init__(self, folder: Path, jobs_folder: Path) -> None:
         self._folder, self._jobs, self._used = folder, jobs_folder, folder / "used"
         self._used.mkdir(mode=0o700, exist_ok=True)
-        self._secret = _secret(folder / "secret")
+        self._secret = _load_secret(folder / "secret")
 
-    def address(self, method: str, owner: str, key: str) -> str:
+    def sign_url(self, method: str, owner: str, key: str) -> str:
         """Sign an address, without its origin, for one method and one upload of one owner.
 
         Parameters
@@ -54,14 +54,14 @@ class Media:
         method : {"PUT", "GET"}
             One address takes one upload, and gives it as often as is liked.
         owner, key : str
-            Whose it is, and what he calls it.
+            Whose it is, and what they call it.
         """
-        name, expires, nonce = _name(owner, key), f"{time.time() + VALID:.0f}", secrets.token_hex(16)
+        name, expires, nonce = _hash_name(owner, key), f"{time.time() + VALID:.0f}", secrets.token_hex(16)
         signature = self._sign(method, name, expires, nonce)
         return f"/media/{name}?expires={expires}&nonce={nonce}&signature={signature}"
 
-    def opened(self, method: str, name: str, query: Mapping[str, str]) -> str:
-        """Check a signed address; give what makes it the only one of its kind.
+    def verify(self, method: str, name: str, query: Mapping[str, str]) -> str:
+        """Verify a signed address; return its nonce.
 
         Raises
         ------
@@ -93,13 +93,13 @@ class Media:
         arrived.replace(self._folder / name)
 
     def find(self, name: str) -> Path | None:
-        """Give an upload, if it is there."""
+        """Find an upload; None if it is not there."""
         path = self._folder / name
         return path if path.is_file() and not path.is_symlink() else None
 
-    def take(self, owner: str, key: str, job_id: str) -> Path:
-        """Give a job an upload for its own; where there is none, the job will find that out."""
-        found, own = self.find(_name(owner, key)), self.of_job(job_id)
+    def claim_for_job(self, owner: str, key: str, job_id: str) -> Path:
+        """Link or copy an upload for a job of its own; where there is none, the job will find that out."""
+        found, own = self.find(_hash_name(owner, key)), self.job_path(job_id)
         if found is not None:
             try:
                 os.link(found, own)
@@ -107,21 +107,21 @@ class Media:
                 shutil.copyfile(found, own)
         return own
 
-    def of_job(self, job_id: str) -> Path:
+    def job_path(self, job_id: str) -> Path:
         """Name the file that a job listens to."""
         return self._jobs / job_id
 
-    def drop_job(self, job_id: str) -> None:
+    def delete_job_file(self, job_id: str) -> None:
         """Delete what a job listened to."""
-        self.of_job(job_id).unlink(missing_ok=True)
+        self.job_path(job_id).unlink(missing_ok=True)
 
-    def drop_jobs_but(self, job_ids: Collection[str]) -> None:
+    def delete_job_files_except(self, job_ids: Collection[str]) -> None:
         """Delete what nobody will listen to any more: of jobs that ended when a server did, or never were."""
         for left in self._jobs.iterdir():
             if left.name not in job_ids:
                 left.unlink()
 
-    def forget(self, now: float) -> None:
+    def delete_expired(self, now: float) -> None:
         """Delete uploads, and the marks of used addresses, that are too old."""
         for folder, kept in ((self._folder, KEPT), (self._used, 2 * VALID)):
             for path in folder.iterdir():
@@ -133,11 +133,11 @@ class Media:
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
 
 
-def _name(owner: str, key: str) -> str:
+def _hash_name(owner: str, key: str) -> str:
     return hashlib.sha256(f"{owner}\n{key}".encode()).hexdigest()
 
 
-def _secret(path: Path) -> bytes:
+def _load_secret(path: Path) -> bytes:
     """Read the secret, or make it: addresses outlive a restart."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -146,7 +146,7 @@ def _secret(path: Path) -> bytes:
         if len(found) == 32:
             return found
         path.unlink()  # cut off when the disk was full
-        return _secret(path)
+        return _load_secret(path)
     secret = secrets.token_bytes(32)
     with os.fdopen(file, "wb") as out:
         out.write(secret)

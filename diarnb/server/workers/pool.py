@@ -38,7 +38,7 @@ class TaskFailedError(Exception):
         self.kind = kind
 
 
-class WorkerLostError(Exception):
+class WorkerCrashedError(Exception):
     """The process ended in the middle of a task; the same task may succeed elsewhere."""
 
 
@@ -46,7 +46,7 @@ class TaskTimeoutError(Exception):
     """The task took too long, and was ended."""
 
 
-class Workers:
+class WorkerPool:
     """A bounded number of processes, started when they are needed.
 
     Parameters
@@ -65,14 +65,14 @@ class Workers:
         self.count, self._ahead = count, ahead
         self._settings = json.dumps({"nice": nice, "memory": memory})
         self._free = asyncio.Semaphore(count)
-        self._idle: list[_Worker] = []
-        self._all: set[_Worker] = set()
+        self._idle: list[_WorkerProcess] = []
+        self._all: set[_WorkerProcess] = set()
         self.busy = 0
         self.waiting = 0
 
     async def start(self, count: int | None = None) -> None:
         """Start all, or some, so that the first tasks need not wait for their processes."""
-        started = [_Worker(self._settings, self._ahead) for _ in range(self.count if count is None else count)]
+        started = [_WorkerProcess(self._settings, self._ahead) for _ in range(self.count if count is None else count)]
         self._all.update(started)
         self._idle += started
         await asyncio.gather(*(worker.start() for worker in started))
@@ -83,7 +83,7 @@ class Workers:
         self._all.clear()
         self._idle.clear()
 
-    async def do(self, task: dict[str, Any], *, seconds: float) -> bytes:
+    async def run(self, task: dict[str, Any], *, seconds: float) -> bytes:
         """Have a task done by the next worker that is free.
 
         Parameters
@@ -95,7 +95,7 @@ class Workers:
 
         Raises
         ------
-        TaskFailedError, TaskTimeoutError, WorkerLostError
+        TaskFailedError, TaskTimeoutError, WorkerCrashedError
         """
         async with self.session(task) as session:
             try:
@@ -133,18 +133,18 @@ class Workers:
             self.busy -= 1
             self._free.release()
 
-    async def _take(self) -> _Worker:
+    async def _take(self) -> _WorkerProcess:
         while self._idle:
             worker = self._idle.pop()
             if worker.alive:
                 return worker
             self._all.discard(worker)
-        worker = _Worker(self._settings, self._ahead)
+        worker = _WorkerProcess(self._settings, self._ahead)
         await worker.start()
         self._all.add(worker)
         return worker
 
-    async def _put_back(self, worker: _Worker, *, whole: bool) -> None:
+    async def _put_back(self, worker: _WorkerProcess, *, whole: bool) -> None:
         if whole and worker.alive:
             self._idle.append(worker)
         else:
@@ -155,7 +155,7 @@ class Workers:
 class Session:
     """A task that is being done; `over` once its last frame has come."""
 
-    def __init__(self, worker: _Worker) -> None:
+    def __init__(self, worker: _WorkerProcess) -> None:
         self._worker = worker
         self.over = False
 
@@ -168,7 +168,7 @@ class Session:
 
         Raises
         ------
-        TaskFailedError, WorkerLostError
+        TaskFailedError, WorkerCrashedError
         """
         kind, content = await self._worker.receive()
         self.over = kind in (wire.DONE, wire.FAILED)
@@ -177,7 +177,7 @@ class Session:
         return kind, content
 
 
-class _Worker:
+class _WorkerProcess:
     """One process."""
 
     def __init__(self, settings: str, ahead: int) -> None:
@@ -216,7 +216,7 @@ class _Worker:
         except (EOFError, ConnectionError):
             with suppress(TimeoutError):  # it is ending by itself; who kills it now only confuses the loop
                 await asyncio.wait_for(process.wait(), _PATIENCE)
-            raise WorkerLostError from None
+            raise WorkerCrashedError from None
 
     async def end(self) -> None:
         if self._process is None:

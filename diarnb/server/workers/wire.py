@@ -12,8 +12,6 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from diarnb.server.workers import wire
-
 if TYPE_CHECKING:
     import asyncio
 
@@ -71,7 +69,7 @@ async def next_frame(reader: asyncio.StreamReader) -> Frame:
 _AHEAD = 64  # frames read ahead; beyond, the server waits
 
 
-class Line:
+class ServerPipe:
     """The pipes to the server."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
@@ -85,10 +83,10 @@ class Line:
 
     def send(self, kind: bytes, content: Any = b"") -> None:
         """Send a frame at once."""
-        self._outgoing.write(wire.frame(kind, content))
+        self._outgoing.write(frame(kind, content))
         self._outgoing.flush()
 
     def _read(self, incoming: BinaryIO) -> None:
-        while (frame := wire.read_frame(incoming)) is not None:
-            self._inbox.put(frame)
+        while (one := read_frame(incoming)) is not None:
+            self._inbox.put(one)
         os._exit(0)  # the server is gone: nobody waits for what is being done

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from diarnb.engines.local import networks
 from diarnb.errors import DiarnbError
-from diarnb.server.deepgram import answers as deepgram_answers
-from diarnb.server.deepgram import live_answers
-from diarnb.server.pyannoteai import answers as pyannoteai_answers
+from diarnb.server.deepgram import live_task
+from diarnb.server.deepgram import task as deepgram_task
+from diarnb.server.pyannoteai import task as pyannoteai_task
 from diarnb.server.workers import wire
-from diarnb.server.workers.wire import Line
+from diarnb.server.workers.wire import ServerPipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-TASKS: dict[str, Callable[[dict[str, Any], Line], bytes]] = {
-    **pyannoteai_answers.TASKS,
-    **deepgram_answers.TASKS,
-    **live_answers.TASKS,
+TASKS: dict[str, Callable[[dict[str, Any], ServerPipe], bytes]] = {
+    **pyannoteai_task.TASKS,
+    **deepgram_task.TASKS,
+    **live_task.TASKS,
 }
 """What can be done, by its name in ``task["do"]``; the answer is what the server sends on."""
 
@@ -39,7 +39,7 @@ def main() -> None:
     _be_gentle(settings["nice"], settings["memory"])
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the frames
-    line = Line(sys.stdin.buffer, outgoing)
+    line = ServerPipe(sys.stdin.buffer, outgoing)
     for network in ("segmentation", "embedding"):
         networks.load(network, providers=("CPUExecutionProvider",), threads=1)
     while True:
@@ -48,7 +48,7 @@ def main() -> None:
             _do(json.loads(content), line)
 
 
-def _do(task: dict[str, Any], line: Line) -> None:
+def _do(task: dict[str, Any], line: ServerPipe) -> None:
     try:
         answer = TASKS[task["do"]](task, line)
     except DiarnbError as error:

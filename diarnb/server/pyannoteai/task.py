@@ -17,7 +17,7 @@ from diarnb.engines.local.voiceprints import check_length, make, match
 from diarnb.errors import AudioLimitError, AudioNotFoundError, VoiceprintError
 from diarnb.params import Params
 from diarnb.server.web.media import MAX_UPLOAD
-from diarnb.server.workers import words as spoken
+from diarnb.server.workers import transcription
 from diarnb.transcripts.words import add_words
 from diarnb.voiceprints import choose
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from diarnb.audio import Recording
     from diarnb.engines.base import Answer
-    from diarnb.server.workers.wire import Line
+    from diarnb.server.workers.wire import ServerPipe
 
 RESOLUTION = 0.02
 """Seconds from one score to the next, as pyannoteAI has it; the engine's own frames are a little shorter."""
@@ -40,24 +40,24 @@ _PAUSE = 0.1  # seconds after which one turn is written as two
 _NO_WORDS = "This server has no transcriber, so there are no words; start it with --words."
 
 
-def _diarize(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001 (nobody is told in the middle)
-    with _opened(task) as recording:
-        answer = _heard(task, recording)
-        output = _output(task, answer)
+def _diarize(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001 (nobody is told in the middle)
+    with _open_upload(task) as recording:
+        answer = _run_engine(task, recording)
+        output = _format_output(task, answer)
         if task["transcription"] and task["words"]:
-            output |= _transcription(task, recording, answer.raw)
+            output |= _transcribe(task, recording, answer.raw)
         elif task["transcription"]:
             output |= {"wordLevelTranscription": [], "turnLevelTranscription": []}
             output["warning"] = " ".join(filter(None, [output.get("warning"), _NO_WORDS]))
     return json.dumps(output).encode()
 
 
-def _identify(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001
+def _identify(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001
     known: dict[str, str] = task["voiceprints"]
     _check_voiceprints(known)
-    with _opened(task) as recording:
-        answer = _heard(task, recording)
-        output = _output(task, answer)
+    with _open_upload(task) as recording:
+        answer = _run_engine(task, recording)
+        output = _format_output(task, answer)
         turns = pd.DataFrame(answer.raw["diarization"], columns=["start", "end", "speaker"])
         scores = match(recording, turns, known, threads=_THREADS)
     names = choose(scores, list(known), task["threshold"], exclusive=task["exclusive_match"])
@@ -81,16 +81,16 @@ def _identify(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001
     return json.dumps(output).encode()
 
 
-def _voiceprint(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001
-    with _opened(task, _MAX_VOICEPRINT) as recording:
+def _voiceprint(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001
+    with _open_upload(task, _MAX_VOICEPRINT) as recording:
         check_length(recording.name, recording.duration)
-        answer = LocalEngine().diarize(recording, Params(), _HOW, _unheard)
+        answer = LocalEngine().diarize(recording, Params(), _HOW, _ignore_progress)
         text, remark = make(recording, answer.raw, threads=_THREADS)
     output = {"voiceprint": text}
     return json.dumps(output | ({"warning": remark} if remark else {})).encode()
 
 
-TASKS: dict[str, Callable[[dict[str, Any], Line], bytes]] = {
+TASKS: dict[str, Callable[[dict[str, Any], ServerPipe], bytes]] = {
     "pyannoteai.diarize": _diarize,
     "pyannoteai.identify": _identify,
     "pyannoteai.voiceprint": _voiceprint,
@@ -98,7 +98,7 @@ TASKS: dict[str, Callable[[dict[str, Any], Line], bytes]] = {
 
 
 @contextmanager
-def _opened(task: Mapping[str, Any], most: int = MAX_UPLOAD) -> Iterator[Recording]:
+def _open_upload(task: Mapping[str, Any], most: int = MAX_UPLOAD) -> Iterator[Recording]:
     """Open what a task is about, under the name by which the client knows it."""
     path, name = Path(task["file"]), task["name"]
     if not path.is_file():
@@ -109,27 +109,27 @@ def _opened(task: Mapping[str, Any], most: int = MAX_UPLOAD) -> Iterator[Recordi
         yield recording
 
 
-def _heard(task: Mapping[str, Any], recording: Recording) -> Answer:
-    return LocalEngine().diarize(recording, Params(**task["bounds"]), _HOW, _unheard)
+def _run_engine(task: Mapping[str, Any], recording: Recording) -> Answer:
+    return LocalEngine().diarize(recording, Params(**task["bounds"]), _HOW, _ignore_progress)
 
 
-def _unheard(stage: str, fraction: float) -> None: ...
+def _ignore_progress(stage: str, fraction: float) -> None: ...
 
 
-def _output(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def _format_output(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     """Write what was heard in pyannoteAI's words, with as much beside the turns as was asked for."""
     sure = task["turn_level_confidence"]
-    output: dict[str, Any] = {"diarization": _turns(answer.raw["diarization"], sure=sure)}
+    output: dict[str, Any] = {"diarization": _format_turns(answer.raw["diarization"], sure=sure)}
     if task["exclusive"]:
-        output["exclusiveDiarization"] = _turns(answer.raw["exclusiveDiarization"], sure=sure)
+        output["exclusiveDiarization"] = _format_turns(answer.raw["exclusiveDiarization"], sure=sure)
     if any(task[name] for name in ("confidence", "speech_probability", "crosstalk_probability", "speaker_probability")):
-        output |= _scores(task, answer)
+        output |= _format_scores(task, answer)
     if answer.raw["warning"]:
         output["warning"] = answer.raw["warning"]
     return output
 
 
-def _turns(found: list[dict[str, Any]], *, sure: bool) -> list[dict[str, Any]]:
+def _format_turns(found: list[dict[str, Any]], *, sure: bool) -> list[dict[str, Any]]:
     """Round times to milliseconds: all of them alike, so that what touches touches still."""
     turns = []
     for turn in found:
@@ -141,8 +141,8 @@ def _turns(found: list[dict[str, Any]], *, sure: bool) -> list[dict[str, Any]]:
     return turns
 
 
-def _scores(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    """Give scores for every 20 ms, each from the engine's frame that lies in its middle."""
+def _format_scores(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    """Resample the scores to one every 20 ms, each from the engine's frame that lies in its middle."""
     assert answer.evidence is not None  # noqa: S101 - the local engine always keeps what it heard
     frames = LocalEngine().frames(answer.evidence, Params(**task["bounds"]), {})
     (heard,) = Heard.unpacked(answer.evidence)
@@ -153,16 +153,16 @@ def _scores(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     if task["confidence"]:
         found["confidence"] = frames["confidence"].to_numpy()[frame].round().astype(int).tolist()
     if task["speech_probability"]:
-        found["speechProbability"] = _share(speech)
+        found["speechProbability"] = _round_share(speech)
     if task["crosstalk_probability"]:
-        found["crosstalkProbability"] = _share(crosstalk)
+        found["crosstalkProbability"] = _round_share(crosstalk)
     if task["speaker_probability"]:
         speakers = frames.columns[3:]
-        found["speakerProbability"] = {name: _share(frames[name].to_numpy()[frame] / 100) for name in speakers}
+        found["speakerProbability"] = {name: _round_share(frames[name].to_numpy()[frame] / 100) for name in speakers}
     return {name: {"score": score, "resolution": RESOLUTION} for name, score in found.items()}
 
 
-def _share(scores: NDArray[np.floating[Any]]) -> list[float]:
+def _round_share(scores: NDArray[np.floating[Any]]) -> list[float]:
     rounded: list[float] = scores.round(3).tolist()
     return rounded
 
@@ -178,10 +178,10 @@ def _check_voiceprints(known: Mapping[str, str]) -> None:
             ) from None
 
 
-def _transcription(task: Mapping[str, Any], recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Hear the words; write each with who says it, and what is said turn by turn."""
+def _transcribe(task: Mapping[str, Any], recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Transcribe; return each word with its speaker, and the text turn by turn."""
     spans = [(turn["start"], turn["end"]) for turn in raw["diarization"]]
-    found = add_words(raw, spoken.words_of(recording, spans, task["words"]))
+    found = add_words(raw, transcription.transcribe(recording, spans, task["words"]))
     turns: list[dict[str, Any]] = []
     for turn in found["exclusiveDiarization"]:
         start, end, text = round(turn["start"], 3), round(turn["end"], 3), turn["text"]

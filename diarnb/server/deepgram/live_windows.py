@@ -61,7 +61,7 @@ class Window:
 
 
 @dataclass
-class Ear:
+class WindowedTranscriber:
     """One channel.
 
     Parameters
@@ -86,7 +86,7 @@ class Ear:
     _kept: list[NDArray[np.float32]] = field(default_factory=list)
     _count: int = 0  # samples
     _turns: dict[int, dict[str, Any]] = field(default_factory=dict)
-    _numbers: deepgram_text.Numbers = field(default_factory=deepgram_text.Numbers)
+    _numbers: deepgram_text.SpeakerNumbers = field(default_factory=deepgram_text.SpeakerNumbers)
     _pace: float = 0.0  # seconds that it takes to hear words in a second of sound
     _told: float = 0.0  # until when the open window was told so far
 
@@ -108,7 +108,7 @@ class Ear:
         self._turns = {number: turn for number, turn in self._turns.items() if turn["end"] > oldest}
 
     def speech(self) -> list[tuple[float, float]]:
-        """Give the stretches of speech in the open window that are known, parted by pauses."""
+        """Return the regions of speech in the open window, as far as they are known, parted by pauses."""
         least = max(_PAUSE, self.pause or 0.0)
         found: list[tuple[float, float]] = []
         spans = ((max(turn["start"], self.begun), turn["end"]) for turn in self._turns.values())
@@ -119,7 +119,7 @@ class Ear:
                 found.append((start, end))
         return found
 
-    def closed(self) -> Window | None:
+    def close_next(self) -> Window | None:
         """Close the first window that can be closed; None while there is none."""
         least = max(_PAUSE, self.pause or 0.0)
         speech = self.speech()
@@ -142,8 +142,8 @@ class Ear:
         following = min((word["start"] for word in words[len(whole) :]), default=whole[-1]["end"])
         return self._close(max((whole[-1]["end"] + following) / 2, self.begun), whole)
 
-    def so_far(self) -> Window | None:
-        """Tell the open window as it is understood so far, where a second has come and that takes little time."""
+    def preview(self) -> Window | None:
+        """Transcribe the open window so far, where a second has come and that takes little time."""
         if self.hear is None or self.now - max(self._told, self.begun) < 1.0:
             return None
         start = self._heard_from()
@@ -152,7 +152,7 @@ class Ear:
             return None
         return Window(self.begun, self.now, self._words(start, self.now, final=False), final=False)
 
-    def rest(self, *, flushed: bool) -> Window | None:
+    def close_rest(self, *, flushed: bool) -> Window | None:
         """Close all that is open; None where nothing is."""
         if self.now <= self.begun:
             return None
@@ -160,7 +160,7 @@ class Ear:
         return self._close(self.now, words, paused=bool(words) and self.pause is not None, flushed=flushed)
 
     def _heard_from(self) -> float:
-        """Give the first speech of the open window; beyond what is decided there may be some anywhere."""
+        """Find where speech begins in the open window; beyond what is decided it may be anywhere."""
         speech = self.speech()
         return (speech[0][0] if speech else max(self.begun, self.known - _UNSURE)) - _AROUND
 
@@ -176,7 +176,7 @@ class Ear:
         self._first += needless
 
     def _words(self, start: float, end: float, *, final: bool = True) -> list[Word]:
-        """Hear the words of the open window between two times, and say who speaks them."""
+        """Transcribe the open window between two times, and assign speakers."""
         if self.hear is None:
             return []
         self._kept = [np.concatenate(self._kept)]
@@ -192,4 +192,4 @@ class Ear:
         words = [{**word, "start": word["start"] + begun, "end": word["end"] + begun} for word in heard]
         if not self.diarized:
             return words
-        return deepgram_text.name(words, turns, self._numbers if final else deepcopy(self._numbers))
+        return deepgram_text.number_speakers(words, turns, self._numbers if final else deepcopy(self._numbers))

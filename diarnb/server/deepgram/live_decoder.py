@@ -19,7 +19,7 @@ _WAV = {(1, 16): "linear16", (3, 32): "linear32", (7, 8): "mulaw", (6, 8): "alaw
 _LONGEST_HEAD = 1 << 16  # bytes before the samples of a WAV
 
 
-class Sound:
+class StreamDecoder:
     """Decodes what comes.
 
     Parameters
@@ -43,7 +43,7 @@ class Sound:
         self._waiting = b""
 
     def feed(self, content: bytes) -> NDArray[np.float32]:
-        """Take bytes, and give the samples that are whole by now.
+        """Decode bytes, and return the samples that are whole by now.
 
         Returns
         -------
@@ -57,7 +57,7 @@ class Sound:
 
         Examples
         --------
-        >>> Sound("linear16", 8000, 1).feed(bytes([0, 64, 0]))
+        >>> StreamDecoder("linear16", 8000, 1).feed(bytes([0, 64, 0]))
         array([[0.5]], dtype=float32)
         """
         self._waiting += content
@@ -67,7 +67,7 @@ class Sound:
             return np.zeros((0, 1), np.float32)
         size = _WIDTHS[str(self._encoding)] * self.channels
         whole = len(self._waiting) // size * size
-        samples, self._waiting = _decoded(self._waiting[:whole], str(self._encoding)), self._waiting[whole:]
+        samples, self._waiting = _decode(self._waiting[:whole], str(self._encoding)), self._waiting[whole:]
         return samples.reshape(-1, self.channels)
 
     def _read_head(self) -> None:
@@ -101,18 +101,18 @@ class Sound:
         self._encoding, self.channels, self._found = _WAV[kind, bits], channels, rate
 
 
-def _decoded(content: bytes, encoding: str) -> NDArray[np.float32]:
+def _decode(content: bytes, encoding: str) -> NDArray[np.float32]:
     if encoding == "linear16":
         return np.frombuffer(content, "<i2").astype(np.float32) / np.float32(32768)
     if encoding == "linear32":
         found = np.frombuffer(content, "<f4").astype(np.float32)
         return np.nan_to_num(found, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1, 1).astype(np.float32)
-    return _table(encoding)[np.frombuffer(content, np.uint8)]
+    return _g711_table(encoding)[np.frombuffer(content, np.uint8)]
 
 
 @cache
-def _table(encoding: str) -> NDArray[np.float32]:
-    """Give the sample that each byte of G.711 stands for."""
+def _g711_table(encoding: str) -> NDArray[np.float32]:
+    """Return the sample that each byte of G.711 stands for."""
     byte = np.arange(256)
     if encoding == "mulaw":
         byte = byte ^ 0xFF

@@ -11,20 +11,21 @@ from diarnb.engines.local import LocalEngine
 from diarnb.errors import AudioLimitError
 from diarnb.params import Params
 from diarnb.server.deepgram import text as deepgram_text
+from diarnb.server.deepgram.metadata import describe_diarizer, describe_models, format_time, list_word_warnings
 from diarnb.server.deepgram.rules import MOST_CHANNELS
-from diarnb.server.workers import words as spoken
+from diarnb.server.workers import transcription
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from diarnb.audio import Recording
     from diarnb.server.deepgram.text import Word
-    from diarnb.server.workers.wire import Line
+    from diarnb.server.workers.wire import ServerPipe
 
 Turn = dict[str, Any]
 
 
-def _listen(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001 (whoever waits is not told how far it is)
+def _listen(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001 (whoever waits is not told how far it is)
     """Answer ``POST /v1/listen``."""
     asked = task["asked"]
     with open_recording(task["file"]) as recording:
@@ -32,28 +33,28 @@ def _listen(task: dict[str, Any], line: Line) -> bytes:  # noqa: ARG001 (whoever
             raise AudioLimitError(
                 f"there are {recording.channels} channels, and {MOST_CHANNELS} can be transcribed apart"
             )
-        duration, channels = _heard(recording, asked, task["words"])
+        duration, channels = _transcribe(recording, asked, task["words"])
         metadata = {
             "transaction_key": "deprecated",
             "request_id": task["id"],
             "sha256": recording.content_hash,
-            "created": spoken.time_of(datetime.now(UTC)),
+            "created": format_time(datetime.now(UTC)),
             "duration": round(duration, 6),
             "channels": len(channels),
-            **spoken.models(task["words"]),
+            **describe_models(task["words"]),
         }
         remarks = [*asked["warnings"], *(_remark("audio", remark) for remark in recording.problems)]
     if asked["diarizer"] and task["words"]:
-        metadata["diarize_info"] = spoken.diarizer(asked["diarizer"])
-    remarks += [_remark("model", remark) for remark in spoken.remarks(task["words"], asked["language"])]
+        metadata["diarize_info"] = describe_diarizer(asked["diarizer"])
+    remarks += [_remark("model", remark) for remark in list_word_warnings(task["words"], asked["language"])]
     given = {"tags": asked["tags"], "extra": asked["extra"], "warnings": remarks}
     metadata |= {name: value for name, value in given.items() if value}
-    results = _results(channels, asked)
+    results = _format_results(channels, asked)
     return json.dumps({"metadata": metadata, "results": results}, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _heard(recording: Recording, asked: dict[str, Any], words: str | None) -> tuple[float, list[list[Word]]]:
-    """Give the seconds that there are, and the words of each channel with those who say them."""
+def _transcribe(recording: Recording, asked: dict[str, Any], words: str | None) -> tuple[float, list[list[Word]]]:
+    """Transcribe and diarize; return the duration in seconds, and the words of each channel with their speakers."""
     split = asked["multichannel"]
     if words is None:  # nobody could be named for anything: all that is to be found out is whether this is sound
         samples = sum(map(len, recording.blocks()))
@@ -65,21 +66,21 @@ def _heard(recording: Recording, asked: dict[str, Any], words: str | None) -> tu
     for channel in channels:
         turns = [turn for turn in raw["exclusiveDiarization"] if turn.get("channel", "mix") == channel]
         speech = [(turn["start"], turn["end"]) for turn in turns]
-        found = spoken.words_of(recording, speech, words, channel=channel)
-        numbers = deepgram_text.Numbers()
-        heard.append(deepgram_text.name(found, turns, numbers) if asked["diarizer"] else found)
+        found = transcription.transcribe(recording, speech, words, channel=channel)
+        numbers = deepgram_text.SpeakerNumbers()
+        heard.append(deepgram_text.number_speakers(found, turns, numbers) if asked["diarizer"] else found)
     return raw["duration"], heard
 
 
-def _results(channels: list[list[Word]], asked: dict[str, Any]) -> dict[str, Any]:
+def _format_results(channels: list[list[Word]], asked: dict[str, Any]) -> dict[str, Any]:
     punctuate = asked["punctuate"]
     told, utterances = [], []
     for number, words in enumerate(channels):
-        alternative = deepgram_text.alternative(words, punctuate=punctuate)
+        alternative = deepgram_text.format_alternative(words, punctuate=punctuate)
         if asked["paragraphs"]:
-            alternative["paragraphs"] = deepgram_text.paragraphs(words)
+            alternative["paragraphs"] = deepgram_text.split_paragraphs(words)
         told.append({"alternatives": [alternative]})
-        utterances += deepgram_text.utterances(words, number, asked["utt_split"], punctuate=punctuate)
+        utterances += deepgram_text.split_utterances(words, number, asked["utt_split"], punctuate=punctuate)
     results: dict[str, Any] = {"channels": told}
     if asked["utterances"]:
         results["utterances"] = sorted(utterances, key=lambda utterance: (utterance["start"], utterance["channel"]))
