@@ -23,9 +23,8 @@ import soundfile
 
 from diarnb.engines.base import Answer, Offer
 from diarnb.errors import AudioError, DiarnbWarning
-from diarnb.widgets import choices
 from diarnb.widgets.cards import cards
-from diarnb.widgets.controls import controls
+from diarnb.widgets.controls import choices, controls
 from diarnb.widgets.player import player
 from diarnb.widgets.review import review
 

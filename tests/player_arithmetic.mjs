@@ -1,7 +1,7 @@
 // Run by test_widget_player.py under node: what the player's module works out without a page.
 
 import assert from "node:assert/strict";
-import { above, clock, jump, plan, step, stretched, stretches, unpack, within } from "../diarnb/widgets/player.js";
+import { above, clock, jump, plan, step, stretched, stretches, unpack, within } from "../diarnb/widgets/frontend/player/arithmetic.js";
 
 function packed(rows) {
   const bytes = new ArrayBuffer(15 * rows.length), count = rows.length;

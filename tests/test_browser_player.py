@@ -281,9 +281,9 @@ def test_the_notebook_stays_small_and_tells_nothing(lab: Lab) -> None:
     assert size < 500_000
     states = saved.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     player = next(state for state in states.values() if "Player" in state["state"].get("_anywidget_id", ""))
-    assert set(player["state"]) <= {"_esm", "_anywidget_id", "_model_module", "_model_module_version", "_model_name",
-        "_dom_classes", "_view_count", "_view_module", "_view_module_version", "_view_name", "layout", "tabbable",
-        "tooltip"}  # fmt: skip
+    assert set(player["state"]) <= {"_esm", "_css", "_anywidget_id", "_model_module", "_model_module_version",
+        "_model_name", "_dom_classes", "_view_count", "_view_module", "_view_module_version", "_view_name", "layout",
+        "tabbable", "tooltip"}  # fmt: skip
     assert "buffers" not in player
     written = json.dumps({**saved, "cells": []}) + json.dumps([cell["outputs"] for cell in saved.cells])
     assert str(diarnb.example("meeting").parent) not in written

@@ -177,7 +177,12 @@ def test_saved_widget_state_holds_no_sound_and_no_secret(monkeypatch: pytest.Mon
     assert loud == ["AudioModel"]  # which only this test has put there
     assert secret not in nbformat.writes(notebook)
     ours = [model for model in saved.values() if model["state"]["_model_name"] != "AudioModel"]
-    texts = [text for model in ours for key, text in model["state"].items() if isinstance(text, str) and key != "_esm"]
+    texts = [
+        text
+        for model in ours
+        for key, text in model["state"].items()
+        if isinstance(text, str) and key not in ("_esm", "_css")
+    ]
     assert max(map(len, texts)) < 10_000
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 MODELS = Path("engines", "local", "models")
-SHIPPED = {".js", ".py", ".onnx", ".json", ".flac", ".rttm", ".csv", ".typed"}
+SHIPPED = {".js", ".css", ".py", ".onnx", ".json", ".flac", ".rttm", ".csv", ".typed"}
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -21,9 +21,8 @@ from diarnb.engines.base import Offer, Option
 from diarnb.errors import AudioNotFoundError, DiarnbWarning, InvalidParameterError, MissingApiKeyError
 from diarnb.params import Params
 from diarnb.testing import assert_turns_equal
-from diarnb.widgets import choices
-from diarnb.widgets.background import Worker
-from diarnb.widgets.controls import Controls, controls
+from diarnb.widgets.controls import Controls, choices, controls
+from diarnb.widgets.controls.background import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,14 +92,14 @@ def run_line(code: str, **names: Any) -> pd.DataFrame:
 def test_a_count_becomes_arguments(
     mode: str, exactly: int, between: tuple[int, int], arguments: dict[str, int]
 ) -> None:
-    assert choices.counts(mode, exactly, between) == arguments
+    assert choices.count_arguments(mode, exactly, between) == arguments
 
 
 def test_no_setting_of_the_count_is_refused() -> None:
     for mode in ("automatic", "exactly", "between"):
         for low in range(1, choices.MOST + 1):
             for high in range(low, choices.MOST + 1):
-                Params(**choices.counts(mode, low, (low, high)))
+                Params(**choices.count_arguments(mode, low, (low, high)))
 
 
 @pytest.mark.parametrize("engine", ["local", "pyannoteai", "deepgram"])
@@ -151,12 +150,12 @@ def test_an_engine_of_ones_own_shows_its_options_but_no_secret() -> None:
 def test_what_is_typed_is_python_or_text_as_the_argument_takes_it(
     engine: str, name: str, text: str, value: Any
 ) -> None:
-    assert choices.typed(get(engine).offer.options[name], text) == value
+    assert choices.parse_typed(get(engine).offer.options[name], text) == value
 
 
 def test_what_an_argument_does_not_take_is_told_in_its_own_words() -> None:
     with pytest.raises(InvalidParameterError, match="threads is a whole number from 1"):
-        choices.typed(get("local").offer.options["threads"], "many")
+        choices.parse_typed(get("local").offer.options["threads"], "many")
 
 
 def test_switches_are_told_from_other_arguments() -> None:
@@ -196,7 +195,7 @@ def test_the_line_does_what_the_panel_does(panel: Controls) -> None:
     ],
 )
 def test_the_line_is_python_for_every_path(path: str) -> None:
-    [statement] = ast.parse(choices.line(choices.chosen("file", path), {"num_speakers": 2})).body
+    [statement] = ast.parse(choices.write_line(choices.source_of("file", path), {"num_speakers": 2})).body
     assert ast.literal_eval(statement.value.args[0]) == path  # type: ignore[attr-defined]
 
 

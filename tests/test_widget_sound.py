@@ -67,12 +67,12 @@ class Ear:
 @pytest.mark.parametrize("kind", ["FLAC", "WAV"])
 def test_slices_join_to_the_recording_sample_by_sample(sound: Sound, samples: Samples, kind: str) -> None:
     count = int(sound.duration / SLICE) + 1
-    joined = np.concatenate([decoded(sound.encoded(n * SLICE, (n + 1) * SLICE, kind)) for n in range(count)])
+    joined = np.concatenate([decoded(sound.encode(n * SLICE, (n + 1) * SLICE, kind)) for n in range(count)])
     assert np.array_equal(joined, samples)
 
 
 def test_beyond_the_end_there_is_nothing(sound: Sound) -> None:
-    assert sound.encoded(sound.duration + 1, sound.duration + 2) == b""
+    assert sound.encode(sound.duration + 1, sound.duration + 2) == b""
 
 
 def test_a_recording_of_another_rate_is_sliced_without_a_seam(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_recording_of_another_rate_is_sliced_without_a_seam(tmp_path: Path) ->
     time = np.arange(10 * 44_100) / 44_100
     soundfile.write(path, 0.5 * np.sin(2 * np.pi * 440 * time), 44_100)
     sound = Sound(path)
-    joined = np.concatenate([decoded(sound.encoded(n * SLICE, (n + 1) * SLICE)) for n in range(3)])
+    joined = np.concatenate([decoded(sound.encode(n * SLICE, (n + 1) * SLICE)) for n in range(3)])
     sound.close()
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(joined)) / SAMPLE_RATE)
     inner = slice(1000, -1000)
@@ -90,14 +90,14 @@ def test_a_recording_of_another_rate_is_sliced_without_a_seam(tmp_path: Path) ->
 def test_threads_may_ask_at_the_same_time(sound: Sound) -> None:
     given: dict[int, bytes] = {}
     threads = [
-        threading.Thread(target=lambda n=n: given.update({n: sound.encoded(n * SLICE, (n + 1) * SLICE)}))
+        threading.Thread(target=lambda n=n: given.update({n: sound.encode(n * SLICE, (n + 1) * SLICE)}))
         for n in range(6)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert given == {n: sound.encoded(n * SLICE, (n + 1) * SLICE) for n in range(6)}
+    assert given == {n: sound.encode(n * SLICE, (n + 1) * SLICE) for n in range(6)}
 
 
 def test_a_file_that_changes_is_told_and_not_played(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_file_that_changes_is_told_and_not_played(tmp_path: Path) -> None:
     sound = Sound(path)
     shutil.copy(diarnb.example("meeting"), path)
     with pytest.raises(AudioChangedError):
-        sound.encoded(0.0, 1.0)
+        sound.encode(0.0, 1.0)
     sound.close()
 
 
@@ -132,7 +132,7 @@ def test_a_recording_that_cannot_be_entered_in_its_middle_is_passed_once(
     assert np.abs(decoded(answer[1][0]) - true).max() <= 1.1 / 32768
     sound.close()
     with pytest.raises(AudioNotFoundError, match="closed"):
-        sound.encoded(0.0, 1.0)
+        sound.encode(0.0, 1.0)
 
 
 # Where the recording is

@@ -228,7 +228,7 @@ class Corrections:
         return new
 
     def reassign(self, turns: int | Iterable[int] | slice, to: str | None, *, speaker: str | None = None) -> str:
-        """Say who really speaks.
+        """Correct who speaks.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class Corrections:
         target = self._new_label() if to is None else self.label(to)
         only = None if speaker is None else self.label(speaker)
         first, last = _selection(turns) if isinstance(turns, slice) else (-math.inf, math.inf)
-        chosen = self._touched(first, last, only) if isinstance(turns, slice) else self._ids(turns)
+        chosen = self._find_touched(first, last, only) if isinstance(turns, slice) else self._ids(turns)
         voices = self._ledger.voices()
         like = self._like(target)
         rows = [row for turn in chosen if voices[turn] != target for row in self._within(turn, first, last, target)]
@@ -263,7 +263,7 @@ class Corrections:
         return target
 
     def reassign_each(self, voices: dict[int, str], *, by: str | None = None) -> None:
-        """Say of several turns who speaks in each, in one edit.
+        """Correct who speaks in each of several turns, in one edit.
 
         Parameters
         ----------
@@ -390,7 +390,7 @@ class Corrections:
             raise InvalidParameterError(f"a turn needs {within} in seconds, not {start:.3f} to {end:.3f}")
         return start, end
 
-    def _touched(self, first: float, last: float, only: str | None) -> list[int]:
+    def _find_touched(self, first: float, last: float, only: str | None) -> list[int]:
         return [
             turn
             for turn, voice in self._ledger.voices().items()
@@ -399,7 +399,7 @@ class Corrections:
         ]
 
     def _within(self, turn: int, first: float, last: float, label: str) -> list[dict[str, Any]]:
-        """Give the rows that make the part of a turn within a selection a voice's; the rest stays, cut off."""
+        """Return the rows that make the part of a turn within a selection a voice's; the rest stays, cut off."""
         was = self._ledger.turns[turn]
         begin = first if was.start + _SHORTEST < first else was.start
         end = last if last < was.end - _SHORTEST else was.end
@@ -429,7 +429,7 @@ class Corrections:
 
 
 def _change(turn: int, before: Turn | None, after: Turn | None) -> dict[str, Any]:
-    """Give the fields of the log's row for one turn."""
+    """Return the fields of the log's row for one turn."""
     row: dict[str, Any] = {"turn": turn}
     if before:
         row |= {"start": before.start, "end": before.end, "speaker": before.label}

@@ -106,17 +106,17 @@ class Ledger:
         return self._overlaid()[1]
 
     def voices(self) -> dict[int, str]:
-        """Give the voice of every turn."""
+        """Return the voice of every turn."""
         into = self.into
         return {turn: into[was.label] for turn, was in self.turns.items()}
 
     def standing(self) -> list[Edit]:
-        """Give the rows of the edits that were not undone."""
+        """Return the rows of the edits that were not undone."""
         done = set(self.done)
         return [row for row in self.log if row.edit in done]
 
     def new_turn(self, origin: int | None = None) -> int:
-        """Give the next id; where the turn is cut from another, that one's row tells its other columns."""
+        """Take the next id; where the turn is cut from another, that one's row tells its other columns."""
         self._origins[self._next] = origin
         self._next += 1
         return self._next - 1
@@ -153,13 +153,13 @@ class Ledger:
         return True
 
     def frame(self) -> pd.DataFrame:
-        """Give the log as a table."""
+        """Return the log as a table."""
         columns = zip(*self.log, strict=True) if self.log else ([] for _ in COLUMNS)
         values = dict(zip(COLUMNS, columns, strict=True))
         return pd.DataFrame({name: pd.Series(list(values[name]), dtype=dtype) for name, dtype in COLUMNS.items()})
 
     def table(self) -> pd.DataFrame:
-        """Give the turns as they are now, as `Corrections.turns` documents it."""
+        """Return the turns as they are now, as `Corrections.turns` documents it."""
         voices, shown = self.voices(), self.shown
         order = sorted(self.turns, key=lambda turn: (*self.turns[turn][:2], shown[voices[turn]], turn))
         state = [self.turns[turn] for turn in order]
@@ -210,7 +210,7 @@ class Ledger:
         return self._overlay
 
     def _attrs(self) -> dict[Any, Any]:
-        """Give the attrs of the first table, with the names under which other tables of the run show the voices."""
+        """Return the attrs of the first table, with the names under which other tables of the run show the voices."""
         attrs = deepcopy(self.base.attrs)
         facts = dict(attrs.get("diarnb") or {})
         names = facts.get("names", {})

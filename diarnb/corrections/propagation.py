@@ -27,7 +27,7 @@ _COLUMNS = {"start": float, "end": float, "duration": float, "speaker": str, "be
 
 
 def likely(corrections: Corrections) -> pd.DataFrame:
-    """Say how likely each voice is in each turn, given what a person said of some.
+    """Estimate how likely each voice is in each turn, given what a person said of some.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def likely(corrections: Corrections) -> pd.DataFrame:
 
 
 def propose(corrections: Corrections) -> pd.DataFrame:
-    """Say which other turns would change speakers, given what a person said of some; nothing is changed yet.
+    """Find which other turns would change speakers, given what a person said of some; nothing is changed yet.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def accept(corrections: Corrections, proposal: pd.DataFrame) -> None:
 
 
 def sureness(corrections: Corrections) -> pd.Series[float]:
-    """Say how sure it is that the speaker of each turn is right, as far as anybody knows.
+    """Estimate how sure it is that the speaker of each turn is right, as far as anybody knows.
 
     Parameters
     ----------

@@ -75,8 +75,8 @@ def clean(turns: pd.DataFrame) -> pd.DataFrame:
 def clips(turns: pd.DataFrame, sure: pd.Series[float], count: int = 3) -> pd.DataFrame:
     """Choose for each speaker a few clips that are clean and typical.
 
-    A turn is the better the longer its speaker speaks alone in it, up to `CLIP` seconds, and the surer it is his; both
-    are multiplied. Where a speaker is never alone for 0.8 s, what there is has to do.
+    A turn is the better the longer its speaker speaks alone in it, up to `CLIP` seconds, and the surer it is theirs;
+    both are multiplied. Where a speaker is never alone for 0.8 s, what there is has to do.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def queue(turns: pd.DataFrame, sure: pd.Series[float]) -> pd.DataFrame:
     return table.sort_values("worth", ascending=False, kind="stable")
 
 
-def left(turns: pd.DataFrame, sure: pd.Series[float], verdicts: dict[int, bool], wrong: float = 0.0) -> Left:
+def estimate_left(turns: pd.DataFrame, sure: pd.Series[float], verdicts: dict[int, bool], wrong: float = 0.0) -> Left:
     """Estimate how much is left to be put right.
 
     Of the turns without a verdict, the doubt is summed up, as in `queue`. Verdicts tell whether the engine doubts too
@@ -157,9 +157,9 @@ def left(turns: pd.DataFrame, sure: pd.Series[float], verdicts: dict[int, bool],
     Examples
     --------
     >>> turns = pd.DataFrame({"start": [0.0, 4.0], "end": [4.0, 24.0], "speaker": ["A", "B"]})
-    >>> left(turns, pd.Series([70.0, 90.0]), {})
+    >>> estimate_left(turns, pd.Series([70.0, 90.0]), {})
     Left(turns=2, wrong=3.2, share=0.13333333333333333)
-    >>> round(left(turns, pd.Series([70.0, 90.0]), {0: True}).wrong, 2)  # righter than the engine thought
+    >>> round(estimate_left(turns, pd.Series([70.0, 90.0]), {0: True}).wrong, 2)  # righter than the engine thought
     1.79
     """
     duration = turns["end"] - turns["start"]

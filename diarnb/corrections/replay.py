@@ -160,7 +160,7 @@ class _Placing:
             self._voices[row.to] = self._to.reassign(turn, voice)
 
     def _cut(self, row: Edit, turn: int | None = None) -> None:
-        """Give a part of a turn to a voice; what is left of it on either side follows by itself."""
+        """Reassign a part of a turn; what is left of it on either side follows by itself."""
         if row.to == row.speaker:
             return
         whose = self._voices.get(row.speaker) if turn is None else self._to.voices[turn]

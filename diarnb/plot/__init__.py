@@ -17,7 +17,7 @@ from matplotlib.ticker import MultipleLocator, NullLocator
 
 from diarnb._text import visible
 from diarnb.errors import InvalidParameterError, TurnTableError
-from diarnb.plot.lanes import BELOW_ROW, Row, Track, break_rows, height_of, lay_out, looks_of
+from diarnb.plot.lanes import BELOW_ROW, TimelineRow, Track, break_rows, height_of, lay_out, looks_of
 from diarnb.plot.styles import LITERAL, ClockFormatter, ClockLocator, Style, multiples, plain, step_of
 from diarnb.tables.activity import Floats, is_finite
 from diarnb.tables.checks import check_turns
@@ -102,9 +102,9 @@ def timeline(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['Alf', 'Beth', 'overlap']
     """
-    tables = {"hypothesis": _checked(turns, "turns")}
+    tables = {"hypothesis": _check_table(turns, "turns")}
     if reference is not None:
-        tables["reference"] = _checked(reference, "reference")
+        tables["reference"] = _check_table(reference, "reference")
     facts = turns.attrs.get("diarnb", {})
     return draw_tables(tables, facts, ax=ax, start=start, end=end, title=title, colors=colors, wrap=wrap)
 
@@ -242,7 +242,7 @@ def _beside(ax: Axes, y: float, text: str, column: tuple[str, float], **look: An
     ax.annotate(text, (1.0, y), **place, **look)
 
 
-def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def _check_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Check a table of one recording, and leave out the turns without length: they hold no speech."""
     checked = check_turns(table, name=name)
     if "uri" in checked and len(uris := checked["uri"].unique()) > 1:
@@ -254,7 +254,7 @@ def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _view(start: float | None, end: float | None, known: float) -> tuple[float, float]:
-    """Give the first and the last second to show; `known` is how far the recording is known to reach."""
+    """Return the first and the last second to show; `known` is how far the recording is known to reach."""
     for name, value in (("start", start), ("end", end)):
         if value is not None and not is_finite(value):
             raise InvalidParameterError(f"{name}={value!r} is no time; give seconds from the start of the recording")
@@ -276,7 +276,7 @@ def _new_axes(rows: int, tracks: list[Track]) -> Axes:
     return plt.figure(figsize=(9.0, min(height / 72, 200.0)), layout="constrained").add_subplot()
 
 
-def _draw_tracks(ax: Axes, tracks: list[Track], rows: list[Row], style: Style) -> None:
+def _draw_tracks(ax: Axes, tracks: list[Track], rows: list[TimelineRow], style: Style) -> None:
     """Draw the lanes and the bars on them."""
     pitch = height_of(tracks) + BELOW_ROW
     box = ax.get_window_extent()
@@ -312,7 +312,7 @@ def _draw_tracks(ax: Axes, tracks: list[Track], rows: list[Row], style: Style) -
 
 
 def _boxes(
-    spans: Floats, middle: float, height: float, rows: list[Row], pitch: float
+    spans: Floats, middle: float, height: float, rows: list[TimelineRow], pitch: float
 ) -> tuple[Floats, NDArray[np.intp]]:
     """Cut spans of time at the rows' ends: the corners of each piece (n, 4, 2), and the span that it is of (n,)."""
     boxes, origins = [], []
@@ -358,7 +358,7 @@ def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _draw_time(ax: Axes, rows: list[Row], height: float, style: Style) -> None:
+def _draw_time(ax: Axes, rows: list[TimelineRow], height: float, style: Style) -> None:
     """Draw the axis of time: a real one below a single row; for several, the recording's own times below each."""
     small = {"color": style.muted, "fontsize": 0.85 * mpl.rcParams["font.size"], **LITERAL}
     formatter = ClockFormatter(hours=rows[-1].end >= 3600)

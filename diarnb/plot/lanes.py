@@ -34,15 +34,15 @@ _MOST_LANES = 72  # that "auto" stacks up before its rows become longer
 _MOST_ROWS = 500
 
 
-class Look(NamedTuple):
+class LaneLook(NamedTuple):
     """How a speaker's turns are filled."""
 
     color: Color
     hatch: str
 
 
-def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> dict[str, Look]:
-    """Give every speaker of every table a colour, and beyond the palette a hatch."""
+def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> dict[str, LaneLook]:
+    """Assign every speaker of every table a colour, and beyond the palette a hatch."""
     if not isinstance(chosen, Mapping):
         raise InvalidParameterError("colors is no mapping; give speakers and their colours, as {'Beth': 'teal'}")
     hypothesis, *others = tables.values()
@@ -52,10 +52,10 @@ def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> d
         twins = twins_of(hypothesis, reference) | twins
         order += [name for name in first_seen(reference) if name not in order and name not in twins]
     looks = {
-        name: Look(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
+        name: LaneLook(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
         for place, (name, color) in enumerate(speaker_colors(order).items())
     }
-    own = {name: Look(_color(chosen[name], name), "") for name in chosen.keys() & {*order, *twins}}
+    own = {name: LaneLook(_color(chosen[name], name), "") for name in chosen.keys() & {*order, *twins}}
     looks |= own
     return looks | {name: looks[twin] for name, twin in twins.items()} | own
 
@@ -79,13 +79,15 @@ class Track:
     middle: float
     height: float
     spans: Floats = field(default_factory=lambda: np.empty((0, 2)))  # seconds
-    look: Look | None = None
+    look: LaneLook | None = None
     strength: Floats | None = None  # how much of its colour each span has, 0-1
     share: float | None = None  # of the talk in view, 0-1
     shade: tuple[float, float] = (0.0, 0.0)  # the heights between which a strip of overlap casts its shade
 
 
-def lay_out(tables: Mapping[str, pd.DataFrame], first: float, last: float, looks: Mapping[str, Look]) -> list[Track]:
+def lay_out(
+    tables: Mapping[str, pd.DataFrame], first: float, last: float, looks: Mapping[str, LaneLook]
+) -> list[Track]:
     """Lay out the tracks of one row, from the top downwards."""
     tracks: list[Track] = []
     y = 0.0
@@ -130,7 +132,7 @@ def height_of(tracks: list[Track]) -> float:
     return max(track.middle + max(track.height, _STRIP) / 2 for track in tracks)
 
 
-class Row(NamedTuple):
+class TimelineRow(NamedTuple):
     """One row of a timeline that is wrapped."""
 
     start: float  # seconds
@@ -138,7 +140,7 @@ class Row(NamedTuple):
     shift: float  # what is subtracted from a time to give its x
 
 
-def break_rows(first: float, last: float, wrap: object, height: float) -> list[Row]:
+def break_rows(first: float, last: float, wrap: object, height: float) -> list[TimelineRow]:
     """Break the stretch to show into rows of equal length, of which the last may end early."""
     length = last - first
     if wrap == "auto":
@@ -153,4 +155,4 @@ def break_rows(first: float, last: float, wrap: object, height: float) -> list[R
         length = min(length, float(wrap))
     count = math.ceil((last - first) / length - 1e-9)
     starts = [first + number * length for number in range(count)]
-    return [Row(start, min(start + length, last), start if count > 1 else 0.0) for start in starts]
+    return [TimelineRow(start, min(start + length, last), start if count > 1 else 0.0) for start in starts]

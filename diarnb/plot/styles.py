@@ -70,12 +70,12 @@ def plain(text: object, limit: int = 24) -> tuple[str, dict[str, Any]]:
 
 
 def step_of(length: float, most: int) -> float:
-    """Give the smallest step that is round on a clock and cuts a length into at most so many parts."""
+    """Return the smallest step that is round on a clock and cuts a length into at most so many parts."""
     return next((step for step in _STEPS if length <= step * most), math.ceil(length / most / 86400) * 86400.0)
 
 
 def multiples(first: float, last: float, step: float) -> list[float]:
-    """Give the multiples of a step from `first` to `last`, both included in spite of rounding."""
+    """Return the multiples of a step from `first` to `last`, both included in spite of rounding."""
     return [step * count for count in range(math.ceil(first / step - 1e-6), math.floor(last / step + 1e-6) + 1)]
 
 
@@ -90,7 +90,7 @@ class ClockLocator(Locator):
         return self.tick_values(low, high)
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
-        """Give the ticks for a view, in seconds."""
+        """Return the ticks for a view, in seconds."""
         low, high = sorted((vmin, vmax))
         return multiples(low, high, step_of(high - low, min(max(self.axis.get_tick_space() // 2, 1), 10)))
 

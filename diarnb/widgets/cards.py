@@ -11,7 +11,7 @@ from diarnb._text import visible
 from diarnb.corrections.propagation import sureness
 from diarnb.corrections.queue import clips
 from diarnb.tables.turns import speakers
-from diarnb.widgets import form
+from diarnb.widgets import parts
 from diarnb.widgets.panel import Panel
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import ClipButton
@@ -78,10 +78,10 @@ class Cards(Panel):
         self._kept: set[str] = set()  # names that several voices are to have
         self._stack, self._asking = ipywidgets.VBox(), ipywidgets.VBox()
         self.children = [
-            ipywidgets.HTML(form.STYLE),
+            ipywidgets.HTML(parts.STYLE),
             self._stack,
             self._asking,
-            form.row(self._undo, self._redo, self._said),
+            parts.row(self._undo, self._redo, self._said),
         ]
         self.refresh()
 
@@ -94,7 +94,7 @@ class Cards(Panel):
         return {name: labels for name, labels in found.items() if len(labels) > 1 and name not in self._kept}
 
     def rename(self, label: str, name: str) -> None:
-        """Give a voice a name, as its box does."""
+        """Name a voice, as its box does."""
         self.corrections.rename(label, name.strip()[:_LONGEST_NAME] if isinstance(name, str) else name)
         self.refresh()
 
@@ -122,7 +122,7 @@ class Cards(Panel):
                 spans = chosen.loc[chosen["speaker"] == label, ["start", "end"]].itertuples(index=False)
                 self._cards[label] = _Card(self, label, [ClipButton(self._sound, *span) for span in spans])
         for label in self._cards.keys() - labels.keys():
-            form.close_all(self._cards.pop(label).box)
+            parts.close_all(self._cards.pop(label).box)
         for label, name in labels.items():
             self._cards[label].show(name, said.loc[[label]].iloc[0])
         self._stack.children = [self._cards[label].box for label in said.index]
@@ -133,9 +133,9 @@ class Cards(Panel):
         before, self._asking.children = (
             self._asking.children,
             [
-                form.row(
+                parts.row(
                     ipywidgets.HTML(
-                        form.note(
+                        parts.note(
                             f"{len(labels)} voices are called {visible(name)}: {', '.join(map(visible, labels))}."
                         )
                     ),
@@ -146,7 +146,7 @@ class Cards(Panel):
             ],
         )
         for row in before:
-            form.close_all(row)
+            parts.close_all(row)
 
 
 class _Card:
@@ -157,9 +157,9 @@ class _Card:
         self._said = ipywidgets.HTML()
         self._name = ipywidgets.Text(description="Name", continuous_update=False, layout={"width": "18em"})
         self._name.style.description_width = "initial"
-        self._name.observe(self._named, "value")
+        self._name.observe(self._handle_name, "value")
         voice = ipywidgets.HTML(panel.swatch(label, visible(label, limit=40)))
-        self.box = ipywidgets.VBox([form.row(voice, self._name, self._said), form.row(*buttons)])
+        self.box = ipywidgets.VBox([parts.row(voice, self._name, self._said), parts.row(*buttons)])
         self.box.add_class("diarnb-card")
 
     def show(self, name: str, said: pd.Series[Any]) -> None:
@@ -168,9 +168,9 @@ class _Card:
         self._showing = False
         doubtful = "; perhaps nobody" if said["doubtful"] else ""
         count = f"{said['turns']} turn{'s' if said['turns'] > 1 else ''}"
-        self._said.value = form.note(f"{100 * said['share_of_speech']:.0f} % of the talk, {count}{doubtful}")
+        self._said.value = parts.note(f"{100 * said['share_of_speech']:.0f} % of the talk, {count}{doubtful}")
 
-    def _named(self, change: Any) -> None:
+    def _handle_name(self, change: Any) -> None:
         if not self._showing:
             self._panel.attempt(lambda: self._rename(change["new"]))
 

@@ -27,12 +27,12 @@ KINDS = ("missed", "false alarm", "confusion")
 _LONGEST_TEXT = 2000  # characters of one word, or of one turn's text
 
 
-def packed(ids: Sequence[int], turns: pd.DataFrame, lanes: Sequence[int]) -> bytes:
+def pack_turns(ids: Sequence[int], turns: pd.DataFrame, lanes: Sequence[int]) -> bytes:
     """Pack turns: ids (int32), starts, ends (uint32), lanes (uint16), confidences (uint8), one column after the other.
 
     Examples
     --------
-    >>> len(packed([0], pd.DataFrame({"start": [0.5], "end": [2.0]}), [0]))
+    >>> len(pack_turns([0], pd.DataFrame({"start": [0.5], "end": [2.0]}), [0]))
     15
     """
     confidence = np.full(len(turns), UNKNOWN)
@@ -89,9 +89,9 @@ def differences(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFra
     )
 
 
-def packed_differences(table: pd.DataFrame) -> bytes:
+def pack_differences(table: pd.DataFrame) -> bytes:
     """Pack `differences` as turns without ids, whose lane is their kind."""
-    return packed(np.zeros(len(table), int).tolist(), table, [KINDS.index(kind) for kind in table["kind"]])
+    return pack_turns(np.zeros(len(table), int).tolist(), table, [KINDS.index(kind) for kind in table["kind"]])
 
 
 class Spoken:
@@ -114,7 +114,7 @@ class Spoken:
         return len(self._texts)
 
     def between(self, first: float, last: float) -> list[list[Any]]:
-        """Give start, end and text of what begins within these seconds."""
+        """Return start, end and text of what begins within these seconds."""
         low, high = np.searchsorted(self._starts, [first, last])
         return [
             [round(float(self._starts[at]), 3), round(float(self._ends[at]), 3), visible(text, limit=_LONGEST_TEXT)]

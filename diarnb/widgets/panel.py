@@ -1,4 +1,4 @@
-"""What the panels of speaker cards and of the review share: a table that is corrected, its sound, and their ends."""
+"""What the widgets share on which a table is corrected, and the panels of cards and review beyond that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ipywidgets
 from diarnb.corrections import Corrections
 from diarnb.errors import DiarnbError
 from diarnb.tables.colors import speaker_colors
-from diarnb.widgets import form
+from diarnb.widgets import parts
 from diarnb.widgets.sound import Sound
 from diarnb.widgets.still import still
 
@@ -20,34 +20,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
-    """A panel on which a table of turns is corrected.
-
-    Parameters
-    ----------
-    turns : pandas.DataFrame or Corrections
-        A table, or one that is corrected already, with its log.
-    audio : optional
-        The recording, where it cannot be found through the run of the table.
-    by : str
-        Who corrects.
+class Correcting:
+    """What everything shares on which a table of turns is corrected.
 
     Attributes
     ----------
     corrections : Corrections
-        The table and its log. Whoever changes it here says `refresh` afterwards.
+        The table and its log. Whoever changes it here calls `refresh` afterwards.
     """
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
-        super().__init__()
-        self.add_class("diarnb-panel")
-        self.corrections = turns if isinstance(turns, Corrections) else Corrections(turns, by=by)
-        self._sound = Sound.of(self.corrections.turns, audio)
-        self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
-        self._closed = False
-        self._said = ipywidgets.HTML()
-        self._undo = self._button("Undo", self.undo, "Take back the last correction")
-        self._redo = self._button("Redo", self.redo, "Make again what was taken back")
+    corrections: Corrections
 
     @property
     def turns(self) -> pd.DataFrame:
@@ -71,6 +53,38 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def refresh(self) -> None:
         """Show the corrections as they are now."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.turns)} turns, {len(self.corrections.labels)} speakers>"
+
+
+class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """A panel on which a table of turns is corrected.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame or Corrections
+        A table, or one that is corrected already, with its log.
+    audio : optional
+        The recording, where it cannot be found through the run of the table.
+    by : str
+        Who corrects.
+    """
+
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
+        super().__init__()
+        self.add_class("diarnb-panel")
+        self.corrections = turns if isinstance(turns, Corrections) else Corrections(turns, by=by)
+        self._sound = Sound.of(self.corrections.turns, audio)
+        self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
+        self._closed = False
+        self._said = ipywidgets.HTML()
+        self._undo = self._button("Undo", self.undo, "Take back the last correction")
+        self._redo = self._button("Redo", self.redo, "Make again what was taken back")
+
+    def refresh(self) -> None:
+        """Show the corrections as they are now."""
         self._undo.disabled, self._redo.disabled = not self.corrections.can_undo, not self.corrections.can_redo
 
     def close(self) -> None:
@@ -80,10 +94,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 return
             self._closed = True
         self._sound.close()
-        form.close_all(self)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self.turns)} turns, {len(self.corrections.labels)} speakers>"
+        parts.close_all(self)
 
     def _ipython_display_(self, **_: Any) -> None:
         from IPython.display import display
@@ -97,7 +108,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     # For those who make a panel of this.
 
     def _button(self, label: str, press: Callable[[], Any], tooltip: str = "") -> ipywidgets.Button:
-        """Give a button; `label` is ours or was made `visible`."""
+        """Make a button; `label` is ours or was made `visible`."""
         made = ipywidgets.Button(description=label, tooltip=tooltip, layout={"width": "auto"})
         made.on_click(lambda _: self.attempt(press))
         return made
@@ -111,10 +122,10 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 self._said.value = ""
                 action()
             except DiarnbError as error:
-                self._said.value = form.note(str(error), problem=True)
+                self._said.value = parts.note(str(error), problem=True)
 
     def swatch(self, label: str, text: str) -> str:
         """Put the colour of a voice, as the timeline has it, before a text; as HTML."""
         color = speaker_colors(self.corrections.everybody)[label]
         dot = f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;background:{color}"></span>'
-        return f"{dot} {form.note(text)}"
+        return f"{dot} {parts.note(text)}"

@@ -73,7 +73,7 @@ class Peaks:
         self._starting = threading.Lock()
 
     def tile(self, level: int, number: int) -> Bins:
-        """Give a tile; bins that were not read yet are 0.
+        """Return a tile; bins that were not read yet are 0.
 
         Parameters
         ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
@@ -15,7 +14,9 @@ from diarnb.results import words as words_of
 from diarnb.tables.activity import twins_of
 from diarnb.tables.checks import check_turns
 from diarnb.tables.colors import PALETTE
-from diarnb.widgets.packing import KINDS, Spoken, differences, packed, packed_differences
+from diarnb.widgets.frontend import load_script, load_style
+from diarnb.widgets.packing import KINDS, Spoken, differences, pack_differences, pack_turns
+from diarnb.widgets.panel import Correcting
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, integer, integers, seconds, text
 from diarnb.widgets.still import still
@@ -88,16 +89,10 @@ def player(
     return made
 
 
-class Player(SoundWidget):
-    """What `player` gives: the page plays and asks for corrections, which are checked and made here.
+class Player(Correcting, SoundWidget):
+    """What `player` gives: the page plays and asks for corrections, which are checked and made here."""
 
-    Attributes
-    ----------
-    corrections : Corrections
-        The table and its log. Whoever changes it here says `refresh` afterwards.
-    """
-
-    _esm = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
+    _esm, _css = load_script("player/player.js"), load_style("player/player.css")
     _answers: ClassVar[dict[str, str]] = {
         "hello": "_hello",
         "slice": "_slice",
@@ -111,26 +106,6 @@ class Player(SoundWidget):
         self.corrections = corrections
         self._reference, self._spoken = reference, spoken
         self._voices: list[str] = []  # in the order in which they were first seen: their lanes, and their colours
-
-    @property
-    def turns(self) -> pd.DataFrame:
-        """The corrected table: a plain DataFrame, as `Corrections.turns` gives it."""
-        return self.corrections.turns
-
-    @property
-    def edits(self) -> pd.DataFrame:
-        """The log of corrections: a plain DataFrame, as `Corrections.edits` gives it."""
-        return self.corrections.edits
-
-    def undo(self) -> None:
-        """Take back the last correction; nothing where there is none."""
-        self.corrections.undo()
-        self.refresh()
-
-    def redo(self) -> None:
-        """Make again what was taken back last; nothing where there is none."""
-        self.corrections.redo()
-        self.refresh()
 
     def seek(self, time: float) -> None:
         """Move the playhead, in seconds."""
@@ -147,9 +122,6 @@ class Player(SoundWidget):
         """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
         self._sound.close()
         super().close()
-
-    def __repr__(self) -> str:
-        return f"<Player of {len(self.turns)} turns, {len(self.corrections.labels)} speakers>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -225,7 +197,7 @@ class Player(SoundWidget):
         return None if lane < 0 else self._voices[lane]
 
     def _state(self) -> Answer:
-        """Give the turns as they are now, with their names, colours and differences."""
+        """Return the turns as they are now, with their names, colours and differences."""
         table, voices, labels = self.turns, self.corrections.voices, self.corrections.labels
         self._voices += [label for label in labels if label not in self._voices]
         lane_of = {label: lane for lane, label in enumerate(self._voices)}
@@ -237,7 +209,7 @@ class Player(SoundWidget):
             "undo": self.corrections.can_undo,
             "redo": self.corrections.can_redo,
         }
-        buffers = [packed(table.index.tolist(), table, [lane_of[label] for label in voices])]
+        buffers = [pack_turns(table.index.tolist(), table, [lane_of[label] for label in voices])]
         if self._reference is not None:
             theirs = list(dict.fromkeys(self._reference["speaker"]))
             shown = {labels[label]: lane_of[label] for label in labels}
@@ -253,8 +225,8 @@ class Player(SoundWidget):
             }
             lanes = [theirs.index(name) for name in self._reference["speaker"]]
             buffers += [
-                packed(range(len(lanes)), self._reference, lanes),
-                packed_differences(differences(table, self._reference)),
+                pack_turns(range(len(lanes)), self._reference, lanes),
+                pack_differences(differences(table, self._reference)),
             ]
         return told, buffers
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import logging
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -15,9 +14,10 @@ import traitlets
 
 from diarnb._text import visible
 from diarnb.corrections.propagation import accept, propose, sureness
-from diarnb.corrections.queue import CLIP, Left, left, queue
+from diarnb.corrections.queue import CLIP, Left, estimate_left, queue
 from diarnb.errors import InvalidParameterError
-from diarnb.widgets import form
+from diarnb.widgets import parts
+from diarnb.widgets.frontend import load_script
 from diarnb.widgets.panel import Panel
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import ClipButton, clock
@@ -42,7 +42,7 @@ def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "p
 
     Turns come by doubt per second of listening (`diarnb.corrections.queue.queue`). What is left to be put right is
     estimated from the doubt in the turns that were not heard yet, and from how often the doubt was right so far
-    (`diarnb.corrections.queue.left`). After a few verdicts the engine may say which other turns would change
+    (`diarnb.corrections.queue.estimate_left`). After a few verdicts the engine may say which other turns would change
     (`diarnb.corrections.propagation`); nothing of that is done before it is accepted.
 
     Parameters
@@ -105,14 +105,14 @@ class Review(Panel):
         self._skipped: set[int] = set()
         self._clip: ClipButton | None = None
         self._shown, self._left = ipywidgets.HTML(), ipywidgets.HTML()
-        self._playing, self._who, self._proposed = (form.row() for _ in range(3))
+        self._playing, self._who, self._proposed = (parts.row() for _ in range(3))
         keys = {"p": self._play, "y": self.right, "n": self.wrong, "s": self.skip, "u": self.undo}
         keys |= {str(number): self._said_by(number) for number in range(_VOICES + 1)}
         self.children = [
-            ipywidgets.HTML(form.STYLE),
+            ipywidgets.HTML(parts.STYLE),
             self._shown,
             self._playing,
-            form.row(
+            parts.row(
                 self._button("Right", self.right, "This speaker speaks (y)"),
                 self._button("Wrong", self.wrong, "Somebody else speaks (n)"),
                 self._button("Skip", self.skip, "Later, perhaps (s)"),
@@ -121,35 +121,35 @@ class Review(Panel):
             ),
             self._who,
             self._left,
-            form.row(self._button("Propagate", self.propose, "Which other turns would change?"), self._said),
+            parts.row(self._button("Propagate", self.propose, "Which other turns would change?"), self._said),
             self._proposed,
-            form.row(form.help_line(_HELP), Keys(keys, self.attempt, "Review of turns")),
+            parts.row(parts.help_line(_HELP), Keys(keys, self.attempt, "Review of turns")),
         ]
         self.add_class("diarnb-keys")
         self.refresh()
 
     @property
     def left(self) -> Left:
-        """What is left to review, estimated as `diarnb.corrections.queue.left` says."""
+        """What is left to review, estimated as `diarnb.corrections.queue.estimate_left` says."""
         voices, corrections = self.corrections.voices, self.corrections
         rejected = {turn for turn, labels in corrections.rejected.items() if voices[turn] in labels}
         judged = (corrections.confirmed | rejected) & set(self._first.index)
         right = {turn: turn not in rejected and voices[turn] == self._first.loc[turn, "label"] for turn in judged}
         wrong = float(self.turns.loc[list(rejected), "duration"].sum())
-        return left(self._first, self._first["sure"], right, wrong)
+        return estimate_left(self._first, self._first["sure"], right, wrong)
 
     def right(self) -> None:
-        """Say that the speaker of this turn is right."""
+        """Confirm the speaker of this turn."""
         self.corrections.confirm(self._now())
         self._next(heard=False)
 
     def wrong(self) -> None:
-        """Say that somebody else speaks in this turn, whoever it is."""
+        """Reject the speaker of this turn, whoever it is instead."""
         self.corrections.reject(self._now())
         self._next()
 
     def who(self, label: str | None) -> None:
-        """Say who speaks in this turn: a label or a name; None for a new voice."""
+        """Reassign this turn: to a label or a name; None for a new voice."""
         turn = self._now()
         if label is not None and self.corrections.label(label) == self.corrections.voices[turn]:
             self.right()
@@ -207,7 +207,7 @@ class Review(Panel):
     def _show(self) -> None:
         table, state = self.turns, self.left
         if self.turn is None:
-            self._shown.value = form.note("Every turn has a verdict.")
+            self._shown.value = parts.note("Every turn has a verdict.")
             self._playing.children = []
         else:
             start, end = (float(table["start"][self.turn]), float(table["end"][self.turn]))
@@ -225,7 +225,7 @@ class Review(Panel):
         if self._first["sure"].notna().any():  # else nobody has said anything that an estimate could stand on
             total = clock(float(table["duration"].sum()))
             told = f"About {100 * state.share:.1f} % of {total} of speech is still somebody else's; {told}"
-        self._left.value = form.note(told)
+        self._left.value = parts.note(told)
         self._show_voices()
         self._show_proposal()
 
@@ -243,17 +243,17 @@ class Review(Panel):
         new = self._button("0 somebody new", partial(self.who, None), "A voice that is not there yet")
         self._who.children = [*buttons, new]
         for button in before:
-            form.close_all(button)
+            parts.close_all(button)
 
     def _show_proposal(self) -> None:
         before, self._proposed.children = self._proposed.children, ()
-        form.visible_if(self._proposed, self.proposal is not None)
+        parts.visible_if(self._proposed, self.proposal is not None)
         for child in before:
-            form.close_all(child)
+            parts.close_all(child)
         if self.proposal is None:
             return
         if self.proposal.empty:
-            self._proposed.children = [ipywidgets.HTML(form.note("No other turn would change."))]
+            self._proposed.children = [ipywidgets.HTML(parts.note("No other turn would change."))]
             return
         shown = self.proposal.head(_ROWS)
         columns = ("start", "duration", "speaker", "becomes", "probability")
@@ -264,7 +264,7 @@ class Review(Panel):
         )
         seconds = self.proposal["duration"].sum()
         head = "<tr><th>start</th><th>length</th><th>is</th><th>becomes</th><th>probability</th></tr>"
-        told = form.note(f"{len(self.proposal)} turns, {seconds:.0f} s, would change; the longest of them:")
+        told = parts.note(f"{len(self.proposal)} turns, {seconds:.0f} s, would change; the longest of them:")
         self._proposed.children = [
             ipywidgets.HTML(f"{told}<table>{head}{rows}</table>"),
             self._button("Accept", self.accept, "Change all of them; one Undo takes that back"),
@@ -303,7 +303,7 @@ class Keys(anywidget.AnyWidget):
         What the panel is, for screen readers.
     """
 
-    _esm = Path(__file__).with_name("keys.js").read_text(encoding="utf-8")
+    _esm = load_script("keys.js")
     watched = traitlets.List(traitlets.Unicode()).tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
 
@@ -312,9 +312,9 @@ class Keys(anywidget.AnyWidget):
     ) -> None:
         super().__init__(watched=list(does), label=label)
         self._does, self._attempt = does, attempt
-        self.on_msg(self._pressed)
+        self.on_msg(self._handle_key)
 
-    def _pressed(self, _widget: Any, message: Any, _buffers: Any) -> None:
+    def _handle_key(self, _widget: Any, message: Any, _buffers: Any) -> None:
         key = message.get("key") if isinstance(message, dict) else None
         if isinstance(key, str) and key in self._does:
             self._attempt(self._does[key])

@@ -9,7 +9,6 @@ import math
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
@@ -21,6 +20,7 @@ from diarnb._text import visible
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import AudioNotFoundError, DiarnbError, InvalidParameterError, TurnTableError
 from diarnb.playback import find_audio
+from diarnb.widgets.frontend import load_script, load_style
 from diarnb.widgets.peaks import Peaks
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Sound:
     Examples
     --------
     >>> sound = Sound(example("interview"))
-    >>> len(soundfile.read(io.BytesIO(sound.encoded(1.0, 3.0)))[0])
+    >>> len(soundfile.read(io.BytesIO(sound.encode(1.0, 3.0)))[0])
     32000
     >>> sound.close()
     """
@@ -100,8 +100,8 @@ class Sound:
             message = "This table does not know which recording it is of: name it with audio=…"
             raise AudioNotFoundError(message) from error
 
-    def encoded(self, start: float, end: float, format: str = "FLAC") -> bytes:  # noqa: A002 - soundfile's word
-        """Give a stretch as a small file in memory.
+    def encode(self, start: float, end: float, format: str = "FLAC") -> bytes:  # noqa: A002 - soundfile's word
+        """Encode a stretch as a small file in memory.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class SoundWidget(anywidget.AnyWidget):
 
     def _sound_from(self, start: float, end: float, message: Mapping[str, Any]) -> Answer:
         name = self._format(message)
-        return ({}, [self._sound.encoded(start, end, name)]) if self._sound.ready(end) else ({"later": True}, [])
+        return ({}, [self._sound.encode(start, end, name)]) if self._sound.ready(end) else ({"later": True}, [])
 
     def _format(self, message: Mapping[str, Any]) -> str:
         name = text(message, "format", 8)
@@ -288,7 +288,7 @@ class ClipButton(SoundWidget):
     >>> button.close()
     """
 
-    _esm = Path(__file__).with_name("clip.js").read_text(encoding="utf-8")
+    _esm, _css = load_script("clip.js"), load_style("clip.css")
     _answers: ClassVar[dict[str, str]] = {"clip": "_clip"}
 
     label = traitlets.Unicode().tag(sync=True)

@@ -10,7 +10,8 @@ import ipywidgets
 
 from diarnb._text import public_url
 from diarnb.engines.cloud.links import is_link
-from diarnb.widgets import choices, form
+from diarnb.widgets import parts
+from diarnb.widgets.controls import choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,8 @@ class Picker:
         kinds = [("example", "example"), ("file", "file"), ("upload", "upload"), ("address", "url")]
         if kind == "given":
             kinds.append(("as passed", "given"))
-        self.kind = form.radio("Recording", kinds, kind)
-        place = form.wide("31em")
+        self.kind = parts.radio("Recording", kinds, kind)
+        place = parts.wide("31em")
         named = Path(source).stem if kind == "example" and source is not None else choices.EXAMPLES[0]
         self.example = ipywidgets.Dropdown(description="Example", options=choices.EXAMPLES, value=named, **place)
         self.path = ipywidgets.Combobox(
@@ -50,32 +51,32 @@ class Picker:
         )
         self.upload = ipywidgets.HBox([self._uploader()])
         self.url = ipywidgets.Text(description="Address", placeholder="https://…", continuous_update=False, **place)
-        self.facts = form.help_line()
+        self.facts = parts.help_line()
         self._places = {"example": self.example, "file": self.path, "upload": self.upload, "url": self.url}
-        self.box = ipywidgets.VBox([self.kind, form.row(*self._places.values(), self.facts)])
+        self.box = ipywidgets.VBox([self.kind, parts.row(*self._places.values(), self.facts)])
         if kind == "url":
             self._take_address(source)
-        self.source = self._chosen()
+        self.source = self._choose_source()
         for widget in (self.kind, self.example, self.path):
-            widget.observe(lambda _: self._picked(), "value")
-        self.url.observe(self._typed, "value")
+            widget.observe(lambda _: self._handle_pick(), "value")
+        self.url.observe(self._handle_address, "value")
 
-    def _chosen(self) -> choices.Source:
+    def _choose_source(self) -> choices.Source:
         kind = self.kind.value
         for name, place in self._places.items():
-            form.visible_if(place, name == kind)
+            parts.visible_if(place, name == kind)
         self.facts.layout.margin = "2px 2px 2px 92px" if kind == "given" else "2px"
         values = {"example": self.example.value, "file": self.path.value, "upload": self._upload}
-        return choices.chosen(kind, {**values, "url": self._address[1], "given": self._given}[kind])
+        return choices.source_of(kind, {**values, "url": self._address[1], "given": self._given}[kind])
 
-    def _picked(self) -> None:
-        self.source = self._chosen()
+    def _handle_pick(self) -> None:
+        self.source = self._choose_source()
         self._changed()
 
-    def _typed(self, change: Any) -> None:
+    def _handle_address(self, change: Any) -> None:
         if change["new"] != self._address[0]:
             self._take_address(change["new"])
-            self._picked()
+            self._handle_pick()
 
     def _take_address(self, address: str) -> None:
         # A signed address is a key: the whole of it stays here, and the page and a saved notebook have what is public.
@@ -88,10 +89,10 @@ class Picker:
             description="Choose a file",
             layout={"width": "auto", "margin": "2px 8px 2px 88px"},
         )
-        made.observe(self._uploaded, "value")
+        made.observe(self._handle_upload, "value")
         return made
 
-    def _uploaded(self, change: Any) -> None:
+    def _handle_upload(self, change: Any) -> None:
         value = change["new"]
         if not value:
             return
@@ -100,8 +101,8 @@ class Picker:
         # A widget's state holds what was uploaded, and a saved notebook would have it too: the next widget does not.
         [old] = self.upload.children
         self.upload.children = [self._uploader()]
-        form.close_all(old)
-        self._picked()
+        parts.close_all(old)
+        self._handle_pick()
 
 
 def _sounds_here() -> list[str]:

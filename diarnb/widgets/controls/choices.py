@@ -72,18 +72,18 @@ class Upload(io.BytesIO):
 
 
 def kind_of(source: Any) -> str:
-    """Say where the picker stands for a source that was passed: example, file, url or given."""
+    """Find where the picker stands for a source that was passed: example, file, url or given."""
     if isinstance(source, str | os.PathLike) and not is_link(source):
         return "example" if any(Path(os.fsdecode(source)) == example(name) for name in EXAMPLES) else "file"
     return "url" if is_link(source) else "example" if source is None else "given"
 
 
-def chosen(kind: str, value: Any) -> Source:
-    """Give the source of a kind: an example's name, a path, an address, an `Upload`, or what was passed.
+def source_of(kind: str, value: Any) -> Source:
+    """Return the source of a kind: an example's name, a path, an address, an `Upload`, or what was passed.
 
     Examples
     --------
-    >>> chosen("example", "call").written
+    >>> source_of("example", "call").written
     'diarnb.example("call")'
     """
     if kind == "example":
@@ -101,12 +101,12 @@ def chosen(kind: str, value: Any) -> Source:
     return Source(value, "source", "what was passed to controls(source)")
 
 
-def counts(mode: str, exactly: int, between: tuple[int, int]) -> dict[str, int]:
-    """Give the arguments for a number of speakers: "automatic", "exactly" or "between".
+def count_arguments(mode: str, exactly: int, between: tuple[int, int]) -> dict[str, int]:
+    """Return the arguments for a number of speakers: "automatic", "exactly" or "between".
 
     Examples
     --------
-    >>> counts("between", 3, (2, 20))
+    >>> count_arguments("between", 3, (2, 20))
     {'min_speakers': 2}
     """
     if mode == "exactly":
@@ -116,12 +116,12 @@ def counts(mode: str, exactly: int, between: tuple[int, int]) -> dict[str, int]:
     return {name: value for name, value in bounds.items() if value is not None} if mode == "between" else {}
 
 
-def counted(mode: str, exactly: int, between: tuple[int, int]) -> str:
-    """Say the same in words.
+def describe_count(mode: str, exactly: int, between: tuple[int, int]) -> str:
+    """Describe the same in words.
 
     Examples
     --------
-    >>> counted("between", 3, (2, 20))
+    >>> describe_count("between", 3, (2, 20))
     '2 or more'
     """
     low, high = between
@@ -133,12 +133,12 @@ def counted(mode: str, exactly: int, between: tuple[int, int]) -> str:
 
 
 def flags_of(offer: Offer) -> dict[str, str]:
-    """Give the switches that an engine offers, each with its line of help."""
+    """Return the switches that an engine offers, each with its line of help."""
     return {name: Params.help()[name] for name in FLAGS if getattr(offer, name)}
 
 
 def options_of(offer: Offer) -> dict[str, Option]:
-    """Give the engine's own arguments that can be typed into a page."""
+    """Return the engine's own arguments that can be typed into a page."""
     apart = _OTHERWISE | _NOT_IN_A_PAGE
     return {
         name: option
@@ -148,13 +148,13 @@ def options_of(offer: Offer) -> dict[str, Option]:
 
 
 def is_switch(option: Option) -> bool:
-    """Say whether an argument is True or False, and nothing else."""
+    """Check whether an argument is True or False, and nothing else."""
     return all(_takes(option, value) for value in (True, False)) and not any(
         _takes(option, value) for value in ("text", "v2", "en", 1, 2.5)
     )
 
 
-def typed(option: Option, text: str) -> Any:
+def parse_typed(option: Option, text: str) -> Any:
     """Read what was typed for an argument: as Python where the argument takes that, else as the text that it is.
 
     Raises
@@ -165,7 +165,7 @@ def typed(option: Option, text: str) -> Any:
     Examples
     --------
     >>> from diarnb.engines.local import LocalEngine
-    >>> typed(LocalEngine.offer.options["threads"], "2")
+    >>> parse_typed(LocalEngine.offer.options["threads"], "2")
     2
     """
     try:
@@ -187,7 +187,7 @@ def _takes(option: Option, value: Any) -> bool:
 
 
 def look_at(source: Source) -> tuple[float | None, int]:
-    """Give a recording's seconds, None where they are not known before it is fetched, and its channels.
+    """Read a recording's seconds, None where they are not known before it is fetched, and its channels.
 
     Raises
     ------
@@ -200,8 +200,8 @@ def look_at(source: Source) -> tuple[float | None, int]:
         return recording.duration, recording.channels
 
 
-def cost(source: Source, engine: Engine, price_per_hour: float | None, duration: float | None) -> str:
-    """Say what a run would send and cost, before anything is sent."""
+def describe_cost(source: Source, engine: Engine, price_per_hour: float | None, duration: float | None) -> str:
+    """Describe what a run would send and cost, before anything is sent."""
     billed = getattr(engine, "billable_seconds", None)
     if billed is None:
         return "Runs on this machine: nothing is sent, nothing is billed." if engine.name == "local" else ""
@@ -230,12 +230,12 @@ def clock(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
-def line(source: Source, arguments: Mapping[str, Any]) -> str:
+def write_line(source: Source, arguments: Mapping[str, Any]) -> str:
     """Write the line of Python that does the same.
 
     Examples
     --------
-    >>> line(chosen("file", "talk.wav"), {"engine": "deepgram", "model": "nova-3"})
+    >>> write_line(source_of("file", "talk.wav"), {"engine": "deepgram", "model": "nova-3"})
     'turns = diarnb.diarize("talk.wav", engine="deepgram", model="nova-3")'
     """
     named = [f"{name}={_argument(name, value)}" for name, value in arguments.items()]

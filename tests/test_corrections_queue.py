@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diarnb.corrections.queue import CLIP, clean, clips, left, queue
+from diarnb.corrections.queue import CLIP, clean, clips, estimate_left, queue
 from diarnb.tables.turns import overlap
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
@@ -81,19 +81,19 @@ def test_nothing_to_listen_to() -> None:
     assert clean(nothing).empty
     assert clips(nothing, unknown(nothing)).empty
     assert queue(nothing, unknown(nothing)).empty
-    assert left(nothing, unknown(nothing), {}) == (0, 0, 0)
+    assert estimate_left(nothing, unknown(nothing), {}) == (0, 0, 0)
 
 
 def test_the_estimate_learns_from_verdicts_and_ends_at_nothing() -> None:
     turns = table(*((10 * k, 10 * k + 10, A) for k in range(20)))
     sure = pd.Series(90.0, turns.index)
-    assert left(turns, sure, {}).wrong == pytest.approx(20)
+    assert estimate_left(turns, sure, {}).wrong == pytest.approx(20)
     always_right = dict.fromkeys(range(10), True)
     always_wrong = dict.fromkeys(range(10), False)
-    assert left(turns, sure, always_right).wrong == pytest.approx(5)
-    assert left(turns, sure, always_wrong).wrong == pytest.approx(10 * (100 + 10) / (10 + 10))
-    assert left(turns, sure, always_wrong, wrong=100).share == pytest.approx((55 + 100) / 200)
-    done = left(turns, sure, dict.fromkeys(range(20), True))
+    assert estimate_left(turns, sure, always_right).wrong == pytest.approx(5)
+    assert estimate_left(turns, sure, always_wrong).wrong == pytest.approx(10 * (100 + 10) / (10 + 10))
+    assert estimate_left(turns, sure, always_wrong, wrong=100).share == pytest.approx((55 + 100) / 200)
+    done = estimate_left(turns, sure, dict.fromkeys(range(20), True))
     assert (done.turns, done.wrong) == (0, 0)
 
 
@@ -107,5 +107,5 @@ def test_the_estimate_is_right_on_average_when_the_engine_is() -> None:
         right = pd.Series(rng.uniform(0, 100, 60) < sure)
         first = queue(turns, sure).index[:20]
         truth = (turns["end"] - turns["start"])[~right & ~turns.index.isin(first)].sum()
-        errors.append(left(turns, sure, right[first].to_dict()).wrong - truth)
+        errors.append(estimate_left(turns, sure, right[first].to_dict()).wrong - truth)
     assert abs(np.mean(errors)) < 3  # of some 30 s

@@ -20,9 +20,10 @@ from diarnb.api import diarize, recluster
 from diarnb.engines.abilities import Decider
 from diarnb.errors import DiarnbError, InvalidParameterError
 from diarnb.params import Params
-from diarnb.widgets import choices, form
-from diarnb.widgets.background import Worker, quietly
-from diarnb.widgets.picker import Picker
+from diarnb.widgets import parts
+from diarnb.widgets.controls import choices, form
+from diarnb.widgets.controls.background import Worker, quietly
+from diarnb.widgets.controls.picker import Picker
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.still import still
 
@@ -82,13 +83,13 @@ def controls(source: Any = None, *, engine: str | Engine = "local") -> Controls:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Settings:
     """What is set in the panel at one moment."""
 
     source: choices.Source
     arguments: dict[str, Any]
 
-    def heard_alike(self, other: _Asked) -> bool:
+    def heard_alike(self, other: _Settings) -> bool:
         """Whether another differs in nothing but what can be decided again."""
         mine, theirs = ({**asked.arguments, **dict.fromkeys(choices.AGAIN)} for asked in (self, other))
         return self.source is other.source and mine == theirs
@@ -104,7 +105,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._worker = Worker()
         self._stop: threading.Event | None = None  # of the run that goes on
         self._closed = False
-        self._result: tuple[pd.DataFrame, _Asked] | None = None
+        self._result: tuple[pd.DataFrame, _Settings] | None = None
         self._duration: float | None = None
         self._trace = f"diarnb-{secrets.token_hex(8)}"  # the output that holds the result
         self._displayed = False
@@ -112,33 +113,35 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         super().__init__([*self._parts()])
         self.add_class("diarnb-panel")
         self._look()
-        self._changed()
+        self._update()
 
     def _build(self, source: Any) -> None:
         names: list[tuple[str, Any]] = [(name, name) for name in engines.NAMES]
         if self._given not in engines.NAMES:
             names.append(("as passed", self._given))
-        self._picker = Picker(source, self._picked)
-        self._engines = ipywidgets.Dropdown(options=names, value=self._given, description="Engine", **form.wide("19em"))
+        self._picker = Picker(source, self._handle_pick)
+        self._engines = ipywidgets.Dropdown(
+            options=names, value=self._given, description="Engine", **parts.wide("19em")
+        )
         self._engines.observe(self._engine_chosen, "value")
-        self._cost = form.help_line()
-        self._form = form.Asked(self._engine.name, self._engine.offer, self._changed)
+        self._cost = parts.help_line()
+        self._form = form.EngineForm(self._engine.name, self._engine.offer, self._update)
         self._place = ipywidgets.VBox([self._form.box])
-        self._code = form.CodeLine()
+        self._code = parts.CodeLine()
         self._run = ipywidgets.Button(description="Run", button_style="primary", icon="play")
         self._halt = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
         self._run.on_click(lambda _: self._start())
         self._halt.on_click(lambda _: self.stop())
         self._bar = ipywidgets.FloatProgress(max=1.0, layout={"width": "12em", "display": "none"})
-        self._said = form.help_line()
+        self._said = parts.help_line()
 
     def _parts(self) -> Iterator[ipywidgets.Widget]:
-        yield ipywidgets.HTML(form.STYLE, layout={"display": "none"})
+        yield ipywidgets.HTML(parts.STYLE, layout={"display": "none"})
         yield self._picker.box
-        yield form.row(self._engines, self._cost)
+        yield parts.row(self._engines, self._cost)
         yield self._place
         yield self._code
-        yield form.row(self._run, self._halt, self._bar, self._said)
+        yield parts.row(self._run, self._halt, self._bar, self._said)
 
     # What Python reads and does.
 
@@ -202,13 +205,13 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
                 return
             self._closed = True
         self._worker.stop()
-        form.close_all(self)
+        parts.close_all(self)
 
     # What happens in it.
 
-    def _picked(self) -> None:
+    def _handle_pick(self) -> None:
         self._look()
-        self._changed()
+        self._update()
 
     def _look(self) -> None:
         """See how long the chosen recording is, where that needs no network."""
@@ -220,27 +223,27 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         else:
             several = f" · {channels} channels" if channels > 1 else ""
             told, problem = "" if self._duration is None else choices.clock(self._duration) + several, False
-        self._picker.facts.value = form.note(told, problem=problem)
-        self._form.heard(channels)
+        self._picker.facts.value = parts.note(told, problem=problem)
+        self._form.offer_channels(channels)
 
     def _engine_chosen(self, change: Any) -> None:
         with self._lock:
             self._given, self._engine = change["new"], engines.get(change["new"])
-            before, self._form = self._form, form.Asked(self._engine.name, self._engine.offer, self._changed)
+            before, self._form = self._form, form.EngineForm(self._engine.name, self._engine.offer, self._update)
             self._place.children = [self._form.box]
-            form.close_all(before.box)
+            parts.close_all(before.box)
         self._look()
-        self._changed()
+        self._update()
 
-    def _changed(self) -> None:
+    def _update(self) -> None:
         """Follow what was set: the line, the cost, what contradicts itself; and decide again where that is enough."""
         if self._closed:
             return
         with self._lock:
-            self._cost.value = form.note(self._told_cost())
+            self._cost.value = parts.note(self._told_cost())
             try:
-                asked = _Asked(self._picker.source, self.params)
-                self._code.code = choices.line(asked.source, asked.arguments)
+                asked = _Settings(self._picker.source, self.params)
+                self._code.code = choices.write_line(asked.source, asked.arguments)
                 self._check(asked)
             except InvalidParameterError as error:
                 self._say(str(error), problem=True)
@@ -254,7 +257,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             if self._stop is None and self._can_decide_again(asked):
                 self._worker.submit(self._decide_again, delay=_PAUSE)
 
-    def _check(self, asked: _Asked) -> None:
+    def _check(self, asked: _Settings) -> None:
         """Refuse what contradicts itself; nothing is read or sent."""
         common = {name: value for name, value in asked.arguments.items() if name in Params.help()}
         own = {name: value for name, value in asked.arguments.items() if name not in common and name != "engine"}
@@ -263,11 +266,11 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
     def _told_cost(self) -> str:
         price = None if self._form.price is None else self._form.price.value or None
         try:
-            return choices.cost(self._picker.source, self._engine, price, self._duration)
+            return choices.describe_cost(self._picker.source, self._engine, price, self._duration)
         except DiarnbError:
             return ""
 
-    def _can_decide_again(self, asked: _Asked) -> bool:
+    def _can_decide_again(self, asked: _Settings) -> bool:
         if self._result is None or not isinstance(self._engine, Decider) or not isinstance(self._given, str):
             return False
         shown = self._result[1]
@@ -278,15 +281,15 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             if self._closed or self._stop is not None or self._run.disabled:
                 return
             self._run.disabled = True
-        self._worker.submit(lambda stop: self._guarded(lambda: self._listen(stop, partial(quietly, diarize))))
+        self._worker.submit(lambda stop: self._run_safely(lambda: self._listen(stop, partial(quietly, diarize))))
 
     def _decide_again(self, stop: threading.Event) -> None:
-        self._guarded(lambda: self._again(stop))
+        self._run_safely(lambda: self._again(stop))
 
     def _again(self, stop: threading.Event) -> None:
         assert self._result is not None  # noqa: S101 - submitted only where there is one
         turns, before = self._result
-        asked = _Asked(self._picker.source, self.params)
+        asked = _Settings(self._picker.source, self.params)
         if not asked.heard_alike(before):
             return
         found = quietly(
@@ -295,8 +298,8 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         if not stop.is_set():
             self._show(found, asked)
 
-    def _guarded(self, work: Callable[[], object]) -> None:
-        """Say what goes wrong beside the page's messages, where nobody would see it raised."""
+    def _run_safely(self, work: Callable[[], object]) -> None:
+        """Log what goes wrong beside the page's messages, where nobody would see it raised."""
         try:
             work()
         except (KeyboardInterrupt, DiarnbError):
@@ -305,7 +308,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             log.exception("the panel failed")
 
     def _listen(self, stop: threading.Event, call: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-        asked = _Asked(self._picker.source, self.params)
+        asked = _Settings(self._picker.source, self.params)
         with self._running(stop) as report:
             if asked.source.value is None:
                 raise InvalidParameterError("no recording is chosen yet; choose an example, a file or an address")
@@ -319,7 +322,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             if stop.is_set() and self._closed:
                 raise KeyboardInterrupt
         self._show(turns, asked)
-        self._changed()  # what was set meanwhile
+        self._update()  # what was set meanwhile
         return turns
 
     @contextmanager
@@ -328,9 +331,9 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         with self._lock:
             self._stop = stop
             self._run.disabled, self._halt.disabled = True, False
-            form.visible_if(self._bar, True)
+            parts.visible_if(self._bar, True)
             self._say("starting")
-        report = Report(_Bar(self._bar, self._said), delay=0.0)
+        report = Report(_RunBar(self._bar, self._said), delay=0.0)
         told = ""
         try:
             yield report
@@ -349,10 +352,10 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
                 self._stop = None
                 if not self._closed:
                     self._run.disabled, self._halt.disabled = False, True
-                    form.visible_if(self._bar, False)
+                    parts.visible_if(self._bar, False)
                     self._say(told, problem=bool(told))
 
-    def _show(self, turns: pd.DataFrame, asked: _Asked) -> None:
+    def _show(self, turns: pd.DataFrame, asked: _Settings) -> None:
         with self._lock:
             if self._closed:
                 return
@@ -363,8 +366,8 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
 
             update_display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
 
-    def _summary(self, asked: _Asked) -> str:
-        """Say what the table holds, and whether it is of what is set now."""
+    def _summary(self, asked: _Settings) -> str:
+        """Describe what the table holds, and whether it is of what is set now."""
         assert self._result is not None  # noqa: S101 - called only where there is one
         turns, shown = self._result
         voices = turns["speaker"].nunique()
@@ -377,7 +380,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         return told
 
     def _say(self, text: str, *, problem: bool = False) -> None:
-        self._said.value = form.note(text, problem=problem)
+        self._said.value = parts.note(text, problem=problem)
 
     # What stays.
 
@@ -400,9 +403,9 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
 
     def _still(self) -> dict[str, Any]:
-        """Give the result as ordinary output, or what will be there."""
+        """Return the result as ordinary output, or what will be there."""
         line = html.escape(
-            self.code if self._result is None else choices.line(self._result[1].source, self._result[1].arguments)
+            self.code if self._result is None else choices.write_line(self._result[1].source, self._result[1].arguments)
         )
         kept = {"text/plain": "", "text/html": ""} if self._result is None else still(self._result[0])
         body = f'<pre class="diarnb-line">{line}</pre>{kept["text/html"]}'
@@ -411,14 +414,14 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class _Bar:
+class _RunBar:
     """Where a run's progress is drawn."""
 
     bar: ipywidgets.FloatProgress
     words: ipywidgets.HTML
 
     def show(self, text: str, fraction: float) -> None:
-        self.bar.value, self.words.value = fraction, form.note(text)
+        self.bar.value, self.words.value = fraction, parts.note(text)
 
     def close(self) -> None:
         self.bar.value = 0.0

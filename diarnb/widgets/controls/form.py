@@ -1,27 +1,20 @@
-"""The panel's controls, and nothing of what they do: what an engine offers, laid out, and what is set in them.
-
-Written for ipywidgets 7.7 and 8 alike. In 7 a description is HTML, so that nothing from outside stands in one; help and
-messages are escaped where they are made, `note`.
-"""
+"""The form: what an engine offers, laid out, and what is set in it."""
 
 from __future__ import annotations
 
 import html
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import ipywidgets
-import traitlets
 
 from diarnb._text import visible
 from diarnb.engines import NAMES
 from diarnb.params import Params
-from diarnb.widgets import choices
+from diarnb.widgets.controls import choices
+from diarnb.widgets.parts import help_line, note, radio, row, visible_if, wide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from diarnb.engines.base import Offer, Option
 
@@ -32,95 +25,9 @@ _LEGEND = {
     "confidence": "confidence",
     "turn_level_confidence": "turn confidence",
 }
-STYLE = """<style>
-.diarnb-panel { max-width: 62em; padding: 10px 14px 12px; border-radius: 6px; overflow: visible;
-  border: 1px solid var(--jp-border-color2, #8886); }
-.diarnb-panel .widget-box { overflow: visible; flex-shrink: 0; }
-.diarnb-panel .diarnb-row { align-items: center; flex-flow: row wrap; min-height: 32px; column-gap: 8px; }
-.diarnb-panel .widget-radio { display: flex; flex-direction: row; align-items: center; width: auto;
-  height: auto; min-height: 32px; }
-.diarnb-panel .widget-radio > .widget-label { width: 84px; flex: none; text-align: right; margin-right: 8px; }
-.diarnb-panel .widget-radio-box { flex-direction: row; flex-wrap: wrap; column-gap: 18px; height: auto;
-  margin: 0 !important; }
-.diarnb-panel .widget-radio-box label { margin: 0; width: auto; height: auto; }
-.diarnb-panel .widget-radio-box input { margin: 0 6px 0 0; }
-.diarnb-panel .diarnb-note { font-size: 90%; min-width: 12em; flex: 1 1 12em; height: auto;
-  color: var(--jp-content-font-color2, #757575); }
-.diarnb-panel .diarnb-note .widget-html-content { line-height: 1.35; white-space: normal; align-self: center; }
-.diarnb-panel .diarnb-note code { background: none; padding: 0; font-size: 95%; color: inherit; }
-.diarnb-panel .diarnb-problem { color: var(--jp-error-color1, #d32f2f); }
-.diarnb-panel .diarnb-scroll { max-height: 21em; overflow-y: auto; }
-.diarnb-panel .diarnb-card { padding-bottom: 8px; margin-bottom: 8px;
-  border-bottom: 1px solid var(--jp-border-color3, #8883); }
-.diarnb-panel .widget-checkbox, .diarnb-panel .widget-checkbox label { width: auto; }
-.diarnb-panel .diarnb-more { margin-left: 88px; width: auto; padding: 0 4px; text-align: left; box-shadow: none;
-  background: none; color: var(--jp-content-font-color1, inherit); }
-.diarnb-panel .diarnb-code { margin: 6px 0; display: flex; align-items: center; gap: 8px;
-  padding: 4px 4px 4px 10px; border-radius: 4px;
-  background: var(--jp-cell-editor-background, #8881); border: 1px solid var(--jp-border-color2, #8886); }
-.diarnb-code code { flex: 1; white-space: pre-wrap; overflow-wrap: anywhere; background: none;
-  font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px);
-  color: var(--jp-content-font-color1, inherit); }
-.diarnb-code button { flex: none; width: 6em; }
-</style>"""
 
 
-class CodeLine(anywidget.AnyWidget):
-    """A line of Python with a button that copies it."""
-
-    _esm = Path(__file__).with_name("copying.js").read_text(encoding="utf-8")
-    code = traitlets.Unicode().tag(sync=True)
-
-
-def note(text: str, *, problem: bool = False) -> str:
-    """Make text from anywhere the value of an HTML widget."""
-    if not text:
-        return ""
-    told = f"<bdi>{html.escape(visible(text, limit=700))}</bdi>"
-    return f'<span class="diarnb-problem" role="alert">⚠ {told}</span>' if problem else told
-
-
-def help_line(text: str = "") -> ipywidgets.HTML:
-    """Give a line of small grey text."""
-    # Help is ours, and has code between backticks.
-    made = ipywidgets.HTML(re.sub("`([^`]+)`", r"<code>\1</code>", note(text)))
-    made.add_class("diarnb-note")
-    return made
-
-
-def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
-    """Put widgets beside each other, and below where there is no room."""
-    made = ipywidgets.HBox(parts)
-    made.add_class("diarnb-row")
-    return made
-
-
-def visible_if(widget: ipywidgets.Widget, shown: bool) -> None:
-    """Show a widget or hide it; what is hidden stays in the panel, and is closed with it."""
-    widget.layout.display = None if shown else "none"
-
-
-def close_all(widget: ipywidgets.Widget) -> None:
-    """Close a widget and all that is in it: ipywidgets keeps alive what nobody closes."""
-    for child in getattr(widget, "children", ()):
-        close_all(child)
-    for part in (getattr(widget, "style", None), getattr(widget, "layout", None)):
-        if isinstance(part, ipywidgets.Widget):
-            part.close()
-    ipywidgets.Widget.close(widget)
-
-
-def wide(width: str = "auto") -> dict[str, Any]:
-    """Give a control's layout: its name in a column of its own."""
-    return {"style": {"description_width": "84px"}, "layout": {"width": width}}
-
-
-def radio(description: str, options: Iterable[Any], value: Any) -> ipywidgets.RadioButtons:
-    """Give a choice of few, all in sight; a native one, for keys and screen readers."""
-    return ipywidgets.RadioButtons(options=list(options), value=value, description=description, **wide())
-
-
-class Count:
+class SpeakerCount:
     """How many speak: automatic, exactly, or between; one excludes the others."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -143,7 +50,7 @@ class Count:
     @property
     def arguments(self) -> dict[str, int]:
         """What is set, for `diarize`."""
-        return choices.counts(self.mode.value, self.exactly.value, tuple(self.between.value))
+        return choices.count_arguments(self.mode.value, self.exactly.value, tuple(self.between.value))
 
     def _set(self, _change: Any) -> None:
         self._show()
@@ -153,7 +60,7 @@ class Count:
         for mode, slider in (("exactly", self.exactly), ("between", self.between)):
             visible_if(slider, self.mode.value == mode)
         visible_if(self._place, self.mode.value != "automatic")
-        self._told.value = note(choices.counted(self.mode.value, self.exactly.value, tuple(self.between.value)))
+        self._told.value = note(choices.describe_count(self.mode.value, self.exactly.value, tuple(self.between.value)))
 
 
 class Options:
@@ -186,7 +93,7 @@ class Options:
         for name, field in self._fields.items():
             option = self._options[name]
             if field.value not in ("", None):
-                found[name] = choices.typed(option, field.value) if isinstance(field.value, str) else field.value
+                found[name] = choices.parse_typed(option, field.value) if isinstance(field.value, str) else field.value
         return found
 
     def _open(self, change: Any) -> None:
@@ -210,12 +117,12 @@ def _field(name: str, option: Option, wide: dict[str, Any]) -> ipywidgets.Widget
     return ipywidgets.Text(description=shown, continuous_update=False, placeholder="—", **wide)
 
 
-class Asked:
+class EngineForm:
     """All that an engine offers beside the recording; what it does not offer is absent."""
 
     def __init__(self, name: str, offer: Offer, changed: Callable[[], None]) -> None:
         self._offer, self._changed, self._channels = offer, changed, 1
-        self.count = Count(changed) if offer.count else None
+        self.count = SpeakerCount(changed) if offer.count else None
         self.flags = {
             flag: ipywidgets.Checkbox(description=_LEGEND[flag], indent=False, layout={"width": "11em"})
             for flag in choices.flags_of(offer)
@@ -272,7 +179,7 @@ class Asked:
             found["price_per_hour"] = self.price.value
         return found
 
-    def heard(self, channels: int) -> None:
+    def offer_channels(self, channels: int) -> None:
         """Offer to keep the channels of a recording apart, where it has several."""
         several = channels > 1 and self._offer.channels
         visible_if(self._channels_row, several)

@@ -1,0 +1,31 @@
+// Questions to Python, and what it says without being asked.
+
+export class Link {
+  constructor(model, told) {
+    this.model = model;
+    this.waiting = new Map();
+    this.next = Math.floor(Math.random() * 2 ** 50);  // several views of one model hear all answers
+    this.heard = (message, buffers) => {
+      if (message?.do) told(message, buffers);
+      const question = this.waiting.get(message?.id);
+      this.waiting.delete(message?.id);
+      if (message?.error) question?.reject(Object.assign(new Error(message.error), { told: true }));
+      else question?.resolve({ ...message, buffers: buffers ?? [] });
+    };
+    model.on("msg:custom", this.heard);
+  }
+
+  ask(name, content = {}) {
+    return new Promise((resolve, reject) => {
+      const id = this.next++;
+      this.waiting.set(id, { resolve, reject });
+      this.model.send({ id, ask: name, ...content });
+    });
+  }
+
+  close() {
+    this.closed = true;
+    this.model.off("msg:custom", this.heard);
+    this.waiting.clear();
+  }
+}

@@ -1,0 +1,78 @@
+"""What every panel is put together from: rows, notes and radio buttons of ipywidgets, and how they are taken away.
+
+Written for ipywidgets 7.7 and 8 alike. In 7 a description is HTML, so that nothing from outside stands in one; help and
+messages are escaped where they are made, `note`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from diarnb._text import visible
+from diarnb.widgets.frontend import load_script, load_style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STYLE = f"<style>{load_style('panel.css')}</style>"
+
+
+class CodeLine(anywidget.AnyWidget):
+    """A line of Python with a button that copies it."""
+
+    _esm = load_script("copy.js")
+    code = traitlets.Unicode().tag(sync=True)
+
+
+def note(text: str, *, problem: bool = False) -> str:
+    """Make text from anywhere the value of an HTML widget."""
+    if not text:
+        return ""
+    told = f"<bdi>{html.escape(visible(text, limit=700))}</bdi>"
+    return f'<span class="diarnb-problem" role="alert">⚠ {told}</span>' if problem else told
+
+
+def help_line(text: str = "") -> ipywidgets.HTML:
+    """Make a line of small grey text."""
+    # Help is ours, and has code between backticks.
+    made = ipywidgets.HTML(re.sub("`([^`]+)`", r"<code>\1</code>", note(text)))
+    made.add_class("diarnb-note")
+    return made
+
+
+def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Put widgets beside each other, and below where there is no room."""
+    made = ipywidgets.HBox(parts)
+    made.add_class("diarnb-row")
+    return made
+
+
+def visible_if(widget: ipywidgets.Widget, shown: bool) -> None:
+    """Show a widget or hide it; what is hidden stays in the panel, and is closed with it."""
+    widget.layout.display = None if shown else "none"
+
+
+def close_all(widget: ipywidgets.Widget) -> None:
+    """Close a widget and all that is in it: ipywidgets keeps alive what nobody closes."""
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+    for part in (getattr(widget, "style", None), getattr(widget, "layout", None)):
+        if isinstance(part, ipywidgets.Widget):
+            part.close()
+    ipywidgets.Widget.close(widget)
+
+
+def wide(width: str = "auto") -> dict[str, Any]:
+    """Return a control's layout: its name in a column of its own."""
+    return {"style": {"description_width": "84px"}, "layout": {"width": width}}
+
+
+def radio(description: str, options: Iterable[Any], value: Any) -> ipywidgets.RadioButtons:
+    """Make a choice of few, all in sight; a native one, for keys and screen readers."""
+    return ipywidgets.RadioButtons(options=list(options), value=value, description=description, **wide())
