@@ -28,7 +28,7 @@ import soundfile
 import diarnb
 from benchmarks._machine import heading, table, versions
 from diarnb import errors
-from diarnb.tables.activity import twins_of
+from diarnb.tables.activity import match_speakers
 from tests import faultserver as faults
 from tests.clouds import KEY, hasty
 from tests.faultserver import serving
@@ -237,7 +237,7 @@ def voices(folder: Path, count: int) -> dict[str, Any]:
     people = [
         (uri, person, label)
         for uri, own in turns.groupby("uri")
-        for person, label in twins_of(own, truth[str(uri)]).items()
+        for person, label in match_speakers(own, truth[str(uri)]).items()
     ]
     pairs = Counter(
         (one[1] == other[1], one[2] == other[2])

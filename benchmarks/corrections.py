@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from pyannote.core import Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
-from scipy.optimize import linear_sum_assignment
 
 import diarnb
 from benchmarks._machine import heading, table, versions
@@ -23,6 +22,7 @@ from benchmarks.accuracy import Errors, Recording, annotation, read_folder
 from diarnb.corrections import Corrections
 from diarnb.corrections.propagation import accept, propose, sureness
 from diarnb.corrections.queue import queue
+from diarnb.tables.activity import match_one_to_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,10 +58,8 @@ class Person:
         people = sorted({who for *_, who in recording.reference})
         self._said = pd.DataFrame({who: _shared(turns, recording.reference, who) for who in people}, turns.index)
         together = self._said.groupby(self.corrections.voices).sum().T
-        pairs = zip(*linear_sum_assignment(together, maximize=True), strict=True)
-        self._labels = {
-            people[row]: together.columns[column] for row, column in pairs if together.iloc[row, column] > 0
-        }
+        pairs = match_one_to_one(together.to_numpy())
+        self._labels = {people[row]: together.columns[column] for row, column in pairs.items()}
 
     def wrong(self) -> dict[int, str]:
         """Return the turns that are not their speakers', longest first, and who speaks there."""

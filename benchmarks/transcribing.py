@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
 import diarnb
 from benchmarks._machine import heading, table, versions
+from diarnb.tables.activity import match_one_to_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def share_right(truth: Sequence[str], found: pd.Series[str]) -> float:
     75.0
     """
     counts = pd.crosstab(np.asarray(truth), np.asarray(found.fillna("?"))).drop(columns="?", errors="ignore").to_numpy()
-    return float(100 * counts[linear_sum_assignment(counts, maximize=True)].sum() / len(truth))
+    return float(100 * sum(counts[pair] for pair in match_one_to_one(counts).items()) / len(truth))
 
 
 def nearest(exact: pd.DataFrame, heard: pd.DataFrame) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diarnb._text import visible
+from diarnb._text import spell_duration, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,10 +117,7 @@ def _wording(stage: str, fraction: float, elapsed: float) -> str:
     words = [visible(stage, limit=40), f"{fraction:.0%}".replace("%", "\N{NO-BREAK SPACE}%")]
     if fraction >= 0.02:  # before, it would be a wild guess
         left = max(round(elapsed * (1 - fraction) / fraction), 1)
-        minutes, seconds = divmod(left, 60)
-        hours, minutes = divmod(minutes, 60)
-        clock = f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-        words.append(f"{clock} left")
+        words.append(f"{spell_duration(left, parts=2)} left")
     return " · ".join(words)
 
 

@@ -1,8 +1,14 @@
-"""How a speaker is shown: names are untrusted text, and a colour belongs to a speaker wherever it is drawn."""
+"""Text for people: names from outside made safe to show, times on a clock, and what a misspelt name may have meant."""
 
 from __future__ import annotations
 
+import math
 import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 # Invisible, yet at home in names: joiners in Persian, Hindi and emoji, the wide space in Japanese, the no-break space.
 _INNOCENT = "\u200c\u200d\u3000\u00a0"
@@ -113,3 +119,91 @@ def without_queries(text: str) -> str:
     'see https://host.org/talk.wav please'
     """
     return re.sub(r"(\w+://)(?:[^\s/@\"']*@)?([^\s?\"'<>]*)(?:\?[^\s\"'<>]*)?", r"\1\2", text)
+
+
+def suggest(name: object, known: Iterable[str], otherwise: str = "", *, show: Callable[[str], str] = repr) -> str:
+    """Ask whether a name that is not known was meant to be one that is.
+
+    Parameters
+    ----------
+    name : object
+        What was given; upper and lower case are not told apart.
+    known : iterable of str
+    otherwise : str, default ""
+        What to say where nothing is near.
+    show : callable, default repr
+        How a name is written.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> suggest("sphynx", ["sphinx", "whisper"])
+    "did you mean 'sphinx'?"
+    """
+    names = {each.lower(): each for each in known}
+    close = get_close_matches(str(name).lower(), names, n=1)
+    return f"did you mean {show(names[close[0]])}?" if close else otherwise
+
+
+def clock(seconds: float, *, decimals: int = 0, hours: bool | None = None, pad: int = 1, point: str = ".") -> str:
+    """Write a time as a clock shows it.
+
+    Parameters
+    ----------
+    seconds : float
+        What is not finite becomes ``?``.
+    decimals : int, default 0
+        Digits of the fraction, which is rounded to them; without any it is cut off.
+    hours : bool, optional
+        Whether to write hours. Default: where there are any.
+    pad : int, default 1
+        Least digits of the first number.
+    point : str, default "."
+        What stands before the fraction.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> clock(83.25), clock(83.25, decimals=1), clock(3725.25, decimals=3, pad=2, point=",")
+    ('1:23', '1:23.2', '01:02:05,250')
+    """
+    if not math.isfinite(seconds):
+        return "?"
+    # By way of its digits: 0.0005 seconds and the like are then rounded as in every other format.
+    whole, _, fraction = (f"{abs(seconds):.{decimals}f}" if decimals else str(int(abs(seconds)))).partition(".")
+    minutes, second = divmod(int(whole), 60)
+    hour, minute = divmod(minutes, 60)
+    first = f"{hour:0{pad}d}:{minute:02d}" if (hour > 0 if hours is None else hours) else f"{minutes:0{pad}d}"
+    return f"{'-' if seconds < 0 else ''}{first}:{second:02d}{point if fraction else ''}{fraction}"
+
+
+def spell_duration(seconds: float, *, parts: int = 3) -> str:
+    """Write a length of time in words.
+
+    Parameters
+    ----------
+    seconds : float
+    parts : int, default 3
+        How many units at most; smaller ones are left out.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> spell_duration(3725), spell_duration(3725, parts=2), spell_duration(7.25)
+    ('1 h 2 min 5 s', '1 h 2 min', '7.2 s')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    found = [(number, unit) for number, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if number]
+    return " ".join(f"{number} {unit}" for number, unit in found[:parts])

@@ -14,11 +14,13 @@ import pandas as pd
 
 from diarnb._text import visible
 from diarnb.errors import ConfigurationError, InvalidParameterError
+from diarnb.tables.activity import merge_turns
 from diarnb.tables.checks import check_turns
 from diarnb.tables.moments import Moments, combinations, pairs
 
 if TYPE_CHECKING:
-    from diarnb.tables.moments import Floats, Masks, Pair
+    from diarnb.tables.activity import Floats, Masks
+    from diarnb.tables.moments import Pair
 
 CONVENTIONS = ((0.0, "scored"), (0.25, "scored"), (0.0, "skipped"), (0.25, "skipped"))
 """Seconds that are not scored on each side of a reference boundary, and what becomes of overlapped speech."""
@@ -240,11 +242,7 @@ def _count(active: Masks) -> int:
 
 def _boundaries(reference: pd.DataFrame) -> Floats:
     """Give the times at which turns begin and end; those of a speaker's turns that overlap are one turn's."""
-    turns = reference.sort_values(["speaker", "start", "end"])
-    reached = turns.groupby("speaker")["end"].cummax()
-    new = turns["start"] > reached.groupby(turns["speaker"]).shift(fill_value=-1.0) - _TOUCHING
-    whole = turns.groupby(new.cumsum())
-    return np.concatenate([whole["start"].min(), whole["end"].max()])
+    return merge_turns(reference, ["speaker"], -_TOUCHING)[["start", "end"]].to_numpy().T.ravel()
 
 
 def _digest(table: pd.DataFrame) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
 from diarnb import engines
 from diarnb._pipeline import reporting, settled
@@ -22,6 +21,7 @@ from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError
 from diarnb.params import Params
 from diarnb.playback import find_audio
 from diarnb.results import run_of, table_of
+from diarnb.tables.activity import match_one_to_one
 from diarnb.tables.checks import check_turns
 from diarnb.tables.turns import rename
 
@@ -380,7 +380,8 @@ def choose(
     allowed = table.round(1) >= threshold  # as it is shown
     worth = np.where(allowed, table, -1.0)  # rather a bad match than one that is not to be
     if exclusive:
-        rows, columns = linear_sum_assignment(worth, maximize=True)
+        pairs = match_one_to_one(worth, allowed)
     else:
-        rows, columns = np.arange(len(heard)), worth.argmax(1)
-    return {heard[row]: labels[column] for row, column in zip(rows, columns, strict=True) if allowed[row, column]}
+        best = worth.argmax(axis=1).tolist()
+        pairs = {row: column for row, column in enumerate(best) if allowed[row, column]}
+    return {heard[row]: labels[column] for row, column in pairs.items()}

@@ -171,7 +171,7 @@ def test_too_long_is_refused_by_what_is_announced_and_by_what_comes() -> None:
 
 def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "meeting.wav").write_bytes(b"x")
-    with pytest.raises(errors.AudioNotFoundError, match=r"Did you mean 'meeting\.wav'"):
+    with pytest.raises(errors.AudioNotFoundError, match=r"did you mean 'meeting\.wav'"):
         drained(tmp_path / "meting.wav")
     with pytest.raises(FileNotFoundError, match="nor does its folder"):
         drained(tmp_path / "no" / "meeting.wav")

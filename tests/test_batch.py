@@ -30,7 +30,7 @@ from diarnb.batch.executors import Crew
 from diarnb.batch.linking import linked
 from diarnb.batch.sources import name_sources
 from diarnb.engines.base import Answer, Offer
-from diarnb.tables.activity import twins_of
+from diarnb.tables.activity import match_speakers
 from diarnb.testing import assert_turns_equal
 from tests import faultserver as faults
 from tests.clouds import KEY, hasty
@@ -314,7 +314,7 @@ def test_a_person_has_one_label_in_all_recordings(known: dict[str, pd.DataFrame]
     found: dict[str, set[str]] = {}
     for path in paths:
         own = turns[turns["uri"] == path.name]
-        for person, label in twins_of(own, diarnb.read(path.with_suffix(".rttm"))).items():
+        for person, label in match_speakers(own, diarnb.read(path.with_suffix(".rttm"))).items():
             found.setdefault(person, set()).add(label)
     assert {person: len(labels) for person, labels in found.items()} == {"Maya": 1, "Victor": 1, "Fergus": 1, "Otto": 1}
     assert set.union(*found.values()) == {"SPEAKER_00", "SPEAKER_01", "SPEAKER_02", "SPEAKER_03"}

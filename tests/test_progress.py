@@ -173,7 +173,7 @@ def test_a_stage_cannot_send_commands_to_a_terminal() -> None:
         (0.0, 9.0, "listening · 0 %"),
         (0.5, 1.0, "listening · 50 % · 1 s left"),
         (0.5, 75.0, "listening · 50 % · 1 min 15 s left"),
-        (0.25, 2400.0, "listening · 25 % · 2 h 0 min left"),
+        (0.25, 2400.0, "listening · 25 % · 2 h left"),
         (1.0, 5.0, "listening · 100 % · 1 s left"),
     ],
 )

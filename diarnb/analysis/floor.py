@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb.errors import InvalidParameterError
-from diarnb.tables.activity import is_finite
+from diarnb.tables.activity import is_finite, merge_turns
 from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
@@ -235,12 +235,7 @@ def stretches(turns: pd.DataFrame, pause: float) -> pd.DataFrame:
     table = table[table["duration"] > 0]
     table["recording"] = pd.factorize(table["uri"], use_na_sentinel=False)[0] if "uri" in table else 0
     table = table[["recording", "start", "end", "speaker", *(["uri"] if "uri" in table else [])]]
-    table = table.sort_values(["recording", "speaker", "start", "end"], ignore_index=True)
-    own = table.groupby(["recording", "speaker"], sort=False)
-    until = own["end"].cummax().groupby([table["recording"], table["speaker"]], sort=False).shift()
-    first = ~(table["start"] <= until + pause)
-    joined = table[first].reset_index(drop=True)
-    joined["end"] = table.groupby(first.cumsum())["end"].max().to_numpy()
+    joined = merge_turns(table, ["recording", "speaker"], pause)
     joined = joined.sort_values(["recording", "start", "end", "speaker"], ignore_index=True)
     before = joined.groupby("recording")["end"].cummax().groupby(joined["recording"]).shift(fill_value=-np.inf)
     joined["takes"] = joined["end"] > before

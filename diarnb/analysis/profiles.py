@@ -10,6 +10,7 @@ import pandas as pd
 from diarnb._text import visible
 from diarnb.analysis.floor import AT_LENGTH, BACKCHANNEL, EARLY, PAUSE, begun, check_seconds, stretches, transfers
 from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.tables.activity import sweep
 from diarnb.tables.checks import check_turns
 from diarnb.tables.turns import own_speech
 
@@ -67,7 +68,7 @@ def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE)
         raise InvalidParameterError(f"step={step:g} would make too many rows of {last:g} s; give more seconds")
     borders = np.append(np.arange(0.0, last, step), last) if last else np.zeros(1)
     own = own_speech(checked)
-    speech, overlap = _together(own["start"], own["end"], borders)
+    speech, overlap = _together(own, borders)
     lengths = np.diff(borders)
     place = np.searchsorted(borders, transfers(stretches(checked, pause))["start"], side="right") - 1
     table = pd.DataFrame({"start": borders[:-1], "end": borders[1:], "speech": speech, "overlap": overlap}, dtype=float)
@@ -136,9 +137,9 @@ def summary(
     table = pd.DataFrame({"duration": np.maximum(last, known or 0.0)}, index=index, dtype=float)
     table["speakers"] = rows["speaker"].nunique().reindex(index, fill_value=0).astype(np.int64)
     table["turns"] = rows.size().reindex(index, fill_value=0).astype(np.int64)
-    far = table["duration"].max() + 1.0 if count else 1.0  # recordings one behind the other on one axis of time
-    shift = far * own["recording"].to_numpy(dtype=float)
-    table["speech"], table["overlap"] = _together(own["start"] + shift, own["end"] + shift, far * np.arange(count + 1))
+    swept = sweep(own["start"].to_numpy(), own["end"].to_numpy(), own["recording"].to_numpy())
+    for column, least in (("speech", 1), ("overlap", 2)):
+        table[column] = np.bincount(swept.group, swept.seconds(least), count).astype(float)
     table["speech_share_of_recording"] = (table["speech"] / table["duration"]).fillna(0.0)
     table["overlap_share_of_speech"] = (table["overlap"] / table["speech"]).fillna(0.0)
 
@@ -165,20 +166,13 @@ def summary(
     return table
 
 
-def _together(start: Any, end: Any, borders: Any) -> tuple[Any, Any]:
-    """Give the seconds between each border and the next in which anybody speaks, and in which several do."""
-    times = np.concatenate([start, end, borders])
-    change = np.repeat([1, -1, 0], [len(start), len(end), len(borders)])
-    order = np.argsort(times, kind="stable")
-    times, speaking = times[order], np.cumsum(change[order])
-    lengths = np.diff(times)
-    window = np.searchsorted(borders, times[:-1], side="right") - 1
-
-    def within(counted: Any) -> Any:
-        weights = np.where(counted, lengths, 0.0)
-        return np.bincount(window[window < len(borders) - 1], weights[window < len(borders) - 1], len(borders) - 1)
-
-    return within(speaking[:-1] >= 1), within(speaking[:-1] >= 2)
+def _together(own: pd.DataFrame, borders: Any) -> tuple[Any, Any]:
+    """Return the seconds between each border and the next in which anybody speaks, and in which several do."""
+    starts, ends = (np.append(own[side], borders) for side in ("start", "end"))
+    swept = sweep(starts, ends, np.zeros(len(starts), dtype=np.int64))
+    window = np.searchsorted(borders, swept.times, side="right") - 1
+    anybody, several = (np.bincount(window, swept.seconds(least), len(borders))[:-1] for least in (1, 2))
+    return anybody, several
 
 
 def _seconds_in(own: pd.DataFrame, borders: Any) -> Any:

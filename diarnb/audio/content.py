@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import io
 import os
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from diarnb._text import printable, public_url, shortened
+from diarnb._text import printable, public_url, shortened, suggest
 from diarnb.audio.download import MAX_BYTES, MAX_SECONDS, download
 from diarnb.errors import (
     AudioChangedError,
@@ -187,11 +186,11 @@ def _explain_missing(path: Path, given: str, error: OSError) -> AudioError:
     if error.errno != errno.ENAMETOOLONG and path.is_symlink():
         return AudioNotFoundError(f"{shown} is a symbolic link to a file that does not exist.")
     try:
-        near = difflib.get_close_matches(path.name, [f.name for f in path.parent.iterdir()], n=3)
+        there = [f.name for f in path.parent.iterdir()]
     except OSError:
         return AudioNotFoundError(f"{shown} does not exist, nor does its folder. Check the path.")
-    guess = f" Did you mean {' or '.join(repr(shortened(n, 60)) for n in near)}?" if near else " Check the path."
-    return AudioNotFoundError(f"{shown} does not exist.{guess}")
+    guess = suggest(path.name, there, "check the path.", show=lambda name: repr(shortened(name, 60)))
+    return AudioNotFoundError(f"{shown} does not exist; {guess}")
 
 
 def _suggest_inside(folder: Path) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diarnb.tables.activity import find_edges, mark_active
 from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
@@ -60,12 +61,9 @@ def excerpts(recording: Recording, turns: pd.DataFrame, most: float) -> dict[str
 
 def _find_alone(turns: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
     """Find the stretches, in samples, in which only this one speaks; all of their turns if there is none."""
-    times = np.unique(turns[["start", "end"]].to_numpy())
+    times = find_edges(turns)
     names: list[str] = sorted(turns["speaker"].unique())
-    speaking = np.zeros((len(names), len(times)), bool)
-    rows: Any = zip(turns["speaker"], np.searchsorted(times, turns[["start", "end"]].to_numpy()), strict=True)
-    for name, (first, beyond) in rows:
-        speaking[names.index(name), first:beyond] = True
+    speaking = mark_active(turns, names, times)
     alone = speaking & (speaking.sum(0) == 1)
     found = {}
     for name, own, free in zip(names, speaking, alone, strict=True):

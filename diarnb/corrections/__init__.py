@@ -7,14 +7,13 @@ labels that the engine gave stay underneath: names are laid over them, and so ar
 from __future__ import annotations
 
 import math
-from difflib import get_close_matches
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from diarnb._text import visible
+from diarnb._text import suggest, visible
 from diarnb.corrections.log import REMARKS, Ledger, Turn
 from diarnb.errors import InvalidParameterError
 from diarnb.tables.checks import check_turns
@@ -162,8 +161,7 @@ class Corrections:
         if named:
             raise InvalidParameterError(f"{visible(label)!r} is the name of {len(named)} voices; give a label: {named}")
         there = [*self._ledger.labels, *shown.values()]
-        close = get_close_matches(str(label), there, n=1)
-        hint = f"did you mean {visible(close[0])!r}?" if close else "to=None makes a new voice"
+        hint = suggest(label, there, "to=None makes a new voice", show=lambda name: repr(visible(name)))
         raise InvalidParameterError(f"there is no speaker {visible(label)!r}; {hint}")
 
     def rename(self, label: str, name: str) -> None:

@@ -8,9 +8,9 @@ again so that it can decide anew (another speaker count, another threshold) with
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol
 
+from diarnb._text import suggest
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 
@@ -250,5 +250,4 @@ def check_offered(params: Params, offer: Offer, engine_name: str) -> None:
 
 def _instead(name: str, known: Iterable[str]) -> str:
     known = list(known)
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"it has {', '.join(known):.250}"
+    return suggest(name, known, f"it has {', '.join(known):.250}", show=str)

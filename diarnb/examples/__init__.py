@@ -6,9 +6,9 @@ diarnb does, without a download and without anybody's privacy at stake; they do 
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
+from diarnb._text import suggest
 from diarnb.errors import InvalidParameterError
 
 _NAMES = ("meeting", "interview", "call")
@@ -59,7 +59,7 @@ def example(name: str = "meeting") -> Path:
     True
     """
     if name not in _NAMES:
-        close = get_close_matches(str(name).lower(), _NAMES, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise InvalidParameterError(f"There is no example {name!r}; there are {', '.join(map(repr, _NAMES))}.{hint}")
+        there = ", ".join(map(repr, _NAMES))
+        hint = suggest(name, _NAMES)
+        raise InvalidParameterError(f"there is no example {name!r}; there are {there}{hint and '; '}{hint}")
     return Path(__file__).with_name(f"{name}.flac")

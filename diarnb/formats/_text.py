@@ -6,6 +6,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING
 
+from diarnb._text import clock
 from diarnb.errors import TurnTableError
 
 if TYPE_CHECKING:
@@ -96,11 +97,7 @@ def format_clock(seconds: float, point: str) -> str:
     >>> format_clock(3725.25, ",")
     '01:02:05,250'
     """
-    # By way of its digits: 0.0005 seconds and the like are then rounded as in every other format.
-    whole, milliseconds = f"{seconds:.3f}".split(".")
-    minutes, second = divmod(int(whole), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours:02d}:{minute:02d}:{second:02d}{point}{milliseconds}"
+    return clock(seconds, decimals=3, hours=True, pad=2, point=point)
 
 
 def parse_cue_times(line: str) -> tuple[float, float]:

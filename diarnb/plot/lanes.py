@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgb
 
 from diarnb._text import visible
 from diarnb.errors import InvalidParameterError
-from diarnb.tables.activity import Floats, active_of, edges_of, first_seen, is_finite, twins_of
+from diarnb.tables.activity import Floats, find_edges, is_finite, list_speakers, mark_active, match_speakers
 from diarnb.tables.colors import PALETTE, speaker_colors
 
 Color = tuple[float, float, float]
@@ -46,11 +46,11 @@ def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> d
     if not isinstance(chosen, Mapping):
         raise InvalidParameterError("colors is no mapping; give speakers and their colours, as {'Beth': 'teal'}")
     hypothesis, *others = tables.values()
-    order = first_seen(hypothesis)
+    order = list_speakers(hypothesis)
     twins: dict[str, str] = {}
     for reference in others:
-        twins = twins_of(hypothesis, reference) | twins
-        order += [name for name in first_seen(reference) if name not in order and name not in twins]
+        twins = match_speakers(hypothesis, reference) | twins
+        order += [name for name in list_speakers(reference) if name not in order and name not in twins]
     looks = {
         name: LaneLook(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
         for place, (name, color) in enumerate(speaker_colors(order).items())
@@ -97,12 +97,12 @@ def lay_out(
             tracks.append(Track("heading", name, y + 0.5, 0.0))
             y += 1.0
         top = y
-        speakers = first_seen(table)
+        speakers = list_speakers(table)
         if not speakers:
             tracks.append(Track("silence", "", y + 0.5, _BAR))
             y += 1.0
-        edges = edges_of(table, also=(first, last))
-        active = active_of(table, speakers, edges) & (edges[:-1] >= first) & (edges[:-1] < last)
+        edges = find_edges(table, also=(first, last))
+        active = mark_active(table, speakers, edges) & (edges[:-1] >= first) & (edges[:-1] < last)
         talk = active @ np.diff(edges)
         for speaker, seconds in zip(speakers, talk, strict=True):
             own = table[table["speaker"] == speaker]

@@ -13,7 +13,7 @@ from matplotlib import font_manager
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.ticker import Formatter, Locator
 
-from diarnb._text import escaped, visible
+from diarnb._text import clock, escaped, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,6 +103,5 @@ class ClockFormatter(Formatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
         """Write one time; with tenths where it lies between two seconds."""
-        seconds, tenths = divmod(abs(round(x * 10)), 10)
-        clock = f"{seconds // 3600}:{seconds // 60 % 60:02d}" if self.hours else f"{seconds // 60}"
-        return f"{'-' if x < 0 else ''}{clock}:{seconds % 60:02d}" + (f".{tenths}" if tenths else "")
+        tenths = round(x * 10)
+        return clock(tenths / 10, decimals=1 if tenths % 10 else 0, hours=self.hours)

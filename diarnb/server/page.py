@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from diarnb._text import spell_duration
 from diarnb.server import openapi
 from diarnb.server.web.refusals import open_to_all
 
@@ -190,7 +191,7 @@ For machines that look after the server: <a href="/health">its health</a>.</p>
             "Streams": f"{core.streams.busy} of {core.streams.count}",
             "Jobs waiting": f"{core.jobs.count('created')}",
             "Words": escape(core.settings.words or "none"),
-            "Up for": _length(time.time() - core.started),
+            "Up for": spell_duration(time.time() - core.started, parts=1),
         }
         cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>\n" for name, value in facts.items())
         versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
@@ -207,23 +208,10 @@ def _table(jobs: list[Job]) -> str:
     now = time.time()
     rows = "".join(
         f"<tr><td>{job.number}</td><td>{escape(job.kind)}</td><td>{escape(job.state)}</td>"
-        f"<td>{_length(now - job.created)} ago</td></tr>\n"
+        f"<td>{spell_duration(now - job.created, parts=1)} ago</td></tr>\n"
         for job in jobs
     )
     return f"<table>\n<tr><th>Number</th><th>Asked for</th><th>State</th><th>Accepted</th></tr>\n{rows}</table>"
-
-
-def _length(seconds: float) -> str:
-    """Write a length of time for people.
-
-    Examples
-    --------
-    >>> [_length(seconds) for seconds in (7, 150, 90_000)]
-    ['7 s', '2 min', '25 h']
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds // 60:.0f} min" if seconds < 7200 else f"{seconds // 3600:.0f} h"
 
 
 @cache

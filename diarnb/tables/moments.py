@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from diarnb._text import visible
 from diarnb.errors import InvalidParameterError
-from diarnb.tables.activity import active_of, edges_of
+from diarnb.tables.activity import Floats, Masks, count_active, find_edges, mark_active, match_one_to_one
 from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Floats = NDArray[np.float64]
-Masks = NDArray[np.bool_]
+    from numpy.typing import NDArray
 
 AND = " + "
 """Between the names of several who speak at once."""
@@ -87,29 +84,25 @@ class Moments:
     """
 
     def __init__(self, left: pd.DataFrame, right: pd.DataFrame, *, also: Iterable[float] = ()) -> None:
-        self.edges = edges_of(left, right, also=also)
+        self.edges = find_edges(left, right, also=also)
         self.seconds = np.diff(self.edges)
         self.names: tuple[list[str], list[str]] = (
             left["speaker"].unique().tolist(),
             right["speaker"].unique().tolist(),
         )
         tables = zip((left, right), self.names, strict=True)
-        self.active: tuple[Masks, Masks] = tuple(active_of(table, names, self.edges) for table, names in tables)  # type: ignore[assignment]
+        self.active: tuple[Masks, Masks] = tuple(mark_active(table, names, self.edges) for table, names in tables)  # type: ignore[assignment]
 
     def covered(self, starts: Floats, ends: Floats) -> Masks:
         """Say which moments lie in a stretch; all bounds must be edges."""
-        size = len(self.edges)
-        begun = np.bincount(np.searchsorted(self.edges, starts), minlength=size)
-        ended = np.bincount(np.searchsorted(self.edges, ends), minlength=size)
-        return (begun - ended).cumsum()[:-1] > 0
+        return count_active(starts, ends, self.edges) > 0
 
     def twins(self, inside: Masks | None = None) -> dict[str, str]:
         """Give right speakers the left one they are, each at most one, so that they share the most time in all."""
         left, right = self.active
         seconds = self.seconds if inside is None else self.seconds * inside
         shared = (left * seconds) @ right.T
-        found = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
-        return {self.names[1][column]: self.names[0][row] for row, column in found if shared[row, column] > 0}
+        return {self.names[1][column]: self.names[0][row] for row, column in match_one_to_one(shared).items()}
 
     def apart(self, twins: dict[str, str], inside: Masks | None = None) -> tuple[Masks, Masks]:
         """Say who speaks when by one table and not by the other, right speakers being their twins."""

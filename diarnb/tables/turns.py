@@ -7,13 +7,14 @@ table with a ``uri`` column each recording is treated on its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from diarnb._text import suggest
 from diarnb.errors import InvalidParameterError
+from diarnb.tables.activity import sweep
 from diarnb.tables.checks import check_turns
 
 SCHEMA = 1
@@ -189,8 +190,7 @@ def rename(turns: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
         if not isinstance(name, str):
             raise InvalidParameterError(f"a speaker's name is text, but {label!r:.40} was to become {name!r:.40}")
         if label not in shown:
-            close = get_close_matches(str(label), shown, n=1)
-            hint = f"did you mean {close[0]!r:.40}?" if close else f"there are {', '.join(shown) or 'none'}"
+            hint = suggest(label, shown, f"there are {', '.join(shown) or 'none'}")
             raise InvalidParameterError(f"there is no speaker {label!r:.40} in this table; {hint:.200}")
     renamed = turns.copy()
     renamed["speaker"] = pd.Series([mapping.get(label, label) for label in old], index=turns.index, dtype=str)
@@ -242,9 +242,9 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
     checked = check_turns(turns)
     checked["recording"] = _recordings(checked)
     own = own_speech(checked)  # a speaker's own rows may overlap, after a merge by `rename` for one
-    times, speaking, start, end = _sweep(own)
-    shared = np.concatenate([[0.0], np.cumsum(np.diff(times) * (speaking[:-1] >= 2))])
-    own["overlapped"] = np.maximum(shared[end] - shared[start], 0.0)
+    swept = sweep(own["start"].to_numpy(), own["end"].to_numpy(), own["recording"].to_numpy())
+    shared = np.concatenate([[0.0], np.cumsum(swept.seconds(2))])
+    own["overlapped"] = np.maximum(shared[swept.last] - shared[swept.first], 0.0)
     rows, seconds = checked.groupby(["recording", "speaker"]), own.groupby(["recording", "speaker"])
     table = pd.DataFrame(
         {
@@ -299,16 +299,14 @@ def overlap(turns: pd.DataFrame) -> pd.DataFrame:
     checked = check_turns(turns)
     checked["recording"] = _recordings(checked)
     own = own_speech(checked)
-    times, speaking, start, _ = _sweep(own)
-    change = np.diff(np.concatenate([[False], speaking >= 2]).astype(int))
+    swept = sweep(own["start"].to_numpy(), own["end"].to_numpy(), own["recording"].to_numpy())
+    change = np.diff(np.concatenate([[False], swept.active >= 2]).astype(int))
     first, beyond = np.flatnonzero(change > 0), np.flatnonzero(change < 0)
     edges = np.column_stack([first, beyond]).ravel()
-    most = np.maximum.reduceat(speaking, edges)[::2] if len(edges) else first
-    table = pd.DataFrame({"start": times[first], "end": times[beyond]}, dtype=float)
+    most = np.maximum.reduceat(swept.active, edges)[::2] if len(edges) else first
+    table = pd.DataFrame({"start": swept.times[first], "end": swept.times[beyond]}, dtype=float)
     table = table.assign(duration=table["end"] - table["start"], speakers=most.astype(np.int64))
-    where = np.zeros(len(times), dtype=np.int64)
-    where[start] = own["recording"]
-    return _of_recordings(table.assign(recording=where[first]), checked, turns)
+    return _of_recordings(table.assign(recording=swept.group[first]), checked, turns)
 
 
 def _dtypes(columns: Iterable[str]) -> dict[str, type]:
@@ -343,18 +341,3 @@ def _of_recordings(table: pd.DataFrame, checked: pd.DataFrame, turns: pd.DataFra
         table["uri"] = uris.iloc[numbers].array if len(uris) else pd.Series(dtype=str)
     table.attrs = dict(turns.attrs)
     return table
-
-
-def _sweep(own: pd.DataFrame) -> tuple[np.ndarray[Any, Any], ...]:
-    """Give the times at which somebody begins or ends, one recording after the other, and how many speak from each on.
-
-    Then for each row of the table at which of these times it starts, and at which it ends.
-    """
-    times, recording = own[["start", "end"]].to_numpy().T.ravel(), np.tile(own["recording"].to_numpy(), 2)
-    order = np.lexsort([times, recording])
-    new = (np.diff(times[order], prepend=np.nan) != 0) | (np.diff(recording[order], prepend=-1) != 0)
-    place = np.empty(len(times), dtype=np.int64)
-    place[order] = np.cumsum(new) - 1
-    start, end = place[: len(own)], place[len(own) :]
-    begins, ends = (np.bincount(places, minlength=np.count_nonzero(new)) for places in (start, end))
-    return times[order][new], np.cumsum(begins - ends), start, end

@@ -19,12 +19,12 @@ them ``text`` (with punctuation) and ``confidence`` (0-1). What it may have beyo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from diarnb._text import suggest
 from diarnb.audio import SAMPLE_RATE, Samples
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.transcribers._sphinx import Sphinx
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
-    from diarnb.audio import Recording
+from diarnb.audio import Recording
 
 Transcriber = Callable[[Samples, int], "pd.DataFrame | Iterable[Mapping[str, Any]]"]
 """Any callable from samples and their rate to words, as the head of this module has it."""
@@ -74,7 +74,8 @@ def sphinx() -> Sphinx:
 
     Examples
     --------
-    >>> from diarnb.audio import open_recording
+    >>> from diarnb._text import suggest
+    from diarnb.audio import open_recording
     >>> with open_recording(example("interview")) as recording:
     ...     " ".join(word["text"] for word in transcribe(recording, [(0.5, 1.3)], sphinx()))
     'welcome back'
@@ -158,8 +159,7 @@ def transcriber(wanted: str | Transcriber) -> Transcriber:
     if more:
         return _own(name, more)
     known = ["sphinx", "whisper", "whisper:small"]
-    close = get_close_matches(name, known, n=1) if name else []
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}, and any callable"
+    hint = suggest(name, known, f"there are {', '.join(known)}, and any callable")
     raise InvalidParameterError(f"there is no transcriber {wanted!r:.60}; {hint}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from diarnb._text import visible
+from diarnb._text import clock, visible
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.tables.checks import check_turns
 from diarnb.tables.colors import speaker_colors
@@ -374,7 +373,8 @@ def _lines(table: pd.DataFrame, asked: Iterable[str]) -> Iterable[dict[str, str]
     times = [name for name in ("start", "end") if name in set(asked)]
     if missing := [name for name in times if name not in table]:
         raise TurnTableError(f"the style asks for {missing[0]}, and this table has no such column")
-    clocks = [map(_clock, table[name].to_numpy(dtype=float, na_value=np.nan).tolist()) for name in times]
+    columns = [table[name].to_numpy(dtype=float, na_value=np.nan).tolist() for name in times]
+    clocks = [[clock(time, hours=True) for time in column] for column in columns]
     labels = [str(name) if _some(name) else "" for name in table["speaker"]]
     shown = {label: _shown(label, number) for label, number in _numbers(filter(None, labels)).items()}
     shown[""] = {"who": "?", "n": "?", "speaker": "", "label": ""}
@@ -401,13 +401,6 @@ def _numbers(labels: Iterable[str]) -> dict[str, int]:
             numbers[label] = following
             taken.add(following)
     return numbers
-
-
-def _clock(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "?"
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def _some(text: Any) -> bool:

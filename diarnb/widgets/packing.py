@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb._text import visible
-from diarnb.tables.activity import active_of, edges_of, twins_of
+from diarnb.tables.activity import find_edges, mark_active, match_speakers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +70,11 @@ def differences(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFra
        start  end    kind
     0    4.0  5.0  missed
     """
-    edges = edges_of(hypothesis, reference)
-    twins = twins_of(hypothesis, reference)
+    edges = find_edges(hypothesis, reference)
+    twins = match_speakers(hypothesis, reference)
     true = reference.assign(speaker=[twins.get(name, name) for name in reference["speaker"]])
     names = list(dict.fromkeys([*hypothesis["speaker"], *true["speaker"]]))
-    said, should = active_of(hypothesis, names, edges), active_of(true, names, edges)
+    said, should = mark_active(hypothesis, names, edges), mark_active(true, names, edges)
     surplus = said.sum(axis=0) - should.sum(axis=0)
     kind = np.select([surplus < 0, surplus > 0, (said != should).any(axis=0)], [0, 1, 2], -1)
     first = np.flatnonzero(np.diff(kind, prepend=-1) != 0)  # of each run of equal kinds

@@ -11,7 +11,7 @@ from diarnb._text import visible
 from diarnb.corrections import Corrections
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.results import words as words_of
-from diarnb.tables.activity import twins_of
+from diarnb.tables.activity import match_speakers
 from diarnb.tables.checks import check_turns
 from diarnb.tables.colors import PALETTE
 from diarnb.widgets.frontend import load_script, load_style
@@ -213,7 +213,7 @@ class Player(Correcting, SoundWidget):
         if self._reference is not None:
             theirs = list(dict.fromkeys(self._reference["speaker"]))
             shown = {labels[label]: lane_of[label] for label in labels}
-            twins = twins_of(table, self._reference)
+            twins = match_speakers(table, self._reference)
             free = [PALETTE[number % len(PALETTE)] for number in range(len(colors), len(colors) + len(theirs))]
             told["reference"] = {
                 "names": [visible(name, limit=60) for name in theirs],

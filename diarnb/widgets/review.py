@@ -12,7 +12,7 @@ import ipywidgets
 import pandas as pd
 import traitlets
 
-from diarnb._text import visible
+from diarnb._text import clock, visible
 from diarnb.corrections.propagation import accept, propose, sureness
 from diarnb.corrections.queue import CLIP, Left, estimate_left, queue
 from diarnb.errors import InvalidParameterError
@@ -20,7 +20,7 @@ from diarnb.widgets import parts
 from diarnb.widgets.frontend import load_script
 from diarnb.widgets.panel import Panel
 from diarnb.widgets.reruns import replace_earlier
-from diarnb.widgets.sound import ClipButton, clock
+from diarnb.widgets.sound import ClipButton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,7 +213,9 @@ class Review(Panel):
             start, end = (float(table["start"][self.turn]), float(table["end"][self.turn]))
             sure = self._sure[self.turn]
             known = "" if pd.isna(sure) else f", {sure:.0f} % sure"
-            asked = f"{visible(table['speaker'][self.turn])}? {clock(start)} - {clock(end)}{known}"
+            asked = (
+                f"{visible(table['speaker'][self.turn])}? {clock(start, decimals=1)} - {clock(end, decimals=1)}{known}"
+            )
             self._shown.value = self.swatch(self.corrections.voices[self.turn], asked)
             stretch = start, min(end, start + CLIP)
             if self._clip is None:
@@ -223,7 +225,7 @@ class Review(Panel):
             self._playing.children = [self._clip]
         told = f"{state.turns} turn{'s' if state.turns != 1 else ''} without a verdict."
         if self._first["sure"].notna().any():  # else nobody has said anything that an estimate could stand on
-            total = clock(float(table["duration"].sum()))
+            total = clock(float(table["duration"].sum()), decimals=1)
             told = f"About {100 * state.share:.1f} % of {total} of speech is still somebody else's; {told}"
         self._left.value = parts.note(told)
         self._show_voices()
@@ -258,7 +260,7 @@ class Review(Panel):
         shown = self.proposal.head(_ROWS)
         columns = ("start", "duration", "speaker", "becomes", "probability")
         rows = "".join(
-            f"<tr><td>{clock(start)}</td><td>{duration:.1f} s</td><td>{_safe(speaker)}</td>"
+            f"<tr><td>{clock(start, decimals=1)}</td><td>{duration:.1f} s</td><td>{_safe(speaker)}</td>"
             f"<td>{_safe(becomes)}</td><td>{probability:.0f} %</td></tr>"
             for start, duration, speaker, becomes, probability in zip(*(shown[name] for name in columns), strict=True)
         )

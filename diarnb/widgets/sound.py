@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 import traitlets
 
-from diarnb._text import visible
+from diarnb._text import clock, visible
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import AudioNotFoundError, DiarnbError, InvalidParameterError, TurnTableError
 from diarnb.playback import find_audio
@@ -309,7 +309,9 @@ class ClipButton(SoundWidget):
                 f"start and end must be seconds with 0 <= start < end, not {start!r} and {end!r}"
             )
         self._stretch = float(start), min(float(end), start + LONGEST_CLIP)
-        self.label = f"{clock(start)} – {clock(end)}" if label is None else visible(label, limit=80)
+        self.label = (
+            f"{clock(start, decimals=1)} – {clock(end, decimals=1)}" if label is None else visible(label, limit=80)
+        )
         self.send({"do": "forget"})
 
     def play(self) -> None:
@@ -322,17 +324,3 @@ class ClipButton(SoundWidget):
 
     def _clip(self, message: Mapping[str, Any]) -> Answer:
         return self._sound_from(*self._stretch, message)
-
-
-def clock(moment: float) -> str:
-    """Write a time as m:ss.s, with hours where there are any.
-
-    Examples
-    --------
-    >>> clock(83.25), clock(3600)
-    ('1:23.2', '1:00:00.0')
-    """
-    tenths = round(moment * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{rest // 10:02d}.{rest % 10}"

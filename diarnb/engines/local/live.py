@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soxr
-from scipy.optimize import linear_sum_assignment
 
 from diarnb.engines.local.pieces import runs_of
 from diarnb.engines.local.segmentation import HOP, RATE, RESOLUTION, seconds
+from diarnb.tables.activity import match_one_to_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -133,8 +133,7 @@ class Story:
                 both = (new >= 0) & (told >= 0)
                 shared += np.bincount((new * most + told)[both], minlength=count * most)
         table = shared.reshape(count, most)
-        pairs = zip(*linear_sum_assignment(table, maximize=True), strict=True)
-        labels = {int(ours): int(theirs) for ours, theirs in pairs if table[ours, theirs]}
+        labels = match_one_to_one(table)
         used = self._taken | set(labels.values())
         free = (number for number in itertools.count() if number not in used)
         return [labels[each] if each in labels else next(free) for each in range(count)]
@@ -178,8 +177,7 @@ class Story:
                 for new in turns
             ]
         ).reshape(len(turns), len(told))
-        pairs = zip(*linear_sum_assignment(np.maximum(shared, 0), maximize=True), strict=True)
-        ids = {int(new): told[old]["turn_id"] for new, old in pairs if shared[new, old] > 0}
+        ids = {new: told[old]["turn_id"] for new, old in match_one_to_one(np.maximum(shared, 0)).items()}
         changed, now = [], {}
         for number, turn in enumerate(turns):
             if number not in ids:

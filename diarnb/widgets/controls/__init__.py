@@ -16,6 +16,7 @@ import ipywidgets
 from diarnb import engines
 from diarnb._pipeline import settled
 from diarnb._progress import Report
+from diarnb._text import spell_duration
 from diarnb.api import diarize, recluster
 from diarnb.engines.abilities import Decider
 from diarnb.errors import DiarnbError, InvalidParameterError
@@ -222,7 +223,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             told, problem = str(error), True
         else:
             several = f" · {channels} channels" if channels > 1 else ""
-            told, problem = "" if self._duration is None else choices.clock(self._duration) + several, False
+            told, problem = "" if self._duration is None else spell_duration(self._duration) + several, False
         self._picker.facts.value = parts.note(told, problem=problem)
         self._form.offer_channels(channels)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diarnb._text import public_url, visible
+from diarnb._text import public_url, spell_duration, visible
 from diarnb.audio import open_recording
 from diarnb.cloud import estimate_cost
 from diarnb.engines import NAMES
@@ -207,27 +207,11 @@ def describe_cost(source: Source, engine: Engine, price_per_hour: float | None, 
         return "Runs on this machine: nothing is sent, nothing is billed." if engine.name == "local" else ""
     if duration is None:
         return f"Run sends it to {engine.name}, which bills by its length, not known before it is fetched."
-    sentence = f"Run sends it to {engine.name}, which bills {clock(billed(duration))}"
+    sentence = f"Run sends it to {engine.name}, which bills {spell_duration(billed(duration))}"
     if price_per_hour:
         price = estimate_cost(source.value, engine=engine, price_per_hour=price_per_hour)
         return f"{sentence}: {price:.2f} at {price_per_hour:g} an hour. An answer that is kept already costs nothing."
     return f"{sentence}; give your price an hour to see the cost. An answer that is kept already costs nothing."
-
-
-def clock(seconds: float) -> str:
-    """Write a length of time for people.
-
-    Examples
-    --------
-    >>> clock(3725)
-    '1 h 2 min 5 s'
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
-    return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
 def write_line(source: Source, arguments: Mapping[str, Any]) -> str:
