@@ -74,8 +74,7 @@ def sphinx() -> Sphinx:
 
     Examples
     --------
-    >>> from diarnb._text import suggest
-    from diarnb.audio import open_recording
+    >>> from diarnb.audio import open_recording
     >>> with open_recording(example("interview")) as recording:
     ...     " ".join(word["text"] for word in transcribe(recording, [(0.5, 1.3)], sphinx()))
     'welcome back'
