@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import json
@@ -12,36 +11,25 @@ import signal
 import sys
 import threading
 import uuid
-from collections import Counter
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import numpy as np
 import pytest
 import soundfile
 
 import diarnb
 from diarnb.server.deepgram import routes as deepgram
 from diarnb.server.deepgram import rules as deepgram_rules
-from diarnb.server.deepgram import text as deepgram_text
 from diarnb.server.web.refusals import Refusal
 from tests import exact_words, loopback
-from tests.old_sdk import with_old_sdk
+from tests.deepgram_calls import DIARIZED, HUM, MEETING, change, first_words, post, receiver, wav, words_of
 from tests.servers import KEY, PATIENCE, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.servers import InThread
-
-MEETING = "tests.exact_words:meeting"
-DIARIZED = {"model": "nova-3", "diarize_model": "latest"}
 
 
 @pytest.fixture(scope="module")
@@ -60,74 +48,7 @@ def wordless() -> Iterator[InThread]:
 
 @pytest.fixture(scope="module")
 def talk() -> bytes:
-    """The first 13 s of the meeting, in which three people speak."""
-    samples, rate = soundfile.read(diarnb.example("meeting"), stop=13 * 16000)
-    return wav(samples, rate)
-
-
-def wav(samples: Any, rate: int) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
-    return file.getvalue()
-
-
-HUM = wav(0.1 * np.sin(np.arange(8000) / 10), 8000)
-
-
-def post(server: InThread, content: Any = HUM, *, headers: Any = None, **query: Any) -> httpx.Response:
-    asked = {"headers": {**server.token, **(headers or {})}, "params": query, "timeout": 120}
-    return httpx.post(f"{server.base_url}/v1/listen", content=content, **asked)
-
-
-def words_of(answer: dict[str, Any], channel: int = 0) -> list[dict[str, Any]]:
-    return answer["results"]["channels"][channel]["alternatives"][0]["words"]  # type: ignore[no-any-return]
-
-
-def right(words: list[dict[str, Any]], example: str, channel: Any = "mix") -> float:
-    """The share of words that the example's table knows whose speaker is the right one, names matched at their best."""
-    pairs: Counter[tuple[Any, str]] = Counter()
-    for word in words:
-        said = [
-            row["speaker"]
-            for row in exact_words.script(example, channel)
-            if row["word"] == word["word"] and abs(row["start"] - word["start"]) < 0.02
-        ]
-        if len(said) == 1:
-            pairs[word["speaker"], said[0]] += 1
-    assert pairs.total() > 0.9 * len(words)
-    return sum(max(n for (who, _), n in pairs.items() if who == number) for number in {who for who, _ in pairs}) / (
-        pairs.total()
-    )
-
-
-def change(server: InThread, monkeypatch: Any, **settings: Any) -> None:
-    """Run a server in another way, until the test is over."""
-    monkeypatch.setattr(server.core, "settings", replace(server.core.settings, **settings))
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[str, Queue[tuple[str, Any, bytes]]]]:
-    """Somebody who is called back: the address, and what came."""
-    came: Queue[tuple[str, Any, bytes]] = Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            came.put((self.command, self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def do_PUT(self) -> None:
-            self.do_POST()
-
-        def log_message(self, *args: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}/hook", came
-        http.shutdown()
-        thread.join()
+    return first_words()
 
 
 # What is sent.
@@ -394,50 +315,6 @@ def test_whisper_models_do_not_diarize(server: InThread, talk: bytes) -> None:
     assert "diarize_info" not in answer["metadata"]
 
 
-# Our own client.
-
-
-@pytest.mark.slow
-def test_our_own_client_gets_the_words_and_speakers_of_the_meeting(server: InThread) -> None:
-    turns = diarnb.diarize(
-        diarnb.example("meeting"),
-        engine="deepgram",
-        base_url=server.base_url,
-        api_key=server.key,
-        utterances=True,
-        progress=False,
-    )
-    assert turns.attrs["diarnb"]["warning"] is None
-    assert list(dict.fromkeys(turns["speaker"])) == [f"SPEAKER_{number:02d}" for number in range(4)]
-    words = diarnb.words(turns)
-    assert words["word"].tolist() == [row["word"] for row in exact_words.script("meeting", "mix")]
-    assert right(words.to_dict("records"), "meeting") >= 0.9
-    assert len(diarnb.utterances(turns)) > 10
-    confidence = words.groupby("speaker")["speaker_confidence"]
-    assert confidence.min().between(0, 1).all()
-
-
-@pytest.mark.slow
-def test_our_own_client_gets_each_channel_of_the_call_by_itself(server: InThread, monkeypatch: Any) -> None:
-    change(server, monkeypatch, words="tests.exact_words:call")
-    samples, rate = soundfile.read(diarnb.example("call"), stop=15 * 8000, dtype="float32")
-    turns = diarnb.diarize(
-        (samples, rate),
-        engine="deepgram",
-        base_url=server.base_url,
-        api_key=server.key,
-        channels="split",
-        progress=False,
-    )
-    assert turns.groupby("speaker")["channel"].unique().map(list).to_dict() == {"SPEAKER_00": [0], "SPEAKER_01": [1]}
-    words = diarnb.words(turns)
-    for channel in (0, 1):
-        own = [row["word"] for row in exact_words.script("call", channel) if row["end"] < 14.5]
-        assert words.loc[(words["channel"] == channel) & (words["end"] < 14.5), "word"].tolist() == own
-        raw = diarnb.raw(turns)["results"]["channels"][channel]["alternatives"][0]
-        assert {word["speaker"] for word in raw["words"]} == {0}, "numbers restart on each channel"
-
-
 # Later.
 
 
@@ -500,187 +377,6 @@ def test_a_lost_worker_is_told_as_503_and_the_next_request_finds_another(server:
     refused(post(server, talk, **DIARIZED), 503, "Service Unavailable")
     thread.join()
     assert post(server, talk[:64044]).status_code == 200
-
-
-# Words to text.
-
-
-def word(text: str, start: float, end: float, speaker: int | None = None) -> dict[str, Any]:
-    plain = text.lower().strip(".,?!")
-    found = {"word": plain, "text": text, "start": start, "end": end, "confidence": 0.5 + start / 100}
-    return found if speaker is None else {**found, "speaker": speaker, "speaker_confidence": 0.75}
-
-
-def test_words_take_the_speaker_of_the_turn_that_they_lie_in_for_longest_or_the_nearest() -> None:
-    turns = [
-        {"start": 0.0, "end": 2.0, "speaker": "SPEAKER_03", "confidence": {"SPEAKER_03": 80.0, "SPEAKER_00": 10.0}},
-        {"start": 2.0, "end": 3.0, "speaker": "SPEAKER_00", "confidence": {"SPEAKER_03": 5.0, "SPEAKER_00": 60.0}},
-        {"start": 9.0, "end": 10.0, "speaker": "SPEAKER_03", "confidence": {"SPEAKER_03": 70.0, "SPEAKER_00": 1.0}},
-    ]
-    spans = [(0.0, 0.5), (1.5, 2.3), (1.8, 2.5), (5.0, 5.5), (7.0, 8.0), (11.0, 12.0)]
-    words = [word("so", start, end) for start, end in spans]
-    named = deepgram_text.number_speakers(words, turns, deepgram_text.SpeakerNumbers())
-    assert [each["speaker"] for each in named] == [0, 0, 1, 1, 0, 0]
-    assert [each["speaker_confidence"] for each in named] == [0.8, 0.8, 0.6, 0.6, 0.7, 0.7]
-    assert deepgram_text.number_speakers(words, [], deepgram_text.SpeakerNumbers()) == words
-
-
-def test_the_nearest_turn_is_found_among_many_as_by_looking_at_all() -> None:
-    rng = np.random.default_rng(4)
-    edges = np.sort(rng.uniform(0, 100, 120)).round(3).reshape(-1, 2)
-    turns = [{"start": a, "end": b, "speaker": f"S{n}"} for n, (a, b) in enumerate(edges.tolist())]
-    starts = np.sort(rng.uniform(0, 101, 300))
-    words = [word("so", start, start + length) for start, length in zip(starts, rng.uniform(0, 3, 300), strict=True)]
-
-    class Labels(deepgram_text.SpeakerNumbers):
-        def __getitem__(self, label: str) -> Any:
-            return label
-
-    for each in deepgram_text.number_speakers(words, turns, Labels()):
-        shared = [min(turn["end"], each["end"]) - max(turn["start"], each["start"]) for turn in turns]
-        assert shared[int(each["speaker"][1:])] == max(shared)
-
-
-def test_utterances_end_at_pauses_and_at_sentence_ends_and_not_where_the_speaker_changes() -> None:
-    words = [
-        *(word("Yes,", 0.0, 0.5, 0), word("no.", 0.6, 1.0, 1), word("Or", 1.3, 1.5, 1)),  # a sentence ends, 0.3 s
-        *(word("maybe", 2.2, 2.5, 1), word("so.", 2.6, 3.0, 0)),  # 0.7 s, but no end of a sentence
-        *(word("Well.", 3.2, 3.4, 0), word("bye", 4.3, 4.6, 0)),  # 0.2 s is too short; 0.9 s
-    ]
-    found = deepgram_text.split_utterances(words, 1, 0.8, punctuate=True)
-    assert [each["transcript"] for each in found] == ["Yes, no.", "Or maybe so. Well.", "bye"]
-    assert [each["speaker"] for each in found] == [0, 1, 0]
-    assert [(each["start"], each["end"]) for each in found] == [(0.0, 1.0), (1.3, 3.4), (4.3, 4.6)]
-    assert found[0]["confidence"] == pytest.approx(np.mean([each["confidence"] for each in words[:2]]))
-    assert {each["channel"] for each in found} == {1}
-    assert len(deepgram_text.split_utterances(words, 0, 4.0, punctuate=True)) == 1
-    assert len({uuid.UUID(each["id"]) for each in found}) == 3
-
-
-def test_paragraphs_break_at_speakers_and_after_five_sentences_and_follow_the_formula() -> None:
-    words = [word("One.", n, n + 0.5, 0) for n in range(6)]
-    words += [word("Two", 6.0, 6.5, 1), word("more", 7.0, 7.5, 2), word("words?", 8.0, 8.5, 2)]
-    found = deepgram_text.split_paragraphs(words)
-    assert [(p["speaker"], p["num_words"], len(p["sentences"])) for p in found["paragraphs"]] == [
-        *((0, 5, 5), (0, 1, 1), (1, 1, 1), (2, 2, 1))
-    ]
-    text, before = "", None
-    for paragraph in found["paragraphs"]:
-        said = " ".join(sentence["text"] for sentence in paragraph["sentences"])
-        text += f"\nSpeaker {paragraph['speaker']}: {said}\n" if paragraph["speaker"] != before else f"\n{said}\n"
-        before = paragraph["speaker"]
-    assert found["transcript"] == text[:-1]
-    assert found["paragraphs"][-1]["sentences"] == [{"text": "more words?", "start": 7.0, "end": 8.5}]
-    plain = deepgram_text.split_paragraphs([word("Hm.", 0.0, 0.4)])
-    assert plain["transcript"] == "\nHm."
-    assert "speaker" not in plain["paragraphs"][0]
-
-
-def test_the_confidence_of_an_alternative_is_the_upper_median_of_its_words() -> None:
-    words = [{**word("so", 0.0, 0.1), "confidence": value} for value in (0.9, 0.1, 0.5, 0.7)]
-    assert deepgram_text.format_alternative(words, punctuate=False)["confidence"] == 0.7
-
-
-# Other people's clients, as they are.
-
-
-@pytest.mark.slow
-def test_the_sdk_7_sends_a_file_and_reads_the_answer(server: InThread, talk: bytes) -> None:
-    client = _client(server)
-    answer = client.listen.v1.media.transcribe_file(
-        request=talk, model="nova-3", diarize_model="latest", punctuate=True
-    )
-    assert answer.metadata.diarize_info.arch == "v2"
-    first = answer.results.channels[0].alternatives[0].words[0]
-    assert (first.word, first.speaker, first.punctuated_word) == ("good", 0, "Good")
-    pieces = iter([talk[:1000], talk[1000:]])
-    answer = client.listen.v1.media.transcribe_file(request=pieces, model="nova-3", utterances=True)
-    assert answer.results.utterances[0].transcript.startswith("good morning everybody")
-    assert answer.results.channels[0].alternatives[0].words[0].speaker is None
-
-
-def test_the_sdk_7_understands_refusals_and_callbacks(server: InThread, talk: bytes) -> None:
-    from deepgram.core.api_error import ApiError
-    from deepgram.errors import BadRequestError
-    from deepgram.types import ListenV1AcceptedResponse
-
-    client = _client(server)
-    with pytest.raises(BadRequestError) as refusal:
-        client.listen.v1.media.transcribe_file(request=talk, diarize=True, diarize_model="latest")
-    assert refusal.value.body["err_code"] == "Bad Request"
-    with pytest.raises(BadRequestError) as refusal:
-        client.listen.v1.media.transcribe_url(url="https://example.org/a.wav")
-    assert refusal.value.body["err_code"] == "REMOTE_CONTENT_ERROR"
-    with pytest.raises(ApiError) as stranger:
-        _client(server, key="key-of-nobody-at-all").listen.v1.media.transcribe_file(request=talk)
-    assert stranger.value.status_code == 401
-    with receiver() as (url, came):
-        accepted = client.listen.v1.media.transcribe_file(request=HUM, callback=url)
-        assert isinstance(accepted, ListenV1AcceptedResponse)
-        assert json.loads(came.get(timeout=PATIENCE)[2])["metadata"]["request_id"] == accepted.request_id
-
-
-def test_the_async_sdk_7_sends_a_file_and_reads_the_answer(server: InThread, talk: bytes) -> None:
-    from deepgram import AsyncDeepgramClient
-
-    async def ask() -> Any:
-        client = AsyncDeepgramClient(api_key=server.key, environment=_environment(server))
-        return await client.listen.v1.media.transcribe_file(request=talk, model="nova-3", diarize=True)
-
-    answer = asyncio.run(ask())
-    assert answer.metadata.diarize_info.arch == "v1"
-    assert {word.speaker for word in answer.results.channels[0].alternatives[0].words} >= {0, 1}
-
-
-def _environment(server: InThread) -> Any:
-    from deepgram.environment import DeepgramClientEnvironment
-
-    live = server.base_url.replace("http", "ws", 1)
-    return DeepgramClientEnvironment(base=server.base_url, production=live, agent=live, agent_rest=server.base_url)
-
-
-def _client(server: InThread, key: str = KEY) -> Any:
-    from deepgram import DeepgramClient
-
-    return DeepgramClient(api_key=key, environment=_environment(server))
-
-
-@pytest.mark.slow
-def test_the_sdk_4_8_sends_a_file_and_reads_the_answer(
-    pytestconfig: pytest.Config, server: InThread, talk: bytes, tmp_path: Path
-) -> None:
-    (tmp_path / "talk.wav").write_bytes(talk)
-    with receiver() as (url, came):
-        told = with_old_sdk(
-            pytestconfig,
-            """
-            import sys, httpx
-            from deepgram import DeepgramApiError, DeepgramClient, DeepgramClientOptions, PrerecordedOptions
-            url, key, file, hook = sys.argv[1:]
-            rest = DeepgramClient(key, DeepgramClientOptions(url=url)).listen.rest.v("1")
-            sound, wait = open(file, "rb").read(), httpx.Timeout(120)
-            asked = PrerecordedOptions(model="nova-3", diarize=True, utterances=True, smart_format=True)
-            answer = rest.transcribe_file({"buffer": sound}, asked, timeout=wait)
-            words = answer.results.channels[0].alternatives[0].words
-            print(words[0].punctuated_word, words[0].speaker, sorted({word.speaker for word in words}))
-            print(answer.metadata.duration, len(answer.metadata.models), answer.metadata.warnings)
-            print(answer.results.utterances[0].speaker)
-            print(answer.results.channels[0].alternatives[0].paragraphs.transcript[:17])
-            with open(file, "rb") as stream:
-                answer = rest.transcribe_file({"stream": stream}, {"model": "nova-3", "tag": ["a"]}, timeout=wait)
-            print(answer.results.channels[0].alternatives[0].words[0].speaker)
-            print(rest.transcribe_file({"buffer": sound}, {"callback": hook}).request_id != "")
-            try:
-                rest.transcribe_url({"url": "https://example.org/a.wav"}, {})
-            except DeepgramApiError as error:
-                print(error.status)
-            """,
-            *(server.base_url, server.key, tmp_path / "talk.wav", url),
-        )
-        assert json.loads(came.get(timeout=PATIENCE)[2])["results"]
-    first, *rest = told.splitlines()
-    assert first.startswith("Good 0 [0, 1")
-    assert rest == ["13.0 1 None", "0", "", "Speaker 0: Good ", "None", "True", "400"]
 
 
 # Words from a real transcriber.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -13,7 +11,6 @@ import sys
 import threading
 import uuid
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -25,31 +22,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import diarnb
-from diarnb.engines.deepgram import DeepgramEngine
-from diarnb.engines.deepgram.live import PACE
-from diarnb.errors import AudioError
 from diarnb.server.deepgram import live
 from diarnb.server.deepgram import rules as deepgram_rules
-from diarnb.server.deepgram.live_decoder import StreamDecoder
-from diarnb.server.deepgram.live_windows import WindowedTranscriber
 from diarnb.server.web.refusals import Refusal
 from tests import exact_words
-from tests.old_sdk import with_old_sdk
+from tests.deepgram_calls import change
+from tests.live_calls import CLOSE, FINALIZE, KEEP_ALIVE, RAW, open_stream, pieces, rest, said, talk
 from tests.servers import KEY, PATIENCE, in_thread
-from tests.test_server_deepgram import change, right
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
-
-    from websockets.sync.client import ClientConnection
+    from collections.abc import Iterator
 
     from tests.servers import InThread
-
-RAW = {"model": "nova-3", "encoding": "linear16", "sample_rate": "16000"}
-CLOSE = json.dumps({"type": "CloseStream"})
-FINALIZE = json.dumps({"type": "Finalize"})
-KEEP_ALIVE = json.dumps({"type": "KeepAlive"})
 
 
 @pytest.fixture(scope="module")
@@ -63,45 +47,6 @@ def server() -> Iterator[InThread]:
 def samples() -> Any:
     """The first 13 s of the meeting: three people speak."""
     return soundfile.read(diarnb.example("meeting"), stop=13 * 16000, dtype="int16")[0]
-
-
-def opened(server: InThread, headers: Any = None, **query: Any) -> AbstractContextManager[ClientConnection]:
-    address = f"{server.base_url.replace('http', 'ws', 1)}/v1/listen?{urlencode({**RAW, **query}, doseq=True)}"
-    asked = server.token if headers is None else headers
-    return connect(address, additional_headers=asked, open_timeout=PATIENCE, close_timeout=PATIENCE)
-
-
-def pieces(samples: Any, size: int = 1600) -> list[bytes]:
-    return [samples[at : at + size].astype("<i2").tobytes() for at in range(0, len(samples), size)]
-
-
-def rest(stream: ClientConnection) -> tuple[list[dict[str, Any]], int, str]:
-    """Read to the end: the messages, and how the stream was closed."""
-    messages = []
-    with suppress(ConnectionClosed):
-        while True:
-            messages.append(json.loads(stream.recv(timeout=PATIENCE)))
-    return messages, stream.close_code or 0, stream.close_reason or ""
-
-
-def talk(
-    server: InThread, sound: Sequence[bytes | str], **query: Any
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Send all, close the stream, and give all results and everything else."""
-    with opened(server, **query) as stream:
-        for piece in sound:
-            stream.send(piece)
-        stream.send(CLOSE)
-        messages, code, _ = rest(stream)
-    assert code == 1000
-    assert messages[-1]["type"] == "Metadata"
-    results = [message for message in messages if message["type"] == "Results"]
-    return results, [message for message in messages if message["type"] != "Results"]
-
-
-def said(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    final = [result for result in results if result["is_final"]]
-    return [word for result in final for word in result["channel"]["alternatives"][0]["words"]]
 
 
 # What is told.
@@ -185,7 +130,7 @@ def test_interim_results_grow_from_the_same_start_until_one_is_final(server: InT
 
 
 def test_finalize_tells_finally_what_has_come_and_says_so(server: InThread, samples: Any) -> None:
-    with opened(server, diarize="true") as stream:
+    with open_stream(server, diarize="true") as stream:
         for piece in pieces(samples[:56000]):
             stream.send(piece)
         stream.send(FINALIZE)
@@ -248,7 +193,7 @@ def test_ten_seconds_without_anything_end_a_stream_with_net_0001(
 ) -> None:
     assert 10 <= live.SILENCE <= 12
     monkeypatch.setattr(live, "SILENCE", 0.5)
-    with opened(server) as stream:
+    with open_stream(server) as stream:
         stream.send(pieces(samples[:8000])[0])
         messages, code, reason = rest(stream)
     assert messages[-1]["type"] == "Metadata"
@@ -260,21 +205,21 @@ def test_ten_seconds_without_anything_end_a_stream_with_net_0001(
 def test_keep_alive_keeps_a_stream_open_once_there_was_sound(server: InThread, samples: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(live, "SILENCE", 2.0)
     over = threading.Event()
-    with opened(server) as stream:
+    with open_stream(server) as stream:
         stream.send(pieces(samples)[0])
         for _ in range(6):
             assert not over.wait(0.5)
             stream.send(KEEP_ALIVE)
         stream.send(CLOSE)
         assert rest(stream)[1] == 1000
-    with opened(server) as stream, suppress(ConnectionClosed):
+    with open_stream(server) as stream, suppress(ConnectionClosed):
         while not over.wait(0.2):
             stream.send(KEEP_ALIVE)
     assert (stream.close_reason or "").startswith("NET-0001")
 
 
 def test_an_empty_frame_ends_a_stream(server: InThread, samples: Any) -> None:
-    with opened(server) as stream:
+    with open_stream(server) as stream:
         stream.send(pieces(samples)[0])
         stream.send(b"")
         messages, code, _ = rest(stream)
@@ -284,7 +229,7 @@ def test_an_empty_frame_ends_a_stream(server: InThread, samples: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '{"type": 1}', '{"type": "Speak"}', "[" * 100_000])
 def test_a_message_that_is_none_is_told_as_an_error_and_ends_the_stream(server: InThread, text: str) -> None:
-    with opened(server) as stream:
+    with open_stream(server) as stream:
         stream.send(text)
         (error,), code, reason = rest(stream)
     assert (error["type"], error["variant"], error["message"]) == ("Error", "SchemaError", text)
@@ -296,7 +241,7 @@ def test_a_message_that_is_none_is_told_as_an_error_and_ends_the_stream(server: 
 def test_configure_is_answered(server: InThread, samples: Any) -> None:
     wish = json.dumps({"type": "Configure", "keyterms": ["slug"], "features": {"numerals": True}})
     for model, kind in (("nova-3", "ConfigureSuccess"), ("nova-2", "ConfigureFailure")):
-        with opened(server, model=model) as stream:
+        with open_stream(server, model=model) as stream:
             stream.send(wish)
             answer = json.loads(stream.recv(timeout=PATIENCE))
             stream.send(CLOSE)
@@ -318,7 +263,7 @@ def test_what_is_no_sound_ends_a_stream_with_data_0000(server: InThread) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_a_lost_worker_ends_a_stream_with_net_0000(server: InThread, samples: Any) -> None:
-    with opened(server, interim_results="true") as stream:
+    with open_stream(server, interim_results="true") as stream:
         for piece in pieces(samples[:32000]):
             stream.send(piece)
         stream.recv(timeout=PATIENCE)
@@ -334,7 +279,7 @@ def test_a_lost_worker_ends_a_stream_with_net_0000(server: InThread, samples: An
 
 
 def refused(server: InThread, status: int, code: str, headers: Any = None, **query: Any) -> str:
-    with pytest.raises(InvalidStatus) as refusal, opened(server, headers, **query):
+    with pytest.raises(InvalidStatus) as refusal, open_stream(server, headers, **query):
         pass
     answer = refusal.value.response
     body = json.loads(answer.body or b"")
@@ -366,7 +311,7 @@ def test_pages_from_elsewhere_open_no_stream(server: InThread) -> None:
 
 
 def test_the_answer_to_a_handshake_bears_the_request_id(server: InThread) -> None:
-    with opened(server) as stream:
+    with open_stream(server) as stream:
         assert stream.response is not None
         asked = stream.response.headers["dg-request-id"]
         assert "dg-error" not in stream.response.headers
@@ -425,54 +370,11 @@ def test_without_a_handshake_there_is_no_stream(server: InThread) -> None:
 
 
 def test_more_streams_than_workers_are_refused_with_429(server: InThread, samples: Any) -> None:
-    with opened(server) as stream:
+    with open_stream(server) as stream:
         refused(server, 429, "TOO_MANY_REQUESTS")
         stream.send(pieces(samples)[0])
         stream.send(CLOSE)
         assert rest(stream)[1] == 1000
-
-
-# The sound.
-
-
-@pytest.mark.parametrize(
-    ("encoding", "kind", "subtype"),
-    [
-        ("linear16", "RAW", "PCM_16"),
-        ("linear32", "RAW", "FLOAT"),
-        ("mulaw", "RAW", "ULAW"),
-        ("alaw", "RAW", "ALAW"),
-        (None, "WAV", "PCM_16"),
-        (None, "WAV", "FLOAT"),
-        (None, "WAV", "ULAW"),
-        (None, "WAVEX", "PCM_16"),
-    ],
-)
-def test_sound_is_decoded_as_libsndfile_does(encoding: str | None, kind: str, subtype: str) -> None:
-    rng = np.random.default_rng(1)
-    written = np.clip(rng.normal(0, 0.3, (5000, 2)), -1, 1)
-    file = io.BytesIO()
-    how: dict[str, Any] = {"format": kind, "subtype": subtype}
-    soundfile.write(file, written, 8000, **how)
-    raw = {} if encoding is None else {**how, "samplerate": 8000, "channels": 2}
-    expected, _ = soundfile.read(io.BytesIO(file.getvalue()), dtype="float32", always_2d=True, **raw)
-    sound, content, at = StreamDecoder(encoding, 8000 if encoding else None, 2), file.getvalue(), 0
-    decoded = []
-    while at < len(content):
-        size = int(rng.integers(1, 999))
-        decoded.append(sound.feed(content[at : at + size]))
-        at += size
-    assert (sound.rate, sound.channels) == (8000, 2)
-    found = np.concatenate([block for block in decoded if len(block)])
-    np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize(
-    "content", [b"OggS" + bytes(100), b"RIFF\0\0\0\0AVI " + bytes(100), b"RIFF\0\0\0\0WAVEdata\0\0\0\0"]
-)
-def test_what_is_no_wav_is_refused(content: bytes) -> None:
-    with pytest.raises(AudioError):
-        StreamDecoder(None, None, 1).feed(content)
 
 
 @pytest.mark.slow
@@ -500,168 +402,3 @@ def test_sound_faster_than_time_is_held_back_and_not_lost(server: InThread, samp
     sound = np.tile(samples, 2)
     _, (metadata,) = talk(server, pieces(sound, 1 << 20))
     assert metadata["duration"] == len(sound) / 16000
-
-
-# The windows.
-
-
-def test_who_speaks_without_a_pause_is_told_between_two_words() -> None:
-    heard = []
-
-    def hear(samples: Any, speech: list[tuple[float, float]]) -> list[dict[str, Any]]:
-        heard.append(len(samples) / 16000)
-        return [
-            {"word": "so", "text": "so", "confidence": 1.0, "start": start, "end": start + 0.4}
-            for start in np.arange(0.25, len(samples) / 16000 - 0.5, 0.5).tolist()
-        ]
-
-    ear = WindowedTranscriber(16000, hear, 0.01, diarized=True)
-    windows = []
-    for step in range(1, 21):
-        ear.feed(np.zeros(16000, np.float32))
-        ear.decide([{"turn_id": 0, "start": 0.0, "end": float(step), "speaker": "S", "final": False}], float(step))
-        while (window := ear.close_next()) is not None:
-            windows.append(window)
-    assert len(windows) >= 3
-    assert max(heard) < 9
-    for window in windows:
-        assert not window.paused
-        assert all(window.start <= word["start"] and word["end"] <= window.end for word in window.words)
-        assert window.words
-        assert 5 < window.end - window.start < 8
-
-
-# Clients.
-
-
-def streamed(server: InThread, seconds: float | None = None) -> Any:
-    """The meeting, or its beginning, streamed to the server by diarnb itself."""
-    with soundfile.SoundFile(diarnb.example("meeting")) as file:
-        stream = diarnb.stream(
-            file.blocks(1600, frames=-1 if seconds is None else int(seconds * 16000), dtype="float32"),
-            engine=DeepgramEngine(pace=replace(PACE, read=600, write=600)),  # however slow the machine is
-            sample_rate=file.samplerate,
-            base_url=server.base_url,
-            api_key=server.key,
-        )
-        assert list(stream)
-    return stream
-
-
-@pytest.mark.slow
-def test_our_own_client_streams(server: InThread) -> None:
-    stream = streamed(server, 13.0)
-    words = diarnb.words(stream.turns)
-    assert words["word"].tolist()[:4] == ["good", "morning", "everybody", "three"]
-    assert right(words.to_dict("records"), "meeting") >= 0.8
-    assert stream.turns["speaker"].nunique() >= 2
-
-
-@pytest.mark.slow
-def test_our_own_client_streams_the_meeting(server: InThread) -> None:
-    stream = streamed(server)
-    words = diarnb.words(stream.turns)
-    known = len(exact_words.script("meeting", "mix"))
-    assert known - 5 <= len(words) <= known
-    assert right(words.to_dict("records"), "meeting") >= 0.85
-    assert stream.turns["speaker"].nunique() == 4
-
-
-def test_the_sdk_7_streams(server: InThread, samples: Any) -> None:
-    from deepgram.core.events import EventType
-
-    client = _client(server)
-    told: list[Any] = []
-    asked = {"model": "nova-3", "diarize": "true", "encoding": "linear16", "sample_rate": 16000}
-    with client.listen.v1.connect(**asked, interim_results="true", vad_events="true") as stream:
-        for event in (EventType.OPEN, EventType.CLOSE, EventType.ERROR):
-            stream.on(event, lambda _, event=event: told.append(event))
-        stream.on(EventType.MESSAGE, told.append)
-        listener = threading.Thread(target=stream.start_listening)
-        listener.start()
-        for piece in pieces(samples[: 6 * 16000]):
-            stream.send_media(piece)
-        stream.send_keep_alive()
-        stream.send_finalize()
-        stream.send_close_stream()
-        listener.join(PATIENCE)
-    assert told[0] is EventType.OPEN
-    assert told[-1] is EventType.CLOSE
-    kinds = [getattr(each, "type", None) for each in told[1:-1]]
-    assert set(kinds) == {"Results", "SpeechStarted", "Metadata"}
-    assert kinds[-1] == "Metadata"
-    words = [
-        word
-        for each in told[1:-1]
-        if each.type == "Results" and each.is_final
-        for word in each.channel.alternatives[0].words
-    ]
-    assert [word.word for word in words[:3]] == ["good", "morning", "everybody"]
-    assert words[0].speaker == 0
-
-
-def test_the_async_sdk_7_streams(server: InThread, samples: Any) -> None:
-    from deepgram import AsyncDeepgramClient
-
-    from tests.test_server_deepgram import _environment
-
-    async def ask() -> list[str]:
-        client = AsyncDeepgramClient(api_key=server.key, environment=_environment(server))
-        asked: dict[str, Any] = {"model": "nova-3", "encoding": "linear16", "sample_rate": 16000}
-        async with client.listen.v1.connect(**asked) as stream:
-            for piece in pieces(samples[:48000]):
-                await stream.send_media(piece)
-            await stream.send_close_stream()
-            return [message.type async for message in stream]
-
-    assert set(asyncio.run(ask())) == {"Results", "Metadata"}
-
-
-def _client(server: InThread) -> Any:
-    from tests.test_server_deepgram import _client
-
-    return _client(server)
-
-
-@pytest.mark.slow
-def test_the_sdk_4_8_streams(pytestconfig: pytest.Config, server: InThread, samples: Any, tmp_path: Any) -> None:
-    (tmp_path / "talk.raw").write_bytes(b"".join(pieces(samples[: 6 * 16000])))
-    told = with_old_sdk(
-        pytestconfig,
-        """
-        import sys, threading
-        from deepgram import DeepgramClient, DeepgramClientOptions, LiveOptions, LiveTranscriptionEvents as Event
-        url, key, file = sys.argv[1:]
-        over, words, kinds = threading.Event(), [], []
-
-        def result(self, result, **more):
-            if result.is_final:
-                words.extend(result.channel.alternatives[0].words)
-                assert result.metadata.model_uuid
-
-        def metadata(self, metadata, **more):
-            kinds.append(metadata.type)
-            over.set()
-
-        stream = DeepgramClient(key, DeepgramClientOptions(url=url)).listen.websocket.v("1")
-        stream.on(Event.Transcript, result)
-        stream.on(Event.Metadata, metadata)
-        stream.on(Event.Error, lambda self, error, **more: kinds.append(f"error {error}"))
-        stream.on(Event.Unhandled, lambda self, unhandled, **more: kinds.append("unhandled"))
-        asked = dict(model="nova-3", encoding="linear16", sample_rate=16000, diarize=True, punctuate=True)
-        assert stream.start(LiveOptions(**asked, interim_results=True, utterance_end_ms="1000", vad_events=True))
-        sound = open(file, "rb").read()
-        for at in range(0, len(sound), 3200):
-            assert stream.send(sound[at : at + 3200])
-        stream.keep_alive()
-        stream.finalize()
-        stream.send('{"type": "CloseStream"}')
-        assert over.wait(60)
-        stream.finish()
-        print(kinds, [word.punctuated_word for word in words[:3]], words[0].speaker)
-        refused = DeepgramClient(key, DeepgramClientOptions(url=url)).listen.websocket.v("1")
-        print(refused.start(LiveOptions(model="flux-general-en")))
-        """,
-        *(server.base_url, server.key, tmp_path / "talk.raw"),
-    )
-    assert told.splitlines()[-2:] == ["['Metadata'] ['Good', 'morning,', 'everybody.'] 0", "False"]
