@@ -306,7 +306,7 @@ class SubmissionUncertainError(ApiError):
 
     def __init__(self, message: str, *, candidates: Iterable[str] = (), request_id: str | None = None) -> None:
         super().__init__(message, uncertain=True, request_id=request_id)
-        self.candidates = list(candidates)
+        self.candidates: list[str] = list(candidates)
 
 
 class AnswerLostError(SubmissionUncertainError):

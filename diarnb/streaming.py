@@ -214,13 +214,19 @@ class _Inbox:
 
     def __init__(self, source: Iterator[Any], rate: int) -> None:
         self.error: BaseException | None = None
-        self.invalid = self.samples = 0
-        self.content = hashlib.sha256(f"stream {rate} ".encode())
-        self.rate, self._source = rate, source
+        self.invalid: int = 0
+        self.samples: int = 0
+        self._content = hashlib.sha256(f"stream {rate} ".encode())
+        self.rate: int = rate
+        self._source = source
         self._blocks: deque[NDArray[np.float32]] = deque()
         self._waiting = 0  # samples
         self._over = False
         self._moved = threading.Condition()
+
+    def content_hash(self) -> str:
+        """Return the hash of the sound so far, and of its sample rate."""
+        return self._content.hexdigest()
 
     def read(self) -> None:
         """Read to the end; what goes wrong is kept for the caller."""
@@ -251,7 +257,7 @@ class _Inbox:
             self._blocks.append(block)
             self._waiting += len(block)
             self.samples += len(block)
-            self.content.update(block.astype("<f4").tobytes())
+            self._content.update(block.astype("<f4").tobytes())
             self._moved.notify_all()
             return True
 
@@ -280,14 +286,14 @@ class _Work:
     def __init__(
         self, inbox: _Inbox, told: Iterator[list[dict[str, Any]]], about: dict[str, Any], engine: Engine
     ) -> None:
-        self.inbox = inbox
-        self.changed = threading.Condition()  # holds for all below
+        self.inbox: _Inbox = inbox
+        self.changed: threading.Condition = threading.Condition()  # holds for all below
         self.known: dict[int, dict[str, Any]] = {}  # turns by their id
         self.news: dict[int, dict[str, Any]] = {}  # of these, what the caller has not seen
         self.whole: pd.DataFrame | None = None  # all turns, with hindsight
         self.warning: str | None = None
         self.error: BaseException | None = None
-        self.over = False
+        self.over: bool = False
         self._told, self._about, self._engine = told, about, engine
 
     def facts(self) -> dict[str, Any]:
@@ -325,7 +331,7 @@ class _Work:
         problems = []
         if inbox.invalid:
             problems = [f"{inbox.invalid:,} samples were NaN or infinite; they were read as 0."]
-        content = inbox.content.hexdigest()
+        content = inbox.content_hash()
         heard = {"content_hash": content, "duration": inbox.samples / inbox.rate, "problems": problems}
         about = self._about | heard
         if isinstance(engine, Reader):

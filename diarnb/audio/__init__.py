@@ -77,12 +77,13 @@ class Recording:
     """
 
     def __init__(self, name: str, decoder: Decoder, content: Content | None, max_duration: float) -> None:
-        self.name, self.opened = name, datetime.now(UTC)
+        self.name: str = name
+        self.opened: datetime = datetime.now(UTC)
         self.path: Path | None = content.path if content else None
-        self.sample_rate = decoder.rate
-        self.channels = decoder.channels
-        self.duration = decoder.frames / decoder.rate
-        self.seeks = not isinstance(decoder, AvDecoder)
+        self.sample_rate: int = decoder.rate
+        self.channels: int = decoder.channels
+        self.duration: float = decoder.frames / decoder.rate
+        self.seeks: bool = not isinstance(decoder, AvDecoder)
         self._shown = shortened(name)
         self._decoder, self._content, self._open = decoder, content, True
         self._max_frames = min(max_duration * decoder.rate, MAX_SAMPLES / decoder.channels)

@@ -48,7 +48,7 @@ class AvDecoder:
         When the container cannot be opened.
     """
 
-    floating = False
+    floating: bool = False
 
     def __init__(self, open_file: Callable[[], BinaryIO], look: Look, name: str) -> None:
         self._open_file, self._look, self._name = open_file, look, name
@@ -59,8 +59,8 @@ class AvDecoder:
             self.floating = stream.codec_context.name.startswith("pcm_f")
             tracks = len(container.streams.audio)
             seconds = container.duration / 1_000_000 if container.duration else self._scan_duration(container, stream)
-            self.announced = look.container not in _ESTIMATING
-            self.frames = round(seconds * self.rate)
+            self.announced: bool = look.container not in _ESTIMATING
+            self.frames: int = round(seconds * self.rate)
         if tracks > 1:
             self.remarks.append(f"{name} has {tracks} audio tracks; the first one is used.")
 

@@ -25,7 +25,7 @@ class Chunks:
     """
 
     def __init__(self) -> None:
-        self.invalid = 0
+        self.invalid: int = 0
         self._odd = b""  # half a sample
 
     def samples(self, chunk: Any) -> NDArray[np.float32]:

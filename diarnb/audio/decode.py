@@ -84,7 +84,7 @@ class SoundFileDecoder:
     ) -> None:
         self._open_raw, self._look, self._name = open_file, look, name
         self._patch: tuple[int, bytes] | None = None
-        self.announced = True
+        self.announced: bool = True
         self.remarks: list[str] = []
         header = None
         if look.kind in ("WAV", "AIFF"):
@@ -93,8 +93,10 @@ class SoundFileDecoder:
             if header.announced == 0 and look.kind == "WAV":
                 self._patch = header.size_at, min(header.held, 0xFFFFFFFE).to_bytes(4, "little")
         with self._open_sound() as sound:
-            self.rate, self.channels, self.frames = sound.samplerate, sound.channels, sound.frames
-            self.floating = sound.subtype in ("FLOAT", "DOUBLE")
+            self.rate: int = sound.samplerate
+            self.channels: int = sound.channels
+            self.frames: int = sound.frames
+            self.floating: bool = sound.subtype in ("FLOAT", "DOUBLE")
         if self.frames >= _UNKNOWN:
             self.announced, self.frames = False, _UNKNOWN
             limit = max_frames(self.rate)
@@ -291,9 +293,11 @@ class SamplesDecoder:
             array = array.T
         if not array.size:
             raise EmptyAudioError("The array holds no samples (0.0 s). Pass at least one.")
-        self._array, self.rate = array, rate
-        self.frames, self.channels = array.shape
-        self.floating = array.dtype.kind == "f"
+        self.rate: int = rate
+        self._array = array
+        self.frames: int = array.shape[0]
+        self.channels: int = array.shape[1]
+        self.floating: bool = array.dtype.kind == "f"
         self.remarks: list[str] = []
         self._zero, self._scale = self._find_scale()
 

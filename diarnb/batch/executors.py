@@ -79,7 +79,7 @@ class Crew(Generic[T]):
         places: Callable[[], int],
         a_minute: int | None = None,
     ) -> None:
-        self.waiting = deque(tasks)
+        self.waiting: deque[T] = deque(tasks)
         self.broken: Exception | None = None
         self._submit, self._places = submit, places
         self._running: dict[Future[Any], T] = {}

@@ -72,10 +72,10 @@ class Batch:
             for member in members
             if member.item in known
         }
-        self.id = self._manifest.begin(items, [member.task.uri for member in members], runs)
+        self.id: str = self._manifest.begin(items, [member.task.uri for member in members], runs)
         # What may have killed a worker comes last, so that it cannot keep the others from being done again.
         died = {item for item, row in known.items() if row.error == WorkerLostError.__name__}
-        self.left = sorted(
+        self.left: list[Member] = sorted(
             (member for member in members if member.turns is None), key=lambda member: member.item in died
         )
         self._weigh()

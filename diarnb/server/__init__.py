@@ -117,7 +117,7 @@ class Server:
                 start_new_session=True,  # Ctrl-C in the terminal of a kernel is for the kernel
             )
         try:
-            self.base_url = self._wait_until_ready(told, settings.folder / "server.log")
+            self.base_url: str = self._wait_until_ready(told, settings.folder / "server.log")
         except BaseException:
             self.stop()
             raise

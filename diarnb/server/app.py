@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-log = logging.getLogger("diarnb.server")
+log: logging.Logger = logging.getLogger("diarnb.server")
 
 _BACKLOG = 512
 _HOST = re.compile(r"(?:([a-z0-9._-]+?)\.?|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?")

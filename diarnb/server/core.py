@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from diarnb.server.jobs import Job
     from diarnb.server.settings import Settings
 
-log = logging.getLogger("diarnb.server")
+log: logging.Logger = logging.getLogger("diarnb.server")
 
 JOB_SECONDS = 7200.0
 """Seconds that a job may be listened to: a day of sound takes under one of these hours."""
@@ -53,24 +53,24 @@ class Core:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.started = time.time()
+        self.started: float = time.time()
         self.origin = ""
         """What clients call the server; known once it listens."""
         folder = settings.folder
-        self.scratch = _make_private(folder / "scratch")
+        self.scratch: Path = _make_private(folder / "scratch")
         self._lock = _lock.take(folder / "server.lock")
         if self._lock is None:
             raise ConfigurationError(f"another server uses {folder}: stop it, or name another folder with --folder")
         for left in self.scratch.iterdir():  # what a killed server was receiving
             left.unlink()
-        self.jobs = JobTable(folder / "jobs.sqlite")
-        self.media = Media(_make_private(folder / "media"), _make_private(folder / "jobs"))
-        self.fetcher = Fetcher(settings.allow_url_fetch)
-        self.deliveries = Deliveries(self.jobs, settings)
-        self.workers = WorkerPool(settings.workers, memory=settings.memory)
+        self.jobs: JobTable = JobTable(folder / "jobs.sqlite")
+        self.media: Media = Media(_make_private(folder / "media"), _make_private(folder / "jobs"))
+        self.fetcher: Fetcher = Fetcher(settings.allow_url_fetch)
+        self.deliveries: Deliveries = Deliveries(self.jobs, settings)
+        self.workers: WorkerPool = WorkerPool(settings.workers, memory=settings.memory)
         # while a worker is behind, what a stream brings is taken all the same: a client that is not read is not heard
         # to be alive either, nor does it hear that we are
-        self.streams = WorkerPool(settings.workers, nice=_SOON, memory=settings.memory, ahead=_AHEAD)
+        self.streams: WorkerPool = WorkerPool(settings.workers, nice=_SOON, memory=settings.memory, ahead=_AHEAD)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

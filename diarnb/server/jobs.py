@@ -92,9 +92,9 @@ class JobTable:
         self._write_to = self._open()
         self._write_to.executescript(_SCHEMA)
         self._read_from = self._open()
-        self.job_waiting = asyncio.Event()
+        self.job_waiting: asyncio.Event = asyncio.Event()
         """Set when there may be a job to begin."""
-        self.delivery_due = asyncio.Event()
+        self.delivery_due: asyncio.Event = asyncio.Event()
         """Set when a delivery may be due."""
 
     def close(self) -> None:

@@ -99,7 +99,7 @@ class Store:
     """
 
     def __init__(self, folder: Path, *, timeout: float = 30.0) -> None:
-        self.path = folder.absolute() / f"runs-{_VERSION}.sqlite"
+        self.path: Path = folder.absolute() / f"runs-{_VERSION}.sqlite"
         self.timeout = timeout
 
     @classmethod

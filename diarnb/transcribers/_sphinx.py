@@ -20,11 +20,11 @@ _FILLER = ("<", "[", "+")  # how silence and noises begin
 class Sphinx:
     """American English, from the model in the package; `diarnb.transcribers.sphinx` says how well."""
 
-    lengths = (0.0, 10.0)
+    lengths: tuple[float, float] = (0.0, 10.0)
     """It gets fewer words wrong where a stretch is one person's. Ten seconds, because nothing can stop it meanwhile."""
 
     def __init__(self) -> None:
-        self.version = version_of("pocketsphinx", "sphinx")
+        self.version: str = version_of("pocketsphinx", "sphinx")
         self._lock = threading.Lock()  # one decoder hears one stretch at a time
         self._decoder: Any = None
 

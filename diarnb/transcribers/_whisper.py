@@ -30,7 +30,7 @@ class Whisper:
         # A stretch stands for itself: what was said before leads Whisper into repeating it.
         self._asked = {"condition_on_previous_text": False, **options, "language": language, "word_timestamps": True}
         details = json.dumps([_contents(self._name), compute_type, self._asked], sort_keys=True, default=repr)
-        self.version = f"{Path(self._name).name} {installed} {hashlib.sha256(details.encode()).hexdigest()[:16]}"
+        self.version: str = f"{Path(self._name).name} {installed} {hashlib.sha256(details.encode()).hexdigest()[:16]}"
         self._lock = threading.Lock()
         self._model: Any = None
 

@@ -65,8 +65,9 @@ class Peaks:
 
     def __init__(self, recording: Recording, keep: Callable[[Samples], None] | None = None) -> None:
         count = max(1, math.ceil(recording.duration * SAMPLE_RATE / STEP))
-        self.levels = 1 + max(0, math.ceil(math.log(count / TILE, FACTOR)))
-        self.done, self.error = 0.0, ""
+        self.levels: int = 1 + max(0, math.ceil(math.log(count / TILE, FACTOR)))
+        self.done: float = 0.0
+        self.error: str = ""
         self._recording, self._keep, self._bins = recording, keep, np.zeros((count, 2), dtype=np.int8)
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Answer: TypeAlias = tuple[dict[str, Any], Sequence[bytes]]
 
-log = logging.getLogger("diarnb")
+log: logging.Logger = logging.getLogger("diarnb")
 
 SLICE = 4.0
 """Seconds of sound that travel at once: about 90 kB as FLAC."""
@@ -74,11 +74,11 @@ class Sound:
         self._opened, self._closed = contextlib.ExitStack(), False
         self._recording = self._opened.enter_context(open_recording(source))
         self._decoding = threading.Lock()  # two threads may ask, and a recording decides some things only once
-        self.duration = self._recording.duration
+        self.duration: float = self._recording.duration
         self._copy = None if self._recording.seeks else _Copy()
         if self._copy is not None:
             self._opened.callback(self._copy.close)
-        self.peaks = Peaks(self._recording, None if self._copy is None else self._copy.append)
+        self.peaks: Peaks = Peaks(self._recording, None if self._copy is None else self._copy.append)
         self._opened.callback(self.peaks.close)
 
     @classmethod
@@ -291,7 +291,7 @@ class ClipButton(SoundWidget):
     _esm, _css = load_script("clip.js"), load_style("clip.css")
     _answers: ClassVar[dict[str, str]] = {"clip": "_clip"}
 
-    label = traitlets.Unicode().tag(sync=True)
+    label: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, sound: Sound, start: float, end: float, label: str | None = None) -> None:
         super().__init__(sound)

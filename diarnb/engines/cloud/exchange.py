@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from diarnb.engines.cloud.keys import Secret
 
-log = logging.getLogger("diarnb")
+log: logging.Logger = logging.getLogger("diarnb")
 
 LARGEST = 64 * 1024**2
 """Bytes that an answer may have, decoded."""
@@ -82,16 +82,26 @@ class Exchange:
         body: Body | None,
         headers: dict[str, str],
     ) -> None:
-        self.service, self.pace, self.method, self.url, self.query, self.body = service, pace, method, url, query, body
-        self.auth = None if key is None else _Key(*key)
+        self.service: str = service
+        self.pace: Pace = pace
+        self.method: str = method
+        self.url: Secret = url
+        self.query: Any = query
+        self.body: Body | None = body
+        self.auth: _Key | None = None if key is None else _Key(*key)
         accepted = "*/*" if key is None else "application/json"
-        self.headers = {"Accept": accepted, "Accept-Encoding": "identity", "User-Agent": "diarnb", **headers}
+        self.headers: dict[str, str] = {
+            "Accept": accepted,
+            "Accept-Encoding": "identity",
+            "User-Agent": "diarnb",
+            **headers,
+        }
         if body is not None:
             self.headers["Content-Length"] = str(body.size)  # else it would go in chunks, which signed addresses refuse
             if body.type:
                 self.headers["Content-Type"] = body.type
         self.reply: Reply | None = None
-        self.again = True  # whether the failure may pass
+        self.again: bool = True  # whether the failure may pass
         self._handed = body is None  # the last byte was given to the transport
         self._broke = False  # while it was being written
         self._late = False

@@ -29,7 +29,8 @@ class Secret:
     __slots__ = ("_value", "source")
 
     def __init__(self, value: str, source: str) -> None:
-        self._value, self.source = value, source
+        self.source: str = source
+        self._value = value
 
     def reveal(self) -> str:
         """Return the key itself, for the header of a request."""

@@ -38,7 +38,7 @@ from diarnb.errors import ApiError, ApiTimeoutError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-log = logging.getLogger("diarnb")
+log: logging.Logger = logging.getLogger("diarnb")
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504, *range(520, 525)}
 _AT_ONCE = 10  # requests to one origin; the others wait, with a file or a socket less open
@@ -104,10 +104,13 @@ class Service:
     def __init__(
         self, name: str, origin: str, key: Secret, *, scheme: str = "Bearer", pace: Pace | None = None
     ) -> None:
-        self.name, self.origin, self.key, self.scheme = name, origin, key, scheme
-        self.pace = pace or Pace()
-        self.skew = 0.0
-        self.heard = False
+        self.name: str = name
+        self.origin: str = origin
+        self.key: Secret = key
+        self.scheme: str = scheme
+        self.pace: Pace = pace or Pace()
+        self.skew: float = 0.0
+        self.heard: bool = False
         self._budget = _budget(origin)
 
     async def request(

@@ -65,7 +65,7 @@ class DeepgramEngine:
     """
 
     name = "deepgram"
-    offer = Offer(
+    offer: Offer = Offer(
         models=MODELS,
         count=False,
         confidence=False,
@@ -82,7 +82,7 @@ class DeepgramEngine:
             ),
         },
     )
-    live_offer = Offer(
+    live_offer: Offer = Offer(
         models=MODELS,
         count=False,
         exclusive=False,

@@ -52,7 +52,7 @@ _LARGEST = 4 * 1024**2  # bytes of one message
 _FATAL = {1003, 1007, 1008, 1009}  # closed because of what was sent, which will be no better next time
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
-log = logging.getLogger("diarnb")
+log: logging.Logger = logging.getLogger("diarnb")
 
 
 class LiveStream:

@@ -37,8 +37,8 @@ class GrowingTurns:
     """
 
     def __init__(self, pause: float) -> None:
-        self.until = 0.0
-        self.known = 0
+        self.until: float = 0.0
+        self.known: int = 0
         self.words: list[Word] = []
         self._pause = pause
         self._before = 0  # numbers taken by earlier connections

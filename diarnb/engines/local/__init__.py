@@ -65,7 +65,7 @@ class LocalEngine:
     """Segmentation-3.0 and CAM++ under ONNX Runtime, with Bayesian clustering and overlap."""
 
     name = "local"
-    offer = Offer(
+    offer: Offer = Offer(
         models=(MODEL,),
         options={
             "providers": Option("ONNX Runtime's execution providers, best first", _providers, changes_result=False),
@@ -74,7 +74,7 @@ class LocalEngine:
         },
     )
 
-    live_offer = replace(offer, exclusive=False, confidence=False, turn_level_confidence=False, channels=False)
+    live_offer: Offer = replace(offer, exclusive=False, confidence=False, turn_level_confidence=False, channels=False)
     """What `stream` takes."""
 
     def version(self, model: str) -> str:  # noqa: ARG002 (there is one)

@@ -106,7 +106,7 @@ class Cutter:
     """
 
     def __init__(self) -> None:
-        self.settled = 0
+        self.settled: int = 0
         self._speech, self._change = np.zeros(0, np.float32), np.zeros(0, np.float32)  # from `settled` on
         self._strength: np.float16 | None = None  # of the change at `settled`, where that lies within speech
 

@@ -65,7 +65,7 @@ class Segmenter:
     """
 
     def __init__(self, network: ort.InferenceSession, batch: int = 4) -> None:
-        self.samples = 0
+        self.samples: int = 0
         self._network, self._batch = network, batch
         self._sound = np.zeros(0, np.float32)  # from the beginning of the next window on
         self._windows: list[NDArray[np.float32]] = []  # full ones, to be run together

@@ -53,7 +53,7 @@ class PyannoteAIEngine:
     """
 
     name = "pyannoteai"
-    offer = Offer(
+    offer: Offer = Offer(
         models=parameters.MODELS,
         channels=False,
         links=True,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from diarnb.server.core import Core
     from diarnb.server.workers.pool import Session
 
-log = logging.getLogger("diarnb.server")
+log: logging.Logger = logging.getLogger("diarnb.server")
 
 SILENCE = 11.0
 """Seconds without sound or a message after which a stream is ended; the service waits 10 to 12."""

@@ -39,7 +39,8 @@ class StreamDecoder:
 
     def __init__(self, encoding: str | None, rate: int | None, channels: int) -> None:
         self._encoding = encoding
-        self.rate, self.channels = (None, 0) if encoding is None else (rate, channels)
+        self.rate: int | None = None if encoding is None else rate
+        self.channels: int = 0 if encoding is None else channels
         self._waiting = b""
 
     def feed(self, content: bytes) -> NDArray[np.float32]:

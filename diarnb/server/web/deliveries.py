@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from diarnb.server.jobs import Job, JobTable
     from diarnb.server.settings import Settings
 
-log = logging.getLogger("diarnb.server")
+log: logging.Logger = logging.getLogger("diarnb.server")
 
 TIMEOUT = 10.0
 """Seconds within which a receiver has to answer, redirects included."""
@@ -128,7 +128,9 @@ class Deliveries:
     def __init__(
         self, jobs: JobTable, settings: Settings, *, forms: Mapping[str, Form] = FORMS, timeout: float = TIMEOUT
     ) -> None:
-        self._jobs, self._settings, self.forms, self.timeout = jobs, settings, forms, timeout
+        self.forms: Mapping[str, Form] = forms
+        self.timeout: float = timeout
+        self._jobs, self._settings = jobs, settings
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(_AT_ONCE)
         self._running: dict[str, asyncio.Task[None]] = {}

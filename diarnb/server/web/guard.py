@@ -32,7 +32,7 @@ class ConnectionGuards:
         self._by_transport: weakref.WeakKeyDictionary[asyncio.BaseTransport, _GuardedConnection] = (
             weakref.WeakKeyDictionary()
         )
-        self.open = 0
+        self.open: int = 0
 
     def __call__(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""

@@ -45,8 +45,12 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, and no fault
         **more: Any,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.code, self.errors = status, message, code, errors
-        self.headers, self.more = dict(headers or {}), more
+        self.status: int = status
+        self.message: str = message
+        self.code: str | None = code
+        self.errors: tuple[tuple[str, str], ...] = errors
+        self.headers: dict[str, str] = dict(headers or {})
+        self.more: dict[str, Any] = more
 
 
 def open_to_all(handler: T) -> T:

@@ -62,13 +62,14 @@ class WorkerPool:
     """
 
     def __init__(self, count: int, *, nice: int = 19, memory: int = 0, ahead: int = 1 << 16) -> None:
-        self.count, self._ahead = count, ahead
+        self.count: int = count
+        self._ahead = ahead
         self._settings = json.dumps({"nice": nice, "memory": memory})
         self._free = asyncio.Semaphore(count)
         self._idle: list[_WorkerProcess] = []
         self._all: set[_WorkerProcess] = set()
-        self.busy = 0
-        self.waiting = 0
+        self.busy: int = 0
+        self.waiting: int = 0
 
     async def start(self, count: int | None = None) -> None:
         """Start all, or some, so that the first tasks need not wait for their processes."""
@@ -157,7 +158,7 @@ class Session:
 
     def __init__(self, worker: _WorkerProcess) -> None:
         self._worker = worker
-        self.over = False
+        self.over: bool = False
 
     async def send(self, kind: bytes, content: Any = b"") -> None:
         """Send a frame to the task; waits while the worker is behind."""

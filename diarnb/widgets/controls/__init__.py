@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from diarnb.engines.base import Engine
 
-log = logging.getLogger("diarnb")
+log: logging.Logger = logging.getLogger("diarnb")
 
 _PAUSE = 0.15  # seconds that a slider rests before it is decided again
 # Where styles are taken away, as on GitHub, the line of Python shows; on a dark page, the picture turns dark.

@@ -68,7 +68,7 @@ class Upload(io.BytesIO):
 
     def __init__(self, name: str, content: bytes) -> None:
         super().__init__(content)
-        self.name = Path(name).name
+        self.name: str = Path(name).name
 
 
 def kind_of(source: Any) -> str:
