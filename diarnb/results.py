@@ -14,6 +14,7 @@ from diarnb.params import Params
 from diarnb.store import Store
 from diarnb.store.batches import Manifest
 from diarnb.store.ledger import Ledger
+from diarnb.tables.checks import check_end
 from diarnb.tables.turns import cut_overlap, make_turns
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from diarnb.store.run import Evidence, Run
 
-_BEYOND = 5.0  # seconds, and 2 %, by which a service's turns may end after what a header announces
 _WORDS: dict[str, type] = {
     "start": float,
     "end": float,
@@ -111,21 +111,14 @@ def read_with(
     """
     try:
         found = engine.read(raw, Params(**params), options)
-        _check_end(found, found.get("duration") or duration)
+        ends = (turn["end"] for turn in found["diarization"])
+        known = found.get("duration") or duration
+        check_end(ends, known, name="the answer", advice=".", error=ApiResponseError)
     except ApiResponseError as error:
         kept = "What was paid for is kept as it came: diarnb.runs() lists it, and diarnb.raw(run) gives it."
         error.args = (f"{source}: {str(error).rstrip('.')}. {kept}",)
         raise
     return found
-
-
-def _check_end(found: Mapping[str, Any], duration: float | None) -> None:
-    latest = max((turn["end"] for turn in found["diarization"]), default=0.0)
-    if duration and latest > 1.02 * duration + _BEYOND:
-        raise ApiResponseError(
-            f"the answer is not of this recording: it has turns up to {latest:.1f} s, and the recording ends at "
-            f"{duration:.1f} s."
-        )
 
 
 def _reader(run: Run) -> Reader | None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from diarnb import engines
 from diarnb._pipeline import reporting, settled
+from diarnb._text import visible
 from diarnb.api import diarize
 from diarnb.audio import open_recording
 from diarnb.audio.excerpts import RATE, excerpts
@@ -22,7 +23,7 @@ from diarnb.params import Params
 from diarnb.playback import find_audio
 from diarnb.results import run_of, table_of
 from diarnb.tables.activity import match_one_to_one
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import check_end, check_turns
 from diarnb.tables.turns import rename
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def voiceprint(
         speaker, turns = _of_one(source, _run(source, audio))
         name = f"the speech of {speaker}"
         with open_recording(_audio(source, audio)) as recording:
-            _check_ends(source, recording.duration, recording.name)
+            _check_end(source, recording)
             heard = excerpts(recording, turns, _LONGEST)[speaker]
         if not heard:
             raise VoiceprintAudioError(f"There is no sound in the turns of {speaker} in {recording.name}.")
@@ -210,7 +211,7 @@ def identify(
         turns, source = diarize(source_or_turns, engine=chosen, progress=progress, **options), source_or_turns
         run = run_of(turns)
     with open_recording(source) as recording:
-        _check_ends(turns, recording.duration, recording.name)
+        _check_end(turns, recording)
         scores = recognizer.identify(recording, _with_channel(turns, run), voiceprints)
     names = choose(scores, list(voiceprints), float(threshold), exclusive=exclusive)
     for stays in sorted(scores.keys() - names.keys()):
@@ -335,12 +336,10 @@ def _recordings(turns: pd.DataFrame) -> int:
     return len(turns["uri"].unique()) if "uri" in turns else 1
 
 
-def _check_ends(turns: pd.DataFrame, duration: float, name: str) -> None:
-    last = float(turns["end"].max()) if len(turns) else 0.0
-    if last > duration + _BEYOND:
-        raise InvalidParameterError(
-            f"the turns go on to {last:.1f} s, but {name} ends at {duration:.1f} s: name their recording with audio=…"
-        )
+def _check_end(turns: pd.DataFrame, recording: Recording) -> None:
+    name, advice = visible(recording.name, limit=80), ": name their recording with audio=…"
+    ends, error = turns["end"], InvalidParameterError
+    check_end(ends, recording.duration, audio=name, advice=advice, slack=_BEYOND, share=0.0, error=error)
 
 
 def _of_one(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFrame]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diarnb.audio.decode import MAX_CHANNELS
+from diarnb.audio.pcm import decode_pcm16, find_scale
 from diarnb.errors import InvalidParameterError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Chunks:
             content = self._odd + bytes(chunk)
             whole = len(content) // 2 * 2
             self._odd = content[whole:]
-            return np.frombuffer(content[:whole], "<i2").astype(np.float32) / np.float32(2**15)
+            return decode_pcm16(content[:whole])
         if chunk is None or isinstance(chunk, str):
             raise InvalidParameterError(f"a chunk is bytes or an array of samples, not {chunk!r:.60}")
         try:
@@ -64,8 +65,8 @@ class Chunks:
     def _scale(self, array: NDArray[Any]) -> NDArray[np.float32]:
         kind, bits = array.dtype.kind, 8 * array.dtype.itemsize
         if kind in "iu" and bits < 64:
-            full = 2.0 ** (bits - 1)
-            scaled: NDArray[np.float32] = ((array - (full if kind == "u" else 0.0)) / full).astype(np.float32)
+            silence, scale = find_scale(array.dtype)
+            scaled: NDArray[np.float32] = ((array - silence) * scale).astype(np.float32)
             return scaled
         if kind != "f" and array.size:
             raise InvalidParameterError(

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from diarnb.audio.pcm import FULL_SCALE, find_scale
 from diarnb.audio.sniff import Header, Look, check_riff
 from diarnb.errors import AudioLimitError, CorruptAudioError, EmptyAudioError, InvalidParameterError
 
@@ -302,17 +303,15 @@ class SamplesDecoder:
         self._zero, self._scale = self._find_scale()
 
     def _find_scale(self) -> tuple[float, float]:
-        kind, bits = self._array.dtype.kind, 8 * self._array.dtype.itemsize
-        if kind == "f":
+        dtype = self._array.dtype
+        if dtype.kind == "f":
             return 0.0, 1.0
-        if bits == 64:
+        if dtype.itemsize == 8:
             reach = max(int(self._array.max()), -1 - int(self._array.min()))
-            bits = 16 if reach < 2**15 else 32
             if reach >= 2**31:
                 raise InvalidParameterError("Samples exceed 32-bit integers; their full scale is unknown. Pass floats.")
-            kind = "i"
-        full = 2.0 ** (bits - 1)
-        return (full if kind == "u" else 0.0), 1 / full
+            dtype = np.dtype(np.int16 if reach < FULL_SCALE else np.int32)
+        return find_scale(dtype)
 
     def read(self, first: int, size: int, tally: Tally) -> Iterator[Block]:  # noqa: ARG002
         """Yield blocks from frame `first` on; see `Decoder`."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from diarnb.errors import TurnTableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from diarnb.errors import DiarnbError
 
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "empty"}
 _OTHER_NAMES = {
@@ -78,6 +83,47 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
     checked = checked.loc[order.index].reset_index(drop=True)
     checked.attrs = deepcopy(table.attrs)
     return checked
+
+
+def check_end(
+    ends: Iterable[float],
+    duration: float | None,
+    *,
+    name: str = "turns",
+    audio: str = "the recording",
+    advice: str = "",
+    slack: float = 5.0,
+    share: float = 0.02,
+    error: type[DiarnbError] = TurnTableError,
+) -> None:
+    """Refuse times that go on long after their recording ends: they are of another one, or no seconds.
+
+    Parameters
+    ----------
+    ends : iterable of float
+        Seconds at which turns or words end.
+    duration : float or None
+        Of the recording, in seconds; where it is not known nothing is checked.
+    name, audio : str
+        What to call the turns and the recording in an error.
+    advice : str, default ""
+        What to do about it.
+    slack, share : float, default 5.0 and 0.02
+        Seconds, and a share of the duration, by which the last one may end late: a header may announce too little.
+    error : type, default TurnTableError
+
+    Examples
+    --------
+    >>> check_end([1.5, 90.0], 4.2, name="words")
+    Traceback (most recent call last):
+    ...
+    diarnb.errors.TurnTableError: words is not of this recording: it has times to 90.0 s, and the recording ends at 4.2 s
+    """
+    last = max(ends, default=0.0)
+    if duration and last > (1 + share) * duration + slack:
+        raise error(
+            f"{name} is not of this recording: it has times to {last:.1f} s, and {audio} ends at {duration:.1f} s{advice}"
+        )
 
 
 def _check_columns(table: pd.DataFrame, name: str) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 from diarnb._text import suggest
 from diarnb.audio import SAMPLE_RATE, Samples
 from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.tables.checks import check_end
 from diarnb.transcribers._sphinx import Sphinx
 from diarnb.transcribers._whisper import Whisper
 from diarnb.transcripts.words import Word, check_words
@@ -234,12 +235,9 @@ def _checked(words: Any, length: float, transcriber: Transcriber) -> list[Word]:
         checked = check_words(words)
     except TurnTableError as error:
         raise TurnTableError(f"the transcriber {name} did not give words: {error}") from error
-    latest = max((word["end"] for word in checked), default=0.0)
-    if latest > length + _BEYOND:
-        raise TurnTableError(
-            f"the transcriber {name} gave a word at {latest:g} s of a stretch of {length:.1f} s; times are seconds, "
-            "counted from the first sample that was given"
-        )
+    advice = "; times are seconds, counted from the first sample that was given"
+    said, what = (word["end"] for word in checked), f"what the transcriber {name} gave"
+    check_end(said, length, name=what, audio="the stretch", advice=advice, slack=_BEYOND, share=0.0)
     return checked
 
 

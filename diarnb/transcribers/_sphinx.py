@@ -6,8 +6,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from diarnb.audio.pcm import encode_pcm16
 from diarnb.transcribers._extras import check_rate, version_of
 
 if TYPE_CHECKING:
@@ -38,14 +37,14 @@ class Sphinx:
     def __call__(self, samples: Samples, sample_rate: int) -> list[dict[str, Any]]:
         """Hear the words."""
         check_rate(sample_rate)
-        sound = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2")
-        if not sound.any():  # in perfect silence it hears dogs
+        sound = encode_pcm16(samples)
+        if not any(sound):  # in perfect silence it hears dogs
             return []
         self.prepare()
         with self._lock:
             self._decoder.start_utt()
             try:
-                self._decoder.process_raw(sound.tobytes(), full_utt=True)  # at once: it is then levelled by all of it
+                self._decoder.process_raw(sound, full_utt=True)  # at once: it is then levelled by all of it
             finally:
                 self._decoder.end_utt()
             segments = list(self._decoder.seg()) if self._decoder.hyp() is not None else []

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diarnb.engines.abilities import Reader
-from diarnb.errors import InvalidParameterError, TurnTableError
+from diarnb.errors import InvalidParameterError
+from diarnb.tables.checks import check_end
 from diarnb.transcribers import identity, transcribe, transcriber
 from diarnb.transcripts.words import check_words
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LISTENING = 0.1
 """Of the whole work, roughly; transcribing takes the rest."""
 
-_BEYOND = 5.0  # seconds, and 2 %, by which words may end after the recording
+_MILLISECONDS = "; times in milliseconds want words[['start', 'end']] / 1000"
 
 
 class WantedWords:
@@ -70,7 +71,8 @@ class WantedWords:
             The words that were given go on long after the recording ends.
         """
         if self._given is not None:
-            _check_end(self._given, raw.get("duration") or recording.duration)
+            ends = (word["end"] for word in self._given)
+            check_end(ends, raw.get("duration") or recording.duration, name="words", advice=_MILLISECONDS)
             return self._given, {}
         kept = self._kept(evidence)
         if kept is not None:
@@ -139,12 +141,3 @@ def _key_of(words: list[Word]) -> str:
 
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _check_end(words: list[Word], duration: float) -> None:
-    latest = max((word["end"] for word in words), default=0.0)
-    if latest > 1.02 * duration + _BEYOND:
-        raise TurnTableError(
-            f"words is not of this recording: it has words up to {latest:.1f} s, and the recording ends at "
-            f"{duration:.1f} s; times in milliseconds want words[['start', 'end']] / 1000"
-        )

@@ -18,6 +18,7 @@ import traitlets
 
 from diarnb._text import clock, visible
 from diarnb.audio import SAMPLE_RATE, open_recording
+from diarnb.audio.pcm import encode_pcm16
 from diarnb.errors import AudioNotFoundError, DiarnbError, InvalidParameterError, TurnTableError
 from diarnb.playback import find_audio
 from diarnb.widgets.frontend import load_script, load_style
@@ -157,7 +158,7 @@ class _Copy:
     def append(self, block: Samples) -> None:
         with self._turn:
             self._file.seek(0, io.SEEK_END)
-            self._file.write(np.rint(block * 32767).astype(np.int16).tobytes())
+            self._file.write(encode_pcm16(block))
 
     def read(self, first: int, last: int) -> np.ndarray[Any, np.dtype[np.int16]]:
         with self._turn:

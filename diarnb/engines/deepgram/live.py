@@ -18,9 +18,8 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import numpy as np
-
 from diarnb._text import printable, shortened
+from diarnb.audio.pcm import encode_pcm16
 from diarnb.engines.base import Answer
 from diarnb.engines.cloud.replies import Reply, failure, wait
 from diarnb.engines.cloud.service import Pace
@@ -122,7 +121,7 @@ class LiveStream:
             keeper = threading.Thread(target=self._keep_alive, name="diarnb-live", daemon=True)
             stack.callback(self._leave)
             for block in blocks:
-                sound = _linear16(block)
+                sound = encode_pcm16(block)
                 if not sound:
                     continue  # an empty frame would end the stream
                 self._keep(sound)
@@ -371,10 +370,3 @@ def _code(error: Exception) -> int | None:
 def _reason(error: Exception) -> str:
     frame = getattr(error, "rcvd", None)
     return shortened(printable(getattr(frame, "reason", "") or "no reason given"), 160)
-
-
-def _linear16(block: Any) -> bytes:
-    """Write samples as 16-bit integers, the least significant byte first."""
-    samples = np.nan_to_num(np.asarray(block, dtype=np.float32).ravel(), nan=0.0, posinf=1.0, neginf=-1.0)
-    content: bytes = np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
-    return content

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diarnb.audio.decode import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from diarnb.audio.pcm import FULL_SCALE, decode_pcm16
 from diarnb.errors import AudioLimitError, CorruptAudioError, NotAudioError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class StreamDecoder:
 
 def _decode(content: bytes, encoding: str) -> NDArray[np.float32]:
     if encoding == "linear16":
-        return np.frombuffer(content, "<i2").astype(np.float32) / np.float32(32768)
+        return decode_pcm16(content)
     if encoding == "linear32":
         found = np.frombuffer(content, "<f4").astype(np.float32)
         return np.nan_to_num(found, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1, 1).astype(np.float32)
@@ -124,4 +125,4 @@ def _g711_table(encoding: str) -> NDArray[np.float32]:
         power = (byte >> 4) & 7
         size = np.where(power == 0, ((byte & 15) << 4) + 8, (((byte & 15) << 4) + 264) << np.maximum(power - 1, 0))
         negative = byte < 128
-    return (np.where(negative, -size, size) / 32768).astype(np.float32)
+    return (np.where(negative, -size, size) / FULL_SCALE).astype(np.float32)
