@@ -90,7 +90,7 @@ def check_end(
     duration: float | None,
     *,
     name: str = "turns",
-    audio: str = "the recording",
+    audio: str = "it",
     advice: str = "",
     slack: float = 5.0,
     share: float = 0.02,
@@ -117,13 +117,12 @@ def check_end(
     >>> check_end([1.5, 90.0], 4.2, name="words")
     Traceback (most recent call last):
     ...
-    diarnb.errors.TurnTableError: words is not of this recording: it has times to 90.0 s, and the recording ends at 4.2 s
+    diarnb.errors.TurnTableError: words is not of this recording: its times go to 90.0 s, and it ends at 4.2 s
     """
     last = max(ends, default=0.0)
     if duration and last > (1 + share) * duration + slack:
-        raise error(
-            f"{name} is not of this recording: it has times to {last:.1f} s, and {audio} ends at {duration:.1f} s{advice}"
-        )
+        ends = f"its times go to {last:.1f} s, and {audio} ends at {duration:.1f} s"
+        raise error(f"{name} is not of this recording: {ends}{advice}")
 
 
 def _check_columns(table: pd.DataFrame, name: str) -> None:
