@@ -121,8 +121,8 @@ def check_end(
     """
     last = max(ends, default=0.0)
     if duration and last > (1 + share) * duration + slack:
-        ends = f"its times go to {last:.1f} s, and {audio} ends at {duration:.1f} s"
-        raise error(f"{name} is not of this recording: {ends}{advice}")
+        told = f"its times go to {last:.1f} s, and {audio} ends at {duration:.1f} s"
+        raise error(f"{name} is not of this recording: {told}{advice}")
 
 
 def _check_columns(table: pd.DataFrame, name: str) -> None:
