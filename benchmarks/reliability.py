@@ -30,6 +30,7 @@ from benchmarks._machine import heading, table, versions
 from benchmarks._peers import compare
 from diarnb import errors
 from diarnb.store.ledger import Ledger, Submission
+from diarnb.store.run import Description
 from tests import faultserver as faults
 from tests import hostile
 from tests.clouds import ask, at_step, hasty, sound
@@ -388,9 +389,11 @@ def s13(repeats: int) -> tuple[str, list[str]]:
 WRITER = """
 import sys
 from diarnb.store.ledger import Ledger, Submission
+from diarnb.store.run import Description
 number = 0
+facts = {"engine": "e", "origin": "o", "endpoint": "/", "about": Description(source="s", engine="e", model="m")}
 while True:
-    row = Ledger().prepare(Submission(key=f"{sys.argv[1]}-{number}", engine="e", origin="o", endpoint="/", about={}))
+    row = Ledger().prepare(Submission(key=f"{sys.argv[1]}-{number}", **facts))
     row = Ledger().archive(row, b'{"a": 1}' * 100, state="succeeded", job_id=f"job-{row.id}")
     print(row.id, flush=True)
     number += 1
@@ -416,7 +419,12 @@ def s19(kills: int, seed: int) -> tuple[str, list[str]]:
             lost += sum(row is None or ledger.answer(row) is None for row in rows)
             corrupt += bool(list(Path(os.environ["DIARNB_HOME"]).glob("*.bad")))
         with ThreadPoolExecutor(8) as pool:
-            facts = {"engine": "e", "origin": "o", "endpoint": "/", "about": {}}
+            facts = {
+                "engine": "e",
+                "origin": "o",
+                "endpoint": "/",
+                "about": Description(source="s", engine="e", model="m"),
+            }
             rows = list(pool.map(lambda n: Ledger().prepare(Submission(key=f"t-{n}", **facts)), range(200)))
         lost += sum(Ledger().get(row.id) is None for row in rows)
         full = disk_full()

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from diarnb import engines
-from diarnb._pipeline import keep, key_of, opened, outcome, reporting, run_for, settled
-from diarnb.engines.abilities import Resumer
-from diarnb.engines.base import check_options
+from diarnb._pipeline import answer_question, keep_answer, open_source, read_facts, show_progress
+from diarnb.engines.base import Engine, check_options
 from diarnb.engines.cloud.keys import seal_key
-from diarnb.errors import DiarnbWarning, InvalidParameterError
+from diarnb.engines.question import Question, key_of_job
+from diarnb.errors import DiarnbWarning
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of, table_of
 from diarnb.store import Store
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
-    from diarnb.engines.base import Engine
+    from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
     from diarnb.transcribers import Transcriber
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def diarize(
     source: Any,
     *,
-    engine: str | Engine = "local",
+    engine: str | OwnEngine = "local",
     model: str | None = None,
     num_speakers: int | None = None,
     min_speakers: int | None = None,
@@ -139,10 +139,10 @@ def diarize(
     )
     chosen = engines.get(engine)
     wanted = wanted_words(words, chosen)
-    checked = settled(chosen, params, options)
-    with reporting(progress) as report, opened(source, chosen, checked, report) as recording:
-        run = run_for(recording, chosen, params, checked, report, refresh=refresh, words=wanted)
-    return _remarked(run)
+    question = Question.settle(chosen, params, options)
+    with show_progress(progress) as report, open_source(source, question, report) as recording:
+        run = answer_question(recording, question, report, refresh=refresh, words=wanted)
+    return _tabulate(run)
 
 
 async def diarize_async(source: Any, *, progress: bool | Progress = True, **arguments: Any) -> pd.DataFrame:
@@ -157,7 +157,7 @@ async def diarize_async(source: Any, *, progress: bool | Progress = True, **argu
     """
     stop = threading.Event()
     arguments = seal_key(arguments)
-    with reporting(progress) as report:
+    with show_progress(progress) as report:
 
         def checked(stage: str, fraction: float) -> None:
             if stop.is_set():
@@ -216,36 +216,23 @@ def recluster(
     params = Params(**asked, num_speakers=num_speakers, min_speakers=min_speakers, max_speakers=max_speakers)
     given = {} if threshold is None else {"threshold": threshold}
     options = check_options(given, engine.offer, engine.name)
+    question = Question(engine, params, options, words=run.options.get("words"))
     store = Store.default()
-    changing = {name: value for name, value in options.items() if engine.offer.options[name].changes_result}
-    if "words" in run.options:
-        changing["words"] = run.options["words"]
-    now: dict[str, Any] = {
-        "params": params.key(),
-        "options": changing,
-        "model": params.model or engine.offer.default_model,
-    }
-    key = key_of({"content_hash": run.content_hash, **now}, engine)
+    key = question.key(run.content_hash or "")
     known = store.find(key)
     if known is None:
         evidence, decider = evidence_of(run)
         raw = decider.decide(evidence, params, options)
-        if "words" in run.options:
+        if question.words is not None:
             raw = add_words(raw, run.raw["words"])
-        known = replace(
-            run,
-            **now,
-            **outcome(engine, raw, {"duration": run.duration}),
-            key=key,
-            id=secrets.token_hex(6),
-            created=datetime.now(UTC),
-        )
+        now = replace(run, **question.asked, key=key, id=secrets.token_hex(6), created=datetime.now(UTC))
+        known = replace(now, **read_facts(engine, raw, now))
         store.save(known)
-    return _remarked(known)
+    return _tabulate(known)
 
 
 def resume(
-    job_id: str, *, engine: str | Engine = "pyannoteai", progress: bool | Progress = True, **options: Any
+    job_id: str, *, engine: str | OwnEngine = "pyannoteai", progress: bool | Progress = True, **options: Any
 ) -> pd.DataFrame:
     """Fetch a job that was submitted to a service before, waiting for it if need be.
 
@@ -278,21 +265,20 @@ def resume(
     """
     options = seal_key(options)
     chosen = engines.get(engine)
-    if not isinstance(chosen, Resumer):
-        raise InvalidParameterError(f"{chosen.name} keeps no jobs to be fetched; run diarize(...) again")
+    chosen.require(Engine.resume)
     store = Store.default()
     runs = store.runs()
     known = runs.loc[(runs["job_id"] == job_id) & (runs["state"] == "succeeded"), "run"]
     if len(known):
-        return _remarked(store.get(known.iloc[0]))
-    checked = settled(chosen, Params(), options)
-    with reporting(progress) as report:
-        answer, about = chosen.resume(job_id, checked, report)
-    return _remarked(keep(store, about, key_of(about, chosen, job_id), chosen, answer))
+        return _tabulate(store.get(known.iloc[0]))
+    question = Question.settle(chosen, Params(), options)
+    with show_progress(progress) as report:
+        answer, about = chosen.resume(job_id, question.options, report)
+    return _tabulate(keep_answer(store, about, key_of_job(chosen, about, job_id), chosen, answer))
 
 
-def _remarked(run: Run) -> pd.DataFrame:
-    """Give a run's table, with its remark as a Python warning too."""
+def _tabulate(run: Run) -> pd.DataFrame:
+    """Make a run's table, and issue its remark as a Python warning too."""
     if run.warning:
         warnings.warn(f"{run.source}: {run.warning}", DiarnbWarning, stacklevel=3)
     return table_of(run)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb import engines
-from diarnb._pipeline import keep, key_of, opened, reporting, settled
+from diarnb._pipeline import keep_answer, open_source, show_progress
 from diarnb.audio import open_recording
-from diarnb.engines.abilities import Reader
-from diarnb.engines.base import Answer, Receipt, describe_job
+from diarnb.engines.base import Answer, Engine, Receipt
 from diarnb.engines.cloud.billing import positive
 from diarnb.engines.cloud.keys import seal_key
+from diarnb.engines.question import Question, describe_job, key_of_job
 from diarnb.errors import (
     ApiResponseError,
     ConfigurationError,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from diarnb._progress import Progress
-    from diarnb.engines.base import Engine
+    from diarnb.engines.base import OwnEngine
 
 __all__ = ["check_key", "estimate_cost", "from_payload", "jobs", "submit", "verify_webhook"]
 
@@ -55,7 +55,7 @@ TOLERANCE = 300.0
 _LARGEST = 64 * 1024**2
 
 
-def estimate_cost(source: Any, *, engine: str | Engine, price_per_hour: float) -> float:
+def estimate_cost(source: Any, *, engine: str | OwnEngine, price_per_hour: float) -> float:
     """Say what a recording would cost, without sending anything.
 
     Parameters
@@ -77,14 +77,14 @@ def estimate_cost(source: Any, *, engine: str | Engine, price_per_hour: float) -
     0.019
     """
     price = positive("price_per_hour", price_per_hour)
-    billed = getattr(engines.get(engine), "billable_seconds", None)
-    if billed is None:
+    chosen = engines.get(engine)
+    if not chosen.can(Engine.billable_seconds):
         return 0.0
     with open_recording(source) as recording:
-        return float(billed(recording.duration)) / 3600 * price
+        return chosen.billable_seconds(recording.duration) / 3600 * price
 
 
-def check_key(engine: str | Engine = "pyannoteai", **options: Any) -> bool:
+def check_key(engine: str | OwnEngine = "pyannoteai", **options: Any) -> bool:
     """Ask a service whether it accepts the key; it bills nothing.
 
     Parameters
@@ -108,10 +108,12 @@ def check_key(engine: str | Engine = "pyannoteai", **options: Any) -> bool:
         The engine needs no key, or its service has no test for one.
     """
     options = seal_key(options)
-    return bool(_of_service(engine, "test", options))
+    chosen = engines.get(engine)
+    chosen.require(Engine.test)
+    return chosen.test(Question.settle(chosen, Params(), options).options)
 
 
-def jobs(engine: str | Engine = "pyannoteai", **options: Any) -> pd.DataFrame:
+def jobs(engine: str | OwnEngine = "pyannoteai", **options: Any) -> pd.DataFrame:
     """List the newest jobs of the key's team at a service, at most 100, whoever submitted them.
 
     Parameters
@@ -134,15 +136,18 @@ def jobs(engine: str | Engine = "pyannoteai", **options: Any) -> pd.DataFrame:
         The engine keeps no jobs.
     """
     options = seal_key(options)
-    found = _of_service(engine, "jobs", options)
+    chosen = engines.get(engine)
+    chosen.require(Engine.jobs)
+    found = chosen.jobs(Question.settle(chosen, Params(), options).options)
     known = runs().dropna(subset="job_id").drop_duplicates("job_id").set_index("job_id")["run"]
     ids = pd.Series([job["id"] for job in found], dtype=known.index.dtype)
-    created = pd.to_datetime([job.get("createdAt") for job in found], utc=True, errors="coerce", format="ISO8601")
+    moments: list[Any] = [job.get("createdAt") for job in found]
+    created = pd.to_datetime(moments, utc=True, errors="coerce", format="ISO8601")
     statuses = pd.Series([str(job.get("status")) for job in found], dtype=str)
     return pd.DataFrame({"job_id": ids, "created": created, "status": statuses, "run": ids.map(known)})
 
 
-def submit(source: Any, *, engine: str | Engine, progress: bool | Progress = True, **arguments: Any) -> str:
+def submit(source: Any, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any) -> str:
     """Submit a recording to a service without waiting for the result.
 
     Parameters
@@ -165,11 +170,10 @@ def submit(source: Any, *, engine: str | Engine, progress: bool | Progress = Tru
     params = Params(**{name: arguments.pop(name) for name in Params.help() if name in arguments})
     options = seal_key(arguments)
     chosen = engines.get(engine)
-    if not hasattr(chosen, "submit"):
-        raise InvalidParameterError(f"{chosen.name} has nothing to submit to; run diarnb.diarize")
-    checked = settled(chosen, params, options)
-    with reporting(progress) as report, opened(source, chosen, checked, report) as recording:
-        return str(chosen.submit(recording, params, checked, report))
+    chosen.require(Engine.submit)
+    question = Question.settle(chosen, params, options)
+    with show_progress(progress) as report, open_source(source, question, report) as recording:
+        return chosen.submit(recording, params, question.options, report)
 
 
 def verify_webhook(
@@ -285,22 +289,13 @@ def from_payload(body: bytes | str | Mapping[str, Any]) -> pd.DataFrame:
         row = None
     about = describe_job(job_id, name) if row is None else row.about
     engine = engines.get(name)
-    assert isinstance(engine, Reader)  # noqa: S101
     run = Ledger(store).run_of_job(job_id)
     if run is None or run.engine != name:  # a delivery may come twice
         receipt = Receipt("" if row is None else row.id, job_id, **engine.bill(raw, about))
-        run = keep(store, about, key_of(about, engine, job_id), engine, Answer(raw, receipt=receipt))
+        run = keep_answer(store, about, key_of_job(engine, about, job_id), engine, Answer(raw, receipt=receipt))
     if run.warning:
         warnings.warn(f"{run.source}: {run.warning}", DiarnbWarning, stacklevel=2)
     return table_of(run)
-
-
-def _of_service(engine: str | Engine, what: str, options: Mapping[str, Any]) -> Any:
-    """Ask a service for something that takes no recording."""
-    chosen = engines.get(engine)
-    if not hasattr(chosen, what):
-        raise InvalidParameterError(f"the engine {chosen.name!r} cannot be asked for that; take engine='pyannoteai'")
-    return getattr(chosen, what)(settled(chosen, Params(), options))
 
 
 def _check_delivered(raw: Mapping[str, Any], job_id: str) -> None:

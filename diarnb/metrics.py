@@ -16,7 +16,6 @@ from diarnb import api
 from diarnb._text import visible
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.comparing import agreement_of
-from diarnb.engines.abilities import Counter
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of
@@ -117,10 +116,6 @@ def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
     """
     run = run_of(turns)
     evidence, engine = evidence_of(run)
-    if not isinstance(engine, Counter):
-        raise InvalidParameterError(
-            f"the engine {run.engine!r} does not tell how it counts speakers; diarize with engine='local' to see"
-        )
     table = engine.count_evidence(evidence, Params(**run.params), run.options)
     names = turns.attrs["diarnb"].get("names", {})
     for side in ("speaker", "other"):

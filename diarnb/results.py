@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
-from diarnb.engines.abilities import Decider, Reader
+from diarnb.engines.base import Engine
 from diarnb.errors import ApiResponseError, RunNotFoundError, TurnTableError
 from diarnb.params import Params
 from diarnb.store import Store
@@ -20,7 +20,7 @@ from diarnb.tables.turns import cut_overlap, make_turns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diarnb.store.run import Evidence, Run
+    from diarnb.store.run import Description, Evidence, Run
 
 _WORDS: dict[str, type] = {
     "start": float,
@@ -83,52 +83,47 @@ def table_of(run: Run, rows: str = "diarization") -> pd.DataFrame:
 
 
 def read_run(run: Run) -> dict[str, Any]:
-    """Give a run's answer in the terms of `Answer.raw`; a vendor's is read by its engine.
+    """Read a run's answer in the terms of `Answer.raw`; a vendor's is read by its engine.
 
     Raises
     ------
     ApiResponseError
         The vendor's answer is not what its documents say.
     """
-    engine = _reader(run)
-    return run.raw if engine is None else read_with(engine, run.raw, run.params, run.options, run.source, run.duration)
+    engine = _find_reader(run)
+    return run.raw if engine is None else read_answer(engine, run.raw, run)
 
 
-def read_with(
-    engine: Reader,
-    raw: dict[str, Any],
-    params: Mapping[str, Any],
-    options: Mapping[str, Any],
-    source: str,
-    duration: float | None,
-) -> dict[str, Any]:
-    """Read a vendor's answer, and see whether it can be of this recording.
+def read_answer(engine: Engine, raw: dict[str, Any], about: Description) -> dict[str, Any]:
+    """Read an answer, and see of a vendor's whether it can be of this recording.
 
     Raises
     ------
     ApiResponseError
         It is not what its documents say, or goes on long after the recording ends.
     """
+    if not engine.can(Engine.read):
+        return raw
     try:
-        found = engine.read(raw, Params(**params), options)
+        found = engine.read(raw, Params(**about.params), about.options)
         ends = (turn["end"] for turn in found["diarization"])
-        known = found.get("duration") or duration
+        known = found.get("duration") or about.duration
         check_end(ends, known, name="the answer", advice=".", error=ApiResponseError)
     except ApiResponseError as error:
         kept = "What was paid for is kept as it came: diarnb.runs() lists it, and diarnb.raw(run) gives it."
-        error.args = (f"{source}: {str(error).rstrip('.')}. {kept}",)
+        error.args = (f"{about.source}: {str(error).rstrip('.')}. {kept}",)
         raise
     return found
 
 
-def _reader(run: Run) -> Reader | None:
+def _find_reader(run: Run) -> Engine | None:
     if run.engine not in engines.NAMES:
         return None  # an engine of the user's own, whose answers are in our terms
     engine = engines.get(run.engine)
-    return engine if isinstance(engine, Reader) else None
+    return engine if engine.can(Engine.read) else None
 
 
-def evidence_of(run: Run) -> tuple[Evidence, Decider]:
+def evidence_of(run: Run) -> tuple[Evidence, Engine]:
     """Find what a run heard, and the engine that can decide from it.
 
     Raises
@@ -138,7 +133,7 @@ def evidence_of(run: Run) -> tuple[Evidence, Decider]:
     """
     engine = engines.get(run.engine)
     evidence = Store.default().evidence(run.evidence_key) if run.evidence_key else None
-    if evidence is None or not isinstance(engine, Decider):
+    if evidence is None or not engine.can(Engine.decide):
         advice = f"The turns are kept. Run diarize({run.source!r}, refresh=True) to listen again."
         raise RunNotFoundError(f"The store no longer holds what run {run.id} of {run.source} heard. {advice}")
     return evidence, engine
@@ -309,7 +304,7 @@ def confidences(turns: pd.DataFrame) -> pd.DataFrame:
     rows = [*answer["diarization"], *(answer.get("exclusiveDiarization") or [])]
     given = pd.DataFrame([row.get("confidence") or {} for row in rows], dtype=float)
     # Where the local engine tells nothing of a speaker, he is on another channel. A service may just not say.
-    table = _as_shown(turns, given if _reader(run) else given.fillna(0.0))
+    table = _as_shown(turns, given if _find_reader(run) else given.fillna(0.0))
     shown = _shown(turns, {row["speaker"] for row in rows})
     times = pd.MultiIndex.from_arrays(
         [[row["start"] for row in rows], [row["end"] for row in rows], [shown[row["speaker"]] for row in rows]]
@@ -346,7 +341,7 @@ def frames(turns: pd.DataFrame) -> pd.DataFrame:
     0.016875
     """
     run = run_of(turns)
-    if _reader(run) is not None:
+    if _find_reader(run) is not None:
         return _vendor_frames(turns, run)
     evidence, engine = evidence_of(run)
     table = engine.frames(evidence, Params(**run.params), run.options)

@@ -21,15 +21,17 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
-from diarnb._pipeline import digest, keep, version_of
+from diarnb._pipeline import keep_answer
 from diarnb.audio.chunks import Chunks
 from diarnb.audio.decode import check_shape
-from diarnb.engines.abilities import Reader, Streamer
+from diarnb.engines.base import Engine, check_options
 from diarnb.engines.cloud.keys import seal_key
+from diarnb.engines.question import Question
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import table_of
 from diarnb.store import Store
+from diarnb.store.run import Description
 from diarnb.tables.turns import make_turns, rename
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from diarnb.engines.base import Answer, Engine
+    from diarnb.engines.base import Answer, OwnEngine
 
 _LONGEST_BLOCK = 0.25  # seconds handed over at once
 _AHEAD = 30.0  # seconds that a source faster than real time is read ahead
@@ -56,7 +58,7 @@ _DTYPES: dict[str, type] = {
 def stream(
     chunks: Iterable[Any] | queue.Queue[Any] | queue.SimpleQueue[Any],
     *,
-    engine: str | Engine = "local",
+    engine: str | OwnEngine = "local",
     sample_rate: int = 16_000,
     model: str | None = None,
     num_speakers: int | None = None,
@@ -132,24 +134,12 @@ def stream(
     options = seal_key(options)  # a traceback may show what is in this frame
     params = Params(model=model, num_speakers=num_speakers, min_speakers=min_speakers, max_speakers=max_speakers)
     chosen = engines.get(engine)
-    if not isinstance(chosen, Streamer):
-        raise InvalidParameterError(f"the engine {chosen.name!r} cannot stream; leave engine out for the local one")
+    chosen.require(Engine.stream)
     rate = _checked_rate(sample_rate)
     inbox = _Inbox(_checked_source(chunks), rate)
     told = chosen.stream(inbox, rate, params, options)
-    changing = {name: entry for name, entry in chosen.live_offer.options.items() if entry.changes_result}
-    about = {
-        "source": "stream",
-        "engine": chosen.name,
-        "model": params.model or chosen.live_offer.default_model,
-        "params": params.key(),
-        "options": {
-            name: changing[name].kept(changing[name].check(value))
-            for name, value in options.items()
-            if name in changing
-        },
-    }
-    return Live(_Work(inbox, told, about, chosen))
+    checked = check_options(options, (chosen.live_offer or chosen.offer), chosen.name)
+    return Live(_Work(inbox, told, Question(chosen, params, checked, live=True)))
 
 
 class Live(Iterator[pd.DataFrame]):
@@ -283,9 +273,7 @@ class _Inbox:
 class _Work:
     """Listens, and keeps what is told until the caller asks. Holds no `Live`, so that a forgotten one ends."""
 
-    def __init__(
-        self, inbox: _Inbox, told: Iterator[list[dict[str, Any]]], about: dict[str, Any], engine: Engine
-    ) -> None:
+    def __init__(self, inbox: _Inbox, told: Iterator[list[dict[str, Any]]], question: Question) -> None:
         self.inbox: _Inbox = inbox
         self.changed: threading.Condition = threading.Condition()  # holds for all below
         self.known: dict[int, dict[str, Any]] = {}  # turns by their id
@@ -294,12 +282,12 @@ class _Work:
         self.warning: str | None = None
         self.error: BaseException | None = None
         self.over: bool = False
-        self._told, self._about, self._engine = told, about, engine
+        self._told, self._question = told, question
 
     def facts(self) -> dict[str, Any]:
-        """Give what a table's ``attrs`` say before there is a run."""
-        facts = {name: self._about[name] for name in ("engine", "model", "source")}
-        return {**facts, "duration": self.inbox.samples / self.inbox.rate, "warning": None}
+        """Return what a table's ``attrs`` say before there is a run."""
+        asked = {"engine": self._question.engine.name, "model": self._question.model}
+        return {**asked, "source": "stream", "duration": self.inbox.samples / self.inbox.rate, "warning": None}
 
     def listen(self) -> None:
         """Listen to the end; what goes wrong is kept for the caller."""
@@ -327,22 +315,24 @@ class _Work:
 
     def _keep(self, answer: Answer, names: dict[str, str]) -> None:
         """Keep the answer for the whole as a run."""
-        engine, inbox, bill = self._engine, self.inbox, {}
+        question, inbox = self._question, self.inbox
+        engine = question.engine
         problems = []
         if inbox.invalid:
             problems = [f"{inbox.invalid:,} samples were NaN or infinite; they were read as 0."]
         content = inbox.content_hash()
-        heard = {"content_hash": content, "duration": inbox.samples / inbox.rate, "problems": problems}
-        about = self._about | heard
-        if isinstance(engine, Reader):
-            bill = engine.bill(answer.raw, about)
-        else:
+        seconds = inbox.samples / inbox.rate
+        about = Description(
+            source="stream", **question.asked, content_hash=content, duration=seconds, problems=problems
+        )
+        bill = engine.bill(answer.raw, about)
+        if not engine.can(Engine.read):
             warning = " ".join(filter(None, [answer.raw.get("warning"), *problems])) or None
             answer = replace(answer, raw={**answer.raw, "warning": warning})
-        version = version_of(engine, about["model"])
-        key = digest("stream", content, engine.name, version, about["params"], about["options"])
+        key = question.key("stream", content)
         store = Store.default()
-        run = keep(store, about, key, engine, answer, evidence_key=None if answer.evidence is None else key, **bill)
+        heard = None if answer.evidence is None else key
+        run = keep_answer(store, about, key, engine, answer, evidence_key=heard, **bill)
         if answer.evidence is not None:
             store.put_evidence(key, answer.evidence)
         table = table_of(run)

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
-from diarnb._pipeline import reporting, settled
+from diarnb._pipeline import show_progress
 from diarnb._text import visible
 from diarnb.api import diarize
 from diarnb.audio import open_recording
 from diarnb.audio.excerpts import RATE, excerpts
-from diarnb.engines.abilities import Recognizer, VoiceprintMaker
+from diarnb.engines.base import Engine
 from diarnb.engines.cloud.keys import seal_key
 from diarnb.engines.matching import check_matching, check_voiceprints
+from diarnb.engines.question import Question
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError, VoiceprintAudioError
 from diarnb.params import Params
 from diarnb.playback import find_audio
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.engines.base import Engine
+    from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
 
 
@@ -43,7 +44,12 @@ _COLUMNS: dict[str, type] = {"speaker": str, "voiceprint": str, "score": float, 
 
 
 def voiceprint(
-    source: Any, *, engine: str | Engine = "local", audio: Any = None, progress: bool | Progress = True, **options: Any
+    source: Any,
+    *,
+    engine: str | OwnEngine = "local",
+    audio: Any = None,
+    progress: bool | Progress = True,
+    **options: Any,
 ) -> str:
     """Make what a voice is recognised by.
 
@@ -96,7 +102,7 @@ def voiceprint(
     ['Maya', 'SPEAKER_01']
     """
     options = seal_key(options)  # a traceback may show what is in this frame
-    make = _maker(engine, options, progress)
+    make = _find_maker(engine, options, progress)
     if not isinstance(source, pd.DataFrame):
         with open_recording(source) as recording:
             text, remark = make(recording)
@@ -123,7 +129,7 @@ def identify(
     *,
     threshold: float = 0,
     exclusive: bool = True,
-    engine: str | Engine = "local",
+    engine: str | OwnEngine = "local",
     audio: Any = None,
     progress: bool | Progress = True,
     **options: Any,
@@ -189,18 +195,17 @@ def identify(
     options = seal_key(options)
     chosen = engines.get(engine)
     table = isinstance(source_or_turns, pd.DataFrame)
-    if isinstance(chosen, VoiceprintMaker) and not table:
+    if chosen.can(Engine.make_voiceprint) and not table:
         options |= {"voiceprints": voiceprints, "matching": {"threshold": threshold, "exclusive": exclusive}}
         return diarize(source_or_turns, engine=chosen, progress=progress, **options)
-    if isinstance(chosen, VoiceprintMaker):
+    if chosen.can(Engine.make_voiceprint):
         raise InvalidParameterError(
             f"{chosen.name} names the speakers while it diarizes, and takes no table: pass the recording, which is "
             "billed; or leave engine= out and take voiceprints of the local engine"
         )
     if table and options:
         raise InvalidParameterError(f"{min(options)} says how to diarize, and this table is diarized; leave it out")
-    recognizer = _recognizer(chosen)
-    recognizer.check_voiceprints(voiceprints)
+    chosen.check_voiceprints(voiceprints)
     if isinstance(source_or_turns, pd.DataFrame):
         check_turns(source_or_turns)
         if _recordings(source_or_turns) > 1:
@@ -212,7 +217,7 @@ def identify(
         run = run_of(turns)
     with open_recording(source) as recording:
         _check_end(turns, recording)
-        scores = recognizer.identify(recording, _with_channel(turns, run), voiceprints)
+        scores = chosen.identify(recording, _with_channel(turns, run), voiceprints)
     names = choose(scores, list(voiceprints), float(threshold), exclusive=exclusive)
     for stays in sorted(scores.keys() - names.keys()):
         if stays in names.values():
@@ -267,32 +272,23 @@ def matches(turns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
-def _maker(
-    engine: str | Engine, options: dict[str, Any], progress: bool | Progress
+def _find_maker(
+    engine: str | OwnEngine, options: dict[str, Any], progress: bool | Progress
 ) -> Callable[[Recording], tuple[str, str | None]]:
-    """Give what makes a voiceprint of a recording, or refuse what is wrong before anything is read."""
+    """Return what makes a voiceprint of a recording, or refuse what is wrong before anything is read."""
     chosen = engines.get(engine)
-    if not isinstance(chosen, VoiceprintMaker):
-        recognizer = _recognizer(chosen)
+    if not chosen.can(Engine.make_voiceprint):
+        chosen.require(Engine.voiceprint)
         if options:
             raise InvalidParameterError(f"the engine {chosen.name!r} makes voiceprints without {min(options)!r}")
-        return recognizer.voiceprint
-    params = Params(model=options.pop("model", None))
-    checked = settled(chosen, params, options)
+        return chosen.voiceprint
+    question = Question.settle(chosen, Params(model=options.pop("model", None)), options)
 
     def make(recording: Recording) -> tuple[str, str | None]:
-        with reporting(progress) as report:
-            return chosen.make_voiceprint(recording, params, checked, report)
+        with show_progress(progress) as report:
+            return chosen.make_voiceprint(recording, question.params, question.options, report)
 
     return make
-
-
-def _recognizer(chosen: Engine) -> Recognizer:
-    if not isinstance(chosen, Recognizer):
-        raise InvalidParameterError(
-            f"the engine {chosen.name!r} knows no voices again; leave engine= out: the local one takes turns from any"
-        )
-    return chosen
 
 
 def _undone(turns: pd.DataFrame) -> pd.DataFrame:

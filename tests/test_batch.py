@@ -132,13 +132,13 @@ def again(done: tuple[Path, pd.DataFrame], home: Path) -> pd.DataFrame:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the recordings that are opened, as they are."""
     seen = []
-    real = _task.opened
+    real = _task.open_source
 
     def noted(source: Any, *rest: Any) -> Any:
         seen.append(Path(source).name)
         return real(source, *rest)
 
-    monkeypatch.setattr(_task, "opened", noted)
+    monkeypatch.setattr(_task, "open_source", noted)
     return seen
 
 

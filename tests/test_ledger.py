@@ -20,6 +20,7 @@ from diarnb import errors
 from diarnb.store import Store
 from diarnb.store.ledger import Ledger, Submission
 from diarnb.store.lock import exclusively
+from diarnb.store.run import Description
 from tests import faultserver as faults
 from tests.clouds import Crash, ask, at_step, sound
 from tests.faultserver import refuses, says, serving
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-ROW = {"key": "k", "engine": "e", "origin": "o", "endpoint": "/diarize", "about": {"source": "talk.wav", "model": "m"}}
+ABOUT = Description(source="talk.wav", engine="e", model="m")
+ROW = {"key": "k", "engine": "e", "origin": "o", "endpoint": "/diarize", "about": ABOUT}
 
 
 def test_a_row_lives_from_call_to_call() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import diarnb
 from diarnb import engines
-from diarnb.engines.base import Answer, Offer
+from diarnb.engines.base import Answer, Engine, Offer
 from diarnb.engines.local import count_evidence as counting
 from diarnb.engines.local.decoding import Decision
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
@@ -207,7 +207,7 @@ def test_a_run_that_is_forgotten_is_named(known: dict[str, pd.DataFrame]) -> Non
         count_evidence(turns)
 
 
-class Silent:
+class Silent(Engine):
     """An engine that decides again, but does not tell why."""
 
     name, offer = "silent", Offer(models=("m",))

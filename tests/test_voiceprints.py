@@ -14,7 +14,7 @@ import soundfile
 import diarnb
 from diarnb.audio import open_recording
 from diarnb.audio.excerpts import excerpts
-from diarnb.engines.abilities import Recognizer
+from diarnb.engines.base import Engine
 from diarnb.engines.local import LocalEngine
 from diarnb.engines.local.voiceprints import embed, make, pack, score, unpack
 from diarnb.errors import (
@@ -426,7 +426,7 @@ def test_an_engine_that_knows_no_voices_says_so(prints: dict[str, str]) -> None:
         version = LocalEngine.version
         diarize = LocalEngine.diarize
 
-    assert isinstance(LocalEngine(), Recognizer)
+    assert LocalEngine().can(Engine.identify)
     for ask in (lambda: diarnb.voiceprint("x.wav", engine=Deaf()), lambda: diarnb.identify("x", prints, engine=Deaf())):
         with pytest.raises(InvalidParameterError, match="'deaf' knows no voices again"):
             ask()

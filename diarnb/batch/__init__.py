@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diarnb import engines, errors
-from diarnb._pipeline import reporting, settled, version_of
+from diarnb._pipeline import show_progress
 from diarnb.audio import open_recording
 from diarnb.batch.executors import Crew, adapted
 from diarnb.batch.members import Batch, Member
 from diarnb.batch.sources import is_address, name_sources
 from diarnb.batch.task import Task, do
-from diarnb.engines.base import describe_question
 from diarnb.engines.cloud.keys import seal_key
+from diarnb.engines.question import Question
 from diarnb.errors import AudioError, InvalidParameterError
 from diarnb.params import Params
-from diarnb.store.batches import Manifest, item_key
+from diarnb.store.batches import Manifest
+from diarnb.store.run import hash_json
 from diarnb.tables.turns import SCHEMA
 from diarnb.transcribers.request import wanted_words
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
-    from diarnb.engines.base import Engine
+    from diarnb.engines.base import Engine, OwnEngine
     from diarnb.transcribers import Transcriber
 
 __all__ = ["diarize_many", "manifest"]
@@ -51,7 +52,7 @@ def diarize_many(
     *,
     executor: Executor | Any = None,
     same_speakers: bool = False,
-    engine: str | Engine = "local",
+    engine: str | OwnEngine = "local",
     words: str | Transcriber | None = None,
     refresh: bool = False,
     progress: bool | Progress = True,
@@ -151,28 +152,27 @@ def diarize_many(
         raise InvalidParameterError("words= of a batch is a transcriber; a table of words is of one recording: diarize")
     params = Params(**{field.name: settings.pop(field.name) for field in fields(Params) if field.name in settings})
     chosen = engines.get(engine)
-    checked = settled(chosen, params, settings)
+    question = Question.settle(chosen, params, settings)
     wanted = wanted_words(words, chosen)
     if executor is not None and "threads" in chosen.offer.options:
         settings.setdefault("threads", 1)
     named = name_sources(sources)
-    question = describe_question(chosen, params, checked)
     # A transcriber that does not tell its version is asked anew: it may hear otherwise now.
     heard = None if wanted is None else wanted.key or secrets.token_hex(8)
-    version = version_of(chosen, question["model"])
-    items = [item_key(source, _stamp(source), question, version, heard) for source in named.values()]
+    asked_of_all = (question.asked, question.version, heard)
+    items = [hash_json(source, _stamp(source), *asked_of_all) for source in named.values()]
     asked = partial(Task, engine=engine, params=params, options=settings, words=words, refresh=refresh)
     members = [
         Member(asked(place, uri, source, voices=same_speakers), item)
         for place, ((uri, source), item) in enumerate(zip(named.items(), items, strict=True))
     ]
     batch = Batch(members, refresh=refresh)
-    if "max_cost" in checked:
-        _check_cost([member.task for member in batch.left], chosen, checked)
-    with reporting(progress) as report, _crew(executor, chosen, batch) as crew:
+    if "max_cost" in question.options:
+        _check_cost([member.task for member in batch.left], chosen, question.options)
+    with show_progress(progress) as report, _crew(executor, chosen, batch) as crew:
         batch.work(crew, report)
     turns = batch.table(same_speakers)
-    facts = {"batch": batch.id, "engine": chosen.name, "model": question["model"], "recordings": len(members)}
+    facts = {"batch": batch.id, "engine": chosen.name, "model": question.model, "recordings": len(members)}
     turns.attrs["diarnb"] = {**facts, "failures": batch.failures, "schema": SCHEMA}
     batch.warn()
     return turns
@@ -270,7 +270,6 @@ def _check_travels(task: Task, executor: Executor) -> None:
 
 def _check_cost(tasks: Sequence[Task], engine: Engine, options: Mapping[str, Any]) -> None:
     """Refuse a batch that would cost more than ``max_cost``, before any of it is sent."""
-    billed = getattr(engine, "billed", float)
     seconds = 0.0
     for task in tasks:
         if is_address(task.source):
@@ -281,7 +280,7 @@ def _check_cost(tasks: Sequence[Task], engine: Engine, options: Mapping[str, Any
         try:
             with open_recording(task.source) as recording:
                 channels = recording.channels if options.get("multichannel") else 1
-                seconds += billed(recording.duration * channels)
+                seconds += engine.billable_seconds(recording.duration * channels)
         except (AudioError, InvalidParameterError):
             continue  # it will fail, and cost nothing
     cost = seconds / 3600 * options["price_per_hour"]

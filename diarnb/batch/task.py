@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diarnb import engines
-from diarnb._pipeline import digest, opened, run_for, settled
+from diarnb._pipeline import answer_question, open_source
 from diarnb._text import shortened
 from diarnb.audio import Recording, open_recording
 from diarnb.engines.local import voiceprints
+from diarnb.engines.question import Question
 from diarnb.errors import DiarnbError, RateLimitedError
 from diarnb.results import table_of
 from diarnb.store import Store
+from diarnb.store.run import hash_json
 from diarnb.transcribers.request import wanted_words
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
-    from diarnb.engines.base import Engine
+    from diarnb.engines.base import OwnEngine
     from diarnb.params import Params
     from diarnb.store.run import Evidence, Run
 
@@ -50,7 +52,7 @@ class Task:
     place: int
     uri: str
     source: str = field(repr=False)
-    engine: str | Engine = field(repr=False)
+    engine: str | OwnEngine = field(repr=False)
     params: Params = field(repr=False)
     options: Mapping[str, Any] = field(repr=False)
     words: Any = field(repr=False, default=None)
@@ -107,16 +109,16 @@ def keep_voices(run: Run, voices: Evidence, store: Store) -> None:
 
 def _done(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
     engine = engines.get(task.engine)
-    options = settled(engine, task.params, task.options)
+    question = Question.settle(engine, task.params, task.options)
     words = wanted_words(task.words, engine)
-    with opened(task.source, engine, options, report) as recording:
-        run = run_for(recording, engine, task.params, options, report, refresh=task.refresh, words=words)
+    with open_source(task.source, question, report) as recording:
+        run = answer_question(recording, question, report, refresh=task.refresh, words=words)
         if not task.voices:
             return run, None
         store = Store.default()
         voices = known_voices(run, store)
         if voices is None:
-            voices = _voices(task.source, recording, run, options.get("threads"))
+            voices = _voices(task.source, recording, run, question.options.get("threads"))
             keep_voices(run, voices, store)
         return run, voices
 
@@ -139,4 +141,4 @@ def _embedded(recording: Recording, turns: pd.DataFrame, threads: int | None) ->
 
 
 def _voices_key(run: Run) -> str:
-    return digest("voices", run.key, voiceprints.MAKER.decode())
+    return hash_json("voices", run.key, voiceprints.MAKER.decode())

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb import engines
-from diarnb.engines.abilities import Reconsiderer
+from diarnb.engines.base import Engine
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.params import Params
 from diarnb.results import confidences, evidence_of, run_of
@@ -52,11 +52,7 @@ def likely(corrections: Corrections) -> pd.DataFrame:
     turns = corrections.turns
     run = run_of(turns)
     engine = engines.get(run.engine)
-    if not isinstance(engine, Reconsiderer):
-        raise InvalidParameterError(
-            f"a correction can propagate where the engine keeps the voices that it heard, and {run.engine!r} does not; "
-            "diarize with engine='local' to have that"
-        )
+    engine.require(Engine.reconsider)
     evidence, _ = evidence_of(run)
     confirmed = corrections.confirmed
     asked = turns[["start", "end", *(["channel"] if "channel" in turns else [])]].assign(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from diarnb.engines.base import adapt_engine
 from diarnb.errors import InvalidParameterError
 
 if TYPE_CHECKING:
-    from diarnb.engines.base import Engine
+    from diarnb.engines.base import Engine, OwnEngine
 
 __all__ = ["NAMES", "get"]
 
@@ -19,13 +20,13 @@ def __dir__() -> list[str]:
 NAMES = ("local", "pyannoteai", "deepgram")
 
 
-def get(engine: str | Engine) -> Engine:
-    """Give an engine by its name; an object that follows the protocol is taken as it is.
+def get(engine: str | OwnEngine) -> Engine:
+    """Return an engine by its name; an object that has what an engine has is taken as one.
 
     Raises
     ------
     InvalidParameterError
-        If there is no engine of this name.
+        If there is no engine of this name, or the object is none.
     """
     if engine == "local":
         from diarnb.engines.local import LocalEngine
@@ -45,4 +46,4 @@ def get(engine: str | Engine) -> Engine:
             f"engine={engine!r:.60} is not known here; this version of diarnb has {known}. One of your own is passed "
             "as the object itself, diarize(..., engine=it), which also decides anew from what it kept"
         )
-    return engine
+    return adapt_engine(engine)

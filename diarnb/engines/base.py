@@ -1,6 +1,6 @@
 """What an engine is: something that takes a recording and what was asked, and answers who spoke when.
 
-An engine declares what it can do; `diarnb.api` refuses the rest before a byte is read or sent. An answer has two
+An engine declares what it can do; `Question` refuses the rest before a byte is read or sent. An answer has two
 parts: `raw`, plain JSON that every table is derived from, and `evidence`, whatever arrays the engine wants to see
 again so that it can decide anew (another speaker count, another threshold) without listening again.
 """
@@ -15,12 +15,15 @@ from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
+
+    import numpy as np
+    import pandas as pd
 
     from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.store.run import Evidence
+    from diarnb.store.run import Description, Evidence
 
 __all__ = ["Answer", "Engine", "Offer", "Option", "Receipt"]
 
@@ -120,8 +123,27 @@ class Answer:
     receipt: Receipt | None = None
 
 
-class Engine(Protocol):
-    """What every engine has; these two attributes and two methods are a whole engine."""
+_NO_VOICES = "knows no voices again; leave engine= out: the local one takes turns from any"
+_OF_SERVICES = "cannot be asked for that; take engine='pyannoteai'"
+_REFUSALS = {
+    "decide": "keeps nothing to decide again from; diarize again with the new settings",
+    "frames": "keeps no scores for frames; diarize with engine='local' to have them",
+    "count_evidence": "does not tell how it counts speakers; diarize with engine='local' to see",
+    "reconsider": "keeps no voices through which a correction can propagate, as engine='local' does; diarize with that",
+    "stream": "cannot stream; leave engine out for the local one",
+    "submit": "has nothing to submit to; run diarnb.diarize",
+    "resume": "keeps no jobs to be fetched; run diarize(...) again",
+    "test": _OF_SERVICES,
+    "jobs": _OF_SERVICES,
+    "make_voiceprint": _NO_VOICES,
+    "check_voiceprints": _NO_VOICES,
+    "voiceprint": _NO_VOICES,
+    "identify": _NO_VOICES,
+}
+
+
+class OwnEngine(Protocol):
+    """The least that an engine is: these two attributes and two methods, on any object."""
 
     name: str
     offer: Offer
@@ -130,57 +152,199 @@ class Engine(Protocol):
         """Identify what would answer, so that a run made by another version is not taken for the same."""
         ...
 
-    def diarize(self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
+    def diarize(self, recording: Any, params: Params, options: Any, progress: Any) -> Answer:
         """Answer who spoke when."""
         ...
 
 
-def describe(recording: Any, engine: Engine, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Say of a recording, and of what is asked about it, what a `Run` keeps; JSON only, without secrets.
+class Engine:
+    """What every engine is: four members of its own, and abilities, which are refused unless it overrides them.
 
-    Parameters
+    Attributes
     ----------
-    recording : Recording or Link
-    engine : Engine
-    params : Params
-    options : mapping
+    name : str
+        Stands in every table that it makes.
+    offer : Offer
+        What `diarnb.diarize` may ask of it.
+    live_offer : Offer or None
+        What `diarnb.stream` may ask of it, where that is something else.
 
-    Returns
-    -------
-    dict
-        ``source, engine, model, params, options, content_hash, duration, problems``, and where the audio is.
+    Examples
+    --------
+    >>> from diarnb.engines.local import LocalEngine
+    >>> LocalEngine().can(Engine.decide), LocalEngine().can(Engine.resume)
+    (True, False)
     """
-    about = {
-        "source": recording.name,
-        **describe_question(engine, params, options),
-        "content_hash": recording.content_hash,
-        "duration": recording.duration,
-        "problems": list(recording.problems),
-    }
-    if recording.path is not None:
-        stat = recording.path.stat()
-        about |= {"path": str(recording.path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    return about
+
+    name: str
+    offer: Offer
+    live_offer: Offer | None = None
+
+    def version(self, model: str) -> str:
+        """Identify what would answer, so that a run made by another version is not taken for the same."""
+        raise NotImplementedError
+
+    def diarize(self, recording: Any, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
+        """Answer who spoke when in a `Recording`; in a `Link` as well where `Offer.links` says so."""
+        raise NotImplementedError
+
+    def can(self, ability: Callable[..., Any]) -> bool:
+        """Return whether this engine has an ability, named as ``Engine.decide``."""
+        return getattr(type(self), ability.__name__) is not ability
+
+    def require(self, ability: Callable[..., Any]) -> None:
+        """Raise `InvalidParameterError` if this engine lacks an ability, as using it would."""
+        if not self.can(ability):
+            raise self._refusal(ability.__name__)
+
+    def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Complete the checked options (a key, an address), or refuse them, before anything is read or sent."""
+        return dict(options)
+
+    def decide(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Return `Answer.raw` without listening again, equal to what a cold run with these settings gives."""
+        raise self._refusal("decide")
+
+    def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:  # noqa: ARG002
+        """Return the table that `diarnb.frames` documents."""
+        raise self._refusal("frames")
+
+    def count_evidence(
+        self,
+        evidence: Evidence,  # noqa: ARG002
+        params: Params,  # noqa: ARG002
+        options: Mapping[str, Any],  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """Return the table that `diarnb.metrics.count_evidence` documents, with the engine's own labels."""
+        raise self._refusal("count_evidence")
+
+    def reconsider(
+        self,
+        evidence: Evidence,  # noqa: ARG002
+        params: Params,  # noqa: ARG002
+        turns: pd.DataFrame,  # noqa: ARG002
+        wrong: Mapping[int, Collection[str]],  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """Compute how likely each speaker is in each turn, given what is certain.
+
+        `turns` has ``start``, ``end``, ``speaker``, ``certain`` (bool), and ``channel`` where channels are apart;
+        `wrong` gives, by the index of turns, who does not speak there. Returns the index of `turns` and one column a
+        speaker, 0-100; NaN where a turn cannot be heard by itself.
+        """
+        raise self._refusal("reconsider")
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray[Any, Any]],  # noqa: ARG002
+        sample_rate: int,  # noqa: ARG002
+        params: Params,  # noqa: ARG002
+        options: Mapping[str, Any],  # noqa: ARG002
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Find who speaks in blocks of float32 samples, one channel, full scale 1, in pieces of any size.
+
+        This call checks what was asked against `live_offer`, and raises what is wrong; listening begins with the first
+        block. Yields turns that are new or have changed: ``turn_id`` (counted from 0), ``start``, ``end``, ``speaker``,
+        ``final``, and ``text`` where the engine has words. A turn that is final does not change any more. One that was
+        taken back comes once more, without length (``end == start``); if that is not final, its id may go to another.
+
+        A generator may return, when the blocks have ended, an `Answer` for the whole with a mapping from its labels to
+        those of the stream.
+        """
+        raise self._refusal("stream")
+
+    def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Read a vendor's raw answer, kept as it came, in the terms of `Answer.raw`, and beyond.
+
+        ``columns`` are optional columns that the turns have, whatever was asked. ``words`` and ``utterances`` are lists
+        of dicts as well: ``start, end, word, text, speaker`` (None where the vendor names nobody), ``confidence,
+        speaker_confidence`` (0-1, None where unknown), ``channel``; and ``start, end, speaker, text, confidence,
+        channel``. ``frames`` are ``resolution`` and two dicts of lists, ``speakers`` and ``scores``; ``matches`` is
+        what `diarnb.identify` puts into ``attrs``.
+        """
+        return raw
+
+    def bill(self, raw: dict[str, Any], about: Description) -> dict[str, Any]:  # noqa: ARG002
+        """Return what a `Receipt` says, beyond the job, of an answer that was delivered."""
+        return {}
+
+    def billable_seconds(self, seconds: float) -> float:  # noqa: ARG002
+        """Return the seconds that a recording is billed for; 0 where nothing is."""
+        return 0.0
+
+    def submit(self, recording: Any, params: Params, options: Mapping[str, Any], progress: Progress) -> str:  # noqa: ARG002
+        """Submit a recording without waiting for the answer, and return the job's id."""
+        raise self._refusal("submit")
+
+    def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, Description]:  # noqa: ARG002
+        """Wait for a job; return its answer, and the description of when it was submitted."""
+        raise self._refusal("resume")
+
+    def test(self, options: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Ask the service whether it accepts the key; it bills nothing."""
+        raise self._refusal("test")
+
+    def jobs(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002
+        """List the service's newest jobs: dicts with ``id``, ``createdAt`` and ``status``."""
+        raise self._refusal("jobs")
+
+    def make_voiceprint(
+        self,
+        recording: Recording,  # noqa: ARG002
+        params: Params,  # noqa: ARG002
+        options: Mapping[str, Any],  # noqa: ARG002
+        progress: Progress,  # noqa: ARG002
+    ) -> tuple[str, str | None]:
+        """Have a service make, and bill, a voiceprint of the one person who speaks; return it and a remark or None.
+
+        The `diarize` of such an engine finds known people through its option ``voiceprints``.
+        """
+        raise self._refusal("make_voiceprint")
+
+    def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:  # noqa: ARG002
+        """Raise `VoiceprintError` for one that it cannot read or compare, before anything is read or sent."""
+        raise self._refusal("check_voiceprints")
+
+    def voiceprint(self, recording: Recording) -> tuple[str, str | None]:  # noqa: ARG002
+        """Make a voiceprint of the one person who speaks: a text that is opaque to others, and a remark or None."""
+        raise self._refusal("voiceprint")
+
+    def identify(
+        self,
+        recording: Recording,  # noqa: ARG002
+        turns: pd.DataFrame,  # noqa: ARG002
+        voiceprints: Mapping[str, str],  # noqa: ARG002
+    ) -> dict[str, dict[str, float]]:
+        """Score every speaker of `turns` against every voiceprint, 0-100; no score for who cannot be heard.
+
+        Where `turns` has a ``channel``, each of them is to be heard there, else on the mix of all.
+        """
+        raise self._refusal("identify")
+
+    def _refusal(self, ability: str) -> InvalidParameterError:
+        return InvalidParameterError(f"the engine {self.name!r} {_REFUSALS[ability]}")
 
 
-def describe_question(engine: Engine, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what `describe` says of what is asked, whatever the recording."""
-    return {
-        "engine": engine.name,
-        "model": params.model or engine.offer.default_model,
-        "params": params.key(),
-        "options": {
-            name: engine.offer.options[name].kept(value)
-            for name, value in options.items()
-            if engine.offer.options[name].changes_result
-        },
-    }
+_MEMBERS = [name for name in vars(Engine) if not name.startswith("_") and name not in ("can", "require")]
 
 
-def describe_job(job_id: str, engine_name: str) -> dict[str, Any]:
-    """Say what `describe` says, of a job whose recording is not known here."""
-    about: dict[str, Any] = {"source": f"job {job_id}", "engine": engine_name, "model": "unknown"}
-    return {**about, "params": {}, "options": {}, "content_hash": None, "duration": None, "problems": []}
+def adapt_engine(engine: Engine | OwnEngine) -> Engine:
+    """Make an `Engine` of any object that has what one has; what it lacks of the abilities is refused.
+
+    Raises
+    ------
+    InvalidParameterError
+        It lacks a name, an offer, a version or the method that listens.
+    """
+    if isinstance(engine, Engine):
+        return engine
+    missing = [name for name in ("name", "offer", "version", "diarize") if not hasattr(engine, name)]
+    if missing or isinstance(engine, type):
+        why = f"lacks {', '.join(missing)}" if missing else "is a class: make one, as in engine=MyEngine()"
+        raise InvalidParameterError(f"engine={engine!r:.60} is no engine; it {why}")
+    found = {name: getattr(engine, name) for name in ("name", "offer", *_MEMBERS) if hasattr(engine, name)}
+    members = {name: staticmethod(value) if callable(value) else value for name, value in found.items()}
+    adapted: Engine = type(type(engine).__name__, (Engine,), members)()
+    return adapted
 
 
 def check_options(given: Mapping[str, Any], offer: Offer, engine_name: str) -> dict[str, Any]:

@@ -11,8 +11,6 @@ written is a warning, and is found again by its content in the run store.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 import warnings
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ import pandas as pd
 
 from diarnb.errors import StoreError, StoreWarning
 from diarnb.store import Store
+from diarnb.store.run import hash_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -58,11 +57,6 @@ class Row:
     state: str
     run: str | None
     error: str | None
-
-
-def item_key(*parts: Any) -> str:
-    """Hash a recording and what is asked of it; nothing can be read back from the key."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class Manifest:
@@ -106,7 +100,7 @@ class Manifest:
 
     def begin(self, items: Sequence[str], uris: Sequence[str], runs: Mapping[int, str | None] | None = None) -> str:
         """Write down what a batch consists of, and the runs, by their place, of what is done; give the batch's id."""
-        batch = item_key(list(items), list(uris))[:12]
+        batch = hash_json(list(items), list(uris))[:12]
         now = time.time()
         rows = [(batch, place, *both, now) for place, both in enumerate(zip(items, uris, strict=True))]
         query = (

@@ -26,6 +26,7 @@ import pandas as pd
 
 from diarnb.store import Store
 from diarnb.store.lock import exclusively
+from diarnb.store.run import Description
 
 if TYPE_CHECKING:
     import sqlite3
@@ -57,8 +58,8 @@ class Submission:
         Equal for submissions that would give the same answer.
     engine, origin, endpoint : str
         Who is asked for what.
-    about : dict
-        What a `Run` says of the recording and of what was asked, JSON only, without secrets.
+    about : Description
+        The recording, and what was asked.
     state : str
     media, media_at : str and float, optional
         The address of the uploaded audio at the service, and when it was complete.
@@ -78,7 +79,7 @@ class Submission:
     engine: str
     origin: str
     endpoint: str
-    about: dict[str, Any]
+    about: Description
     state: str = "prepared"
     media: str | None = None
     media_at: float | None = None
@@ -93,21 +94,10 @@ class Submission:
     @property
     def source(self) -> str:
         """The recording's name."""
-        return str(self.about.get("source", self.job_id))
+        return self.about.source
 
 
 _COLUMNS = tuple(entry.name for entry in fields(Submission))
-
-
-def submission_key(*parts: Any) -> str:
-    """Hash what a submission asks, so that equal ones have one key.
-
-    Parameters
-    ----------
-    *parts : JSON
-        The recording's content hash, the origin, the endpoint, and what is asked.
-    """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class Ledger:
@@ -126,7 +116,8 @@ class Ledger:
     Examples
     --------
     >>> ledger = Ledger()
-    >>> row = ledger.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about={}))
+    >>> about = Description(source="talk.wav", engine="e", model="m")
+    >>> row = ledger.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about=about))
     >>> row = ledger.change(row, state="accepted", job_id="j")
     >>> ledger.find("k") == row
     True
@@ -210,10 +201,10 @@ class Ledger:
         """Find the run of an equal submission that another call, for which this one waited, has kept meanwhile."""
         query = "SELECT id FROM runs WHERE engine = ? AND content_hash = ? AND created >= ? AND state = 'succeeded'"
         about = submission.about
-        values = [submission.engine, about["content_hash"], since.isoformat(timespec="microseconds")]
+        values = [submission.engine, about.content_hash, since.isoformat(timespec="microseconds")]
         for row in self._read(query, values):
             run = self._store.get(row["id"])
-            if all(getattr(run, name) == about[name] for name in ("model", "params", "options")):
+            if all(getattr(run, name) == getattr(about, name) for name in ("model", "params", "options")):
                 return run
         return None
 
@@ -232,8 +223,8 @@ class Ledger:
                 "created": datetime.fromtimestamp(row.created, UTC),
                 "source": row.source,
                 "engine": row.engine,
-                "model": row.about.get("model"),
-                "duration": row.about.get("duration"),
+                "model": row.about.model,
+                "duration": row.about.duration,
                 "speakers": None,
                 "state": row.state,
                 "billed_seconds": row.billed_seconds,
@@ -272,9 +263,10 @@ def _write(db: sqlite3.Connection, query: str, values: Iterable[Any]) -> int:
 
 def _row(submission: Submission) -> dict[str, Any]:
     values = {name: getattr(submission, name) for name in _COLUMNS}
-    return {**values, "about": json.dumps(submission.about)}
+    return {**values, "about": json.dumps(vars(submission.about))}
 
 
 def _submission(row: sqlite3.Row) -> Submission:
     values = {name: row[name] for name in _COLUMNS}
-    return Submission(**{**values, "about": json.loads(values["about"]), "adopted": bool(values["adopted"])})
+    about = Description(**json.loads(values["about"]))
+    return Submission(**{**values, "about": about, "adopted": bool(values["adopted"])})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,38 +17,75 @@ Evidence = dict[str, "np.ndarray[Any, Any]"]
 """Named numeric arrays from which an engine decides again; kept as ``.npz`` without pickle."""
 
 
+def hash_json(*parts: Any) -> str:
+    """Hash JSON: SHA-256 in hex, equal for equal parts, of which nothing can be read back.
+
+    Parameters
+    ----------
+    *parts : JSON
+        The order of a dict's keys does not matter.
+
+    Examples
+    --------
+    >>> hash_json("a", {"b": 1, "c": 2}) == hash_json("a", {"c": 2, "b": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Description:
+    """A recording, and what is asked about it; JSON only, without secrets.
+
+    Attributes
+    ----------
+    source : str
+        The file's name, or the URL without userinfo and query.
+    engine, model : str
+        What answers.
+    params, options : dict
+        What was asked; of the options those that change the answer.
+    content_hash : str or None, default None
+        SHA-256 of the audio's content, in hex.
+    duration : float or None, default None
+        Of the audio, in seconds.
+    problems : list of str, default []
+        What is wrong with the audio.
+    path, size, mtime_ns : default None
+        Where the audio was, with its size in bytes and its time of change, to find it again.
+    """
+
+    source: str
+    engine: str
+    model: str
+    params: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    content_hash: str | None = None
+    duration: float | None = None
+    problems: list[str] = field(default_factory=list)
+    path: str | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Description):
     """One diarization of one source with one set of parameters.
 
     Attributes
     ----------
     key : str
         Equal for runs that would give the same answer.
-    source : str
-        The file's name, or the URL without userinfo and query.
-    engine, model : str
-        What answered.
     raw : dict
         The engine's answer, JSON only; every table is made from it.
-    params, options : dict
-        What was asked, JSON only, without secrets.
-    duration : float
-        Of the audio, in seconds.
     speakers : int
         How many were found.
-    content_hash : str or None, default None
-        SHA-256 of the audio's content, in hex.
-    path, size, mtime_ns : default None
-        Where the audio was, with its size in bytes and its time of change, to find it again.
     billed_seconds, job_id, expires : default None
         What a paid service said.
     evidence_key : str or None, default None
         Which evidence belongs to this run.
     warning : str or None, default None
         The remark that stands in ``attrs``.
-    problems : list of str, default []
-        What was wrong with the audio.
     state : str, default "succeeded"
     id : str
         12 hexadecimal digits, drawn at random.
@@ -55,24 +94,13 @@ class Run:
     """
 
     key: str
-    source: str
-    engine: str
-    model: str
     raw: dict[str, Any]
-    params: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-    duration: float | None = None
     speakers: int | None = None
-    content_hash: str | None = None
-    path: str | None = None
-    size: int | None = None
-    mtime_ns: int | None = None
     billed_seconds: float | None = None
     job_id: str | None = None
     expires: datetime | None = None
     evidence_key: str | None = None
     warning: str | None = None
-    problems: list[str] = field(default_factory=list)
     state: str = "succeeded"
     id: str = field(default_factory=lambda: secrets.token_hex(6))
     created: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diarnb.engines.abilities import Reader
+from diarnb.engines.base import Engine
 from diarnb.errors import InvalidParameterError
 from diarnb.tables.checks import check_end
 from diarnb.transcribers import identity, transcribe, transcriber
@@ -17,7 +17,6 @@ from diarnb.transcripts.words import check_words
 if TYPE_CHECKING:
     from diarnb._progress import Progress
     from diarnb.audio import Recording
-    from diarnb.engines.base import Engine
     from diarnb.store.run import Evidence
     from diarnb.transcripts.words import Word
 
@@ -122,7 +121,7 @@ def wanted_words(words: Any, engine: Engine) -> WantedWords | None:
     """
     if words is None:
         return None
-    if isinstance(engine, Reader):
+    if engine.can(Engine.read):
         raise InvalidParameterError(
             f"words= goes with the local engine, not with {engine.name!r}: pyannoteAI transcribes with "
             "transcription=True, and Deepgram always has words; diarnb.words(turns) gives them"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from diarnb._text import shortened
-from diarnb.engines.base import Answer, Offer, Option, Receipt, check_offered, check_options, describe
+from diarnb.engines.base import Answer, Engine, Offer, Option, Receipt, check_offered, check_options
 from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import check_reachable, find_origin
 from diarnb.engines.cloud.billing import CLOUD_OPTIONS, check_budget, check_cost, check_limits
@@ -21,8 +21,10 @@ from diarnb.engines.deepgram import live
 from diarnb.engines.deepgram.answers import read_answer
 from diarnb.engines.deepgram.parameters import BATCH, LIVE, MODELS, UTT_SPLIT, check_batch, check_live, query_of
 from diarnb.engines.deepgram.requests import ENDPOINT, PaidRequests, RequestOrder, billed_seconds
+from diarnb.engines.question import Question
 from diarnb.errors import AudioLimitError, InvalidParameterError, JobAcceptedError
-from diarnb.store.ledger import Ledger, Submission, submission_key
+from diarnb.store.ledger import Ledger, Submission
+from diarnb.store.run import hash_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from diarnb.audio import Recording
     from diarnb.engines.cloud.service import Pace
     from diarnb.params import Params
+    from diarnb.store.run import Description
 
 LARGEST = 2_000_000_000
 """Bytes that the service takes."""
@@ -55,7 +58,7 @@ def _newer_documents(value: Any) -> bool:
     return value
 
 
-class DeepgramEngine:
+class DeepgramEngine(Engine):
     """Deepgram's ``/v1/listen``, or a server that speaks the same language.
 
     Parameters
@@ -169,7 +172,7 @@ class DeepgramEngine:
         split = params.channels == "split" or bool(options.get("multichannel"))
         return read_answer(raw, options, split=split)
 
-    def bill(self, raw: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def bill(self, raw: dict[str, Any], about: Description) -> dict[str, Any]:  # noqa: ARG002
         """Compute what a delivered answer costs."""
         return {"billed_seconds": billed_seconds(raw)}
 
@@ -221,15 +224,13 @@ class DeepgramEngine:
     def _order(
         self, recording: Recording | Link, params: Params, options: Mapping[str, Any], **what: Any
     ) -> RequestOrder:
-        about = describe(recording, self, params, options)
+        about = Question(self, params, options).describe(recording)
         origin = options["base_url"]
-        key = submission_key(
-            recording.content_hash, origin, ENDPOINT, about["model"], about["params"], about["options"]
-        )
+        key = hash_json(recording.content_hash, origin, ENDPOINT, about.model, about.params, about.options)
         return RequestOrder(
             Submission(key=key, engine=self.name, origin=origin, endpoint=ENDPOINT, about=about),
             recording.opened,
-            query=query_of(about["model"], options),
+            query=query_of(about.model, options),
             patience=options.get("timeout", max(_PROCESSING, 0.5 * (recording.duration or 0.0))),
             called_back="callback" in options,
             rebill=options.get("on_lost_response") == "rebill",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from diarnb.engines.base import Answer, Offer, Option, check_offered, check_options
+from diarnb.engines.base import Answer, Engine, Offer, Option, check_offered, check_options
 from diarnb.engines.local import networks
 from diarnb.engines.local.count_evidence import Count, counts
 from diarnb.engines.local.decoding import decide
@@ -61,7 +61,7 @@ def _threshold(value: Any) -> float:
     return float(value)
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Segmentation-3.0 and CAM++ under ONNX Runtime, with Bayesian clustering and overlap."""
 
     name = "local"

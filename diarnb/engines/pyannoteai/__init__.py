@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from diarnb._text import shortened
-from diarnb.engines.base import Answer, Offer, Receipt, describe, describe_job
+from diarnb.engines.base import Answer, Engine, Offer, Receipt
 from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import find_origin
 from diarnb.engines.cloud.billing import check_budget, check_cost, check_limits
@@ -23,9 +24,11 @@ from diarnb.engines.pyannoteai.answers import read_answer
 from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, JobOrder, PaidJobs, load_answer
 from diarnb.engines.pyannoteai.polling import Waits, list_jobs
 from diarnb.engines.pyannoteai.voiceprint_text import MAKER, check_model, pack
+from diarnb.engines.question import Question, describe_job
 from diarnb.errors import ApiError, ApiResponseError, InvalidParameterError
 from diarnb.params import Params
-from diarnb.store.ledger import OPEN, Ledger, Submission, submission_key
+from diarnb.store.ledger import OPEN, Ledger, Submission
+from diarnb.store.run import hash_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from diarnb._progress import Progress
     from diarnb.audio import Recording
     from diarnb.engines.cloud.links import Link
+    from diarnb.store.run import Description
 
 ORIGIN = "https://api.pyannote.ai"
 _KEY_PAGE = "dashboard.pyannote.ai"
@@ -41,7 +45,7 @@ _VOICE_BYTES, _VOICE_SECONDS = 100 * 1024**2, 30.05  # an encoder's padding is n
 _OF_VOICEPRINTS = {"api_key", "base_url", "timeout", "webhook", "webhook_status_only", "resubmit"}
 
 
-class PyannoteAIEngine:
+class PyannoteAIEngine(Engine):
     """pyannoteAI's hosted models.
 
     Parameters
@@ -125,8 +129,8 @@ class PyannoteAIEngine:
         model = params.model or MAKER
         check_model(model)
         params = Params(model=model)
-        about = describe(recording, self, params, options)
-        about["options"] = {**about["options"], "voiceprint": True}  # it is no diarization of the same
+        about = Question(self, params, options).describe(recording)
+        about = replace(about, options={**about.options, "voiceprint": True})  # it is no diarization of the same
         request = parameters.request_of(model, params, options)
         output = _answer(*self._fetch_or_submit("/v1/voiceprint", recording, request, about, options, progress)).raw[
             "output"
@@ -138,14 +142,14 @@ class PyannoteAIEngine:
             )
         return pack(found, model), warning if isinstance(warning, str) else None
 
-    def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, dict[str, Any]]:
+    def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, Description]:
         """Wait for a job that was submitted before, here or elsewhere, and give its answer."""
         if not isinstance(job_id, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", job_id):
             raise InvalidParameterError(f"{job_id!r:.60} is no job's id; diarnb.runs() lists those of this store")
         ledger = Ledger()
         known = ledger.job(job_id)
         row = known or Submission(
-            key=submission_key("job", options["base_url"], job_id),
+            key=hash_json("job", options["base_url"], job_id),
             engine=self.name,
             origin=options["base_url"],
             endpoint="/v1/diarize",
@@ -164,9 +168,9 @@ class PyannoteAIEngine:
         """Read a job."""
         return read_answer(raw)
 
-    def bill(self, raw: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def bill(self, raw: dict[str, Any], about: Description) -> dict[str, Any]:  # noqa: ARG002
         """Compute what a delivered job costs, and when the service deletes it; it ended a moment ago."""
-        seconds = about["duration"]
+        seconds = about.duration
         return {
             "billed_seconds": None if seconds is None else self.billable_seconds(seconds),
             "expires": datetime.now(UTC) + timedelta(seconds=KEPT),
@@ -191,7 +195,7 @@ class PyannoteAIEngine:
         endpoint: str,
         recording: Any,
         request: dict[str, Any],
-        about: dict[str, Any],
+        about: Description,
         options: Mapping[str, Any],
         progress: Progress,
         *,
@@ -202,7 +206,7 @@ class PyannoteAIEngine:
         if not voice:
             check_cost(recording.name, None if seconds is None else self.billable_seconds(seconds), options)
         ledger = Ledger()
-        key = submission_key(recording.content_hash, options["base_url"], endpoint, _deciding(request))
+        key = hash_json(recording.content_hash, options["base_url"], endpoint, _deciding(request))
         row = Submission(key=key, engine=self.name, origin=options["base_url"], endpoint=endpoint, about=about)
         with nullcontext(None) if url else recording.file() as content:
             if content is not None:
@@ -243,11 +247,11 @@ class PyannoteAIEngine:
 
     def _wishes(
         self, recording: Any, params: Params, options: Mapping[str, Any]
-    ) -> tuple[str, Any, dict[str, Any], dict[str, Any]]:
+    ) -> tuple[str, Any, dict[str, Any], Description]:
         """Write a request, where it goes, and what the run will say of it."""
         request = parameters.request_of(params.model or self.offer.default_model, params, options)
         endpoint = "/v1/identify" if "voiceprints" in options else "/v1/diarize"
-        return endpoint, recording, request, describe(recording, self, params, options)
+        return endpoint, recording, request, Question(self, params, options).describe(recording)
 
     def _wait_for_job(
         self, row: Submission, ledger: Ledger, options: Mapping[str, Any], progress: Progress, *, new: bool = False

@@ -171,7 +171,7 @@ class PaidJobs:
 
     def _archive_answer(self, row: Submission, body: bytes, job: dict[str, Any]) -> Submission:
         """Archive an answer, then look at it."""
-        duration = row.about.get("duration")
+        duration = row.about.duration
         billed = None if row.endpoint == "/v1/voiceprint" or duration is None else max(LEAST_BILLED, float(duration))
         done = _moment(job.get("updatedAt")) or time.time() + self._service.skew
         state = "accepted" if row.adopted else "succeeded"

@@ -14,7 +14,7 @@ from diarnb.engines.cloud.billing import CLOUD_OPTIONS
 from diarnb.engines.matching import check_matching, check_voiceprints
 from diarnb.engines.pyannoteai.voiceprint_text import check_model, unpack
 from diarnb.errors import InvalidParameterError
-from diarnb.store.ledger import submission_key
+from diarnb.store.run import hash_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +86,7 @@ OPTIONS: dict[str, Option] = {
     "speech_probability": Option("a score of speech for each frame", partial(_flag, "speech_probability")),
     "crosstalk_probability": Option("a score of overlap for each frame", partial(_flag, "crosstalk_probability")),
     "speaker_probability": Option("a score of each speaker for each frame", partial(_flag, "speaker_probability")),
-    "voiceprints": Option("known people to find, {name: voiceprint}", _voiceprints, kept=submission_key),
+    "voiceprints": Option("known people to find, {name: voiceprint}", _voiceprints, kept=hash_json),
     "matching": Option("how to find them: {'threshold': 0-100, 'exclusive': True or False}", _matching),
     "webhook": Option("an https address that gets the result too", _webhook, changes_result=False),
     "webhook_status_only": Option(

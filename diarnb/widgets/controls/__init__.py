@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from diarnb import engines
-from diarnb._pipeline import settled
 from diarnb._progress import Report
 from diarnb._text import spell_duration
 from diarnb.api import diarize, recluster
-from diarnb.engines.abilities import Decider
+from diarnb.engines.base import Engine
+from diarnb.engines.question import Question
 from diarnb.errors import DiarnbError, InvalidParameterError
 from diarnb.params import Params
 from diarnb.widgets import parts
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from diarnb.engines.base import Engine
+    from diarnb.engines.base import OwnEngine
 
 log: logging.Logger = logging.getLogger("diarnb")
 
@@ -47,7 +47,7 @@ _STYLE = """<style>
 </style>"""
 
 
-def controls(source: Any = None, *, engine: str | Engine = "local") -> Controls:
+def controls(source: Any = None, *, engine: str | OwnEngine = "local") -> Controls:
     """Choose, run and see, in a panel.
 
     Parameters
@@ -99,7 +99,7 @@ class _Settings:
 class Controls(ipywidgets.VBox):  # type: ignore[misc]
     """What `controls` gives."""
 
-    def __init__(self, source: Any = None, engine: str | Engine = "local") -> None:
+    def __init__(self, source: Any = None, engine: str | OwnEngine = "local") -> None:
         self._engine = engines.get(engine)
         self._given = engine
         self._lock = threading.RLock()  # a front end may call back in another thread while a cell runs
@@ -262,7 +262,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         """Refuse what contradicts itself; nothing is read or sent."""
         common = {name: value for name, value in asked.arguments.items() if name in Params.help()}
         own = {name: value for name, value in asked.arguments.items() if name not in common and name != "engine"}
-        settled(self._engine, Params(**common), own)
+        Question.settle(self._engine, Params(**common), own)
 
     def _told_cost(self) -> str:
         price = None if self._form.price is None else self._form.price.value or None
@@ -272,7 +272,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             return ""
 
     def _can_decide_again(self, asked: _Settings) -> bool:
-        if self._result is None or not isinstance(self._engine, Decider) or not isinstance(self._given, str):
+        if self._result is None or not self._engine.can(Engine.decide) or not isinstance(self._given, str):
             return False
         shown = self._result[1]
         return asked.arguments != shown.arguments and asked.heard_alike(shown)

@@ -17,6 +17,7 @@ from diarnb._text import public_url, spell_duration, visible
 from diarnb.audio import open_recording
 from diarnb.cloud import estimate_cost
 from diarnb.engines import NAMES
+from diarnb.engines.base import Engine
 from diarnb.engines.cloud.links import is_link
 from diarnb.errors import DiarnbError
 from diarnb.examples import example
@@ -25,7 +26,7 @@ from diarnb.params import Params
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diarnb.engines.base import Engine, Offer, Option
+    from diarnb.engines.base import Offer, Option
 
 EXAMPLES = ("meeting", "interview", "call")
 MOST = 20
@@ -202,12 +203,11 @@ def look_at(source: Source) -> tuple[float | None, int]:
 
 def describe_cost(source: Source, engine: Engine, price_per_hour: float | None, duration: float | None) -> str:
     """Describe what a run would send and cost, before anything is sent."""
-    billed = getattr(engine, "billable_seconds", None)
-    if billed is None:
+    if not engine.can(Engine.billable_seconds):
         return "Runs on this machine: nothing is sent, nothing is billed." if engine.name == "local" else ""
     if duration is None:
         return f"Run sends it to {engine.name}, which bills by its length, not known before it is fetched."
-    sentence = f"Run sends it to {engine.name}, which bills {spell_duration(billed(duration))}"
+    sentence = f"Run sends it to {engine.name}, which bills {spell_duration(engine.billable_seconds(duration))}"
     if price_per_hour:
         price = estimate_cost(source.value, engine=engine, price_per_hour=price_per_hour)
         return f"{sentence}: {price:.2f} at {price_per_hour:g} an hour. An answer that is kept already costs nothing."
