@@ -16,9 +16,9 @@ import numpy as np
 from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import CONVENTIONS, NOTES, Recording, Score, pool, read_folder, score
 from diarnb.audio import open_recording
-from diarnb.engines.local import LocalEngine, _turns
-from diarnb.engines.local.decoding import Decision, by_first_appearance, decide, decode, trusted
-from diarnb.engines.local.evidence import Heard
+from diarnb.engines.local import LocalEngine, _list_turns
+from diarnb.engines.local.decoding import Decision, decide, decode, number_by_first_appearance, select_reliable
+from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.segmentation import seconds
 from diarnb.params import Params
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 EXPLAINED = """\
 - as it is: nothing is given.
 - true count: the number of speakers in the scored region is given.
-- true voices: how many voices there are and how each sounds is learnt from the true speaker of every piece of speech;
-  who speaks when is then decoded as always. This is what a perfect clustering would give.
-- true speakers: every piece of speech is given to whoever speaks most in it, and its overlap to the second. What is
-  left is detection of speech and overlap, and the grid of pieces."""
+- true clusters: centroids are of the true speaker of every segment; decoding is as always. This is what a perfect
+  clustering would give.
+- true speakers: every segment is given to whoever speaks most in it, and its overlap to the second. What is left is
+  detection of speech and overlap, and the grid of segments."""
 
 
 def truth(recording: Recording, frames: int) -> NDArray[np.bool_]:
@@ -48,62 +48,62 @@ def truth(recording: Recording, frames: int) -> NDArray[np.bool_]:
     return speaking
 
 
-def as_it_is(heard: Heard, _: Recording) -> Decision:
-    return decide(heard, 1, None, None)
+def as_it_is(evidence: ChannelEvidence, _: Recording) -> Decision:
+    return decide(evidence, 1, None, None)
 
 
-def true_count(heard: Heard, recording: Recording) -> Decision:
+def true_count(evidence: ChannelEvidence, recording: Recording) -> Decision:
     spoken = {who for a, b, who in recording.reference for s, e in recording.scored if a < e and b > s}
-    return decide(heard, len(spoken), len(spoken), None)
+    return decide(evidence, len(spoken), len(spoken), None)
 
 
-def true_voices(heard: Heard, recording: Recording) -> Decision:
-    speaking = truth(recording, heard.frames.shape[1])
-    share = np.array([speaking[start:end].sum(0) for start, end in heard.pieces])
+def true_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
+    speaking = truth(recording, evidence.frames.shape[1])
+    share = np.array([speaking[start:end].sum(0) for start, end in evidence.segments])
     labels = np.full(len(share), -1)
-    known = np.intersect1d(np.flatnonzero(share.sum(1)), trusted(heard.weights, 1))
+    known = np.intersect1d(np.flatnonzero(share.sum(1)), select_reliable(evidence.weights, 1))
     if not len(known):
-        return as_it_is(heard, recording)
+        return as_it_is(evidence, recording)
     labels[known] = np.unique(share[known].argmax(1), return_inverse=True)[1]
-    speech, overlap = heard.frames.astype(np.float32) / 255
-    voices, change = heard.voices.astype(np.float32), heard.change.astype(np.float32)
-    decision = decode(heard.pieces, change, voices, heard.weights, labels, speech, overlap, keep_all=False)
-    return by_first_appearance(decision)
+    speech, overlap = evidence.frames.astype(np.float32) / 255
+    embeddings, change = evidence.embeddings.astype(np.float32), evidence.change.astype(np.float32)
+    decision = decode(evidence.segments, change, embeddings, evidence.weights, labels, speech, overlap, keep_all=False)
+    return number_by_first_appearance(decision)
 
 
-def true_speakers(heard: Heard, recording: Recording) -> Decision:
-    decision = as_it_is(heard, recording)
+def true_speakers(evidence: ChannelEvidence, recording: Recording) -> Decision:
+    decision = as_it_is(evidence, recording)
     speaking = truth(recording, len(decision.first))
     first, second = np.full((2, len(decision.first)), -1, np.int16)
-    for start, end in heard.pieces:
+    for start, end in evidence.segments:
         most = np.argsort(-speaking[start:end].sum(0), kind="stable")
         first[start:end] = most[0]
         if len(most) > 1 and speaking[start:end, most[1]].any():
             second[start:end] = np.where(decision.second[start:end] >= 0, most[1], -1)
-    posterior = np.zeros((len(heard.pieces), speaking.shape[1]))
+    posterior = np.zeros((len(evidence.segments), speaking.shape[1]))
     return replace(decision, first=first, second=second, posterior=posterior)
 
 
-BOUNDS: dict[str, Callable[[Heard, Recording], Decision]] = {
+BOUNDS: dict[str, Callable[[ChannelEvidence, Recording], Decision]] = {
     "as it is": as_it_is,
     "true count": true_count,
-    "true voices": true_voices,
+    "true clusters": true_clusters,
     "true speakers": true_speakers,
 }
 
 
 def run(recordings: Sequence[Recording]) -> dict[str, list[Score]]:
-    """Listen to each recording once, and score what is decided under each of `BOUNDS`."""
+    """Extract the evidence of each recording once, and score what is decided under each of `BOUNDS`."""
     scores: dict[str, list[Score]] = {name: [] for name in BOUNDS}
     for recording in recordings:
         with open_recording(recording.audio) as audio:
             answer = LocalEngine().diarize(audio, Params(), {}, lambda stage, fraction: None)
         assert answer.evidence is not None
-        (heard,) = Heard.unpacked(answer.evidence)
+        (evidence,) = ChannelEvidence.unpacked(answer.evidence)
         for name, bound in BOUNDS.items():
-            decision = bound(heard, recording)
+            decision = bound(evidence, recording)
             labels = [str(k) for k in range(decision.speakers)]
-            found = _turns(decision, labels, answer.raw["duration"], exclusive=False)
+            found = _list_turns(decision, labels, answer.raw["duration"], exclusive=False)
             scores[name].append(score(recording, [_turn(each) for each in found]))
     return scores
 

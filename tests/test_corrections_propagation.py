@@ -7,7 +7,7 @@ import pytest
 import diarnb
 from diarnb.corrections import Corrections
 from diarnb.corrections.propagation import accept, likely, propose, sureness
-from diarnb.engines.local.clustering import cluster, settle
+from diarnb.engines.local.clustering import cluster, cluster_constrained
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.formats import read
 
@@ -188,7 +188,7 @@ def test_pieces_that_must_be_together_are_and_those_that_cannot_be_are_not() -> 
     guess = np.where(who == 2, 1, who)  # the third person was taken for the second
     possible[60:63] = [False, False, True]
     possible[0] = [False, True, True]  # not the first, whatever it sounds like
-    found = settle(voices, weights, 0.6, guess, possible)
+    found = cluster_constrained(voices, weights, 0.6, guess, possible)
     assert (found[1:] == who[1:]).all()
     assert found[0] != 0
 

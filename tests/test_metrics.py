@@ -169,7 +169,7 @@ def test_whoever_has_the_floor_nowhere_still_counts() -> None:
     sure = np.ones(30, np.float32)
     decision = Decision(first, second, owner, posterior, sure, sure)
     pieces = np.array([[0, 10], [10, 20], [20, 30]], np.int32)
-    assert counting._speakers(decision, pieces, np.arange(3)).tolist() == [0, 2, 1]
+    assert counting._label_segments(decision, pieces, np.arange(3)).tolist() == [0, 2, 1]
 
 
 # -- forced counts -----------------------------------------------------------------------------------------------------

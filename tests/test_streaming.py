@@ -18,8 +18,8 @@ from diarnb.audio.chunks import Chunks
 from diarnb.engines.base import Offer
 from diarnb.engines.local import LocalEngine
 from diarnb.engines.local.decoding import Decision
-from diarnb.engines.local.live import Story
-from diarnb.engines.local.pieces import Cutter, cut, listening_spans, speech_regions
+from diarnb.engines.local.live import LiveTurns
+from diarnb.engines.local.segments import Segmentizer, cut, find_embedding_spans, find_speech_regions
 from diarnb.errors import AudioLimitError, DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
 from diarnb.testing import assert_turns_equal
@@ -162,15 +162,15 @@ def test_pieces_of_a_recording_that_grows_are_those_of_the_whole():
         speech, change = speech.clip(0, 1).astype(np.float32), (rng.random(frames) ** 12).astype(np.float32)
         if rng.random() < 0.2:
             speech[:], change[:] = 0.9, 0.0  # a stretch that is longer than is kept in mind
-        cutter, parts, at = Cutter(), [], 0
+        cutter, parts, at = Segmentizer(), [], 0
         while at < frames:
             step = int(rng.integers(1, 500))
             parts.append(cutter.feed(speech[at : at + step], change[at : at + step]))
             at += step
         settled += sum(len(part[0]) for part in parts)
-        parts.append(cutter.rest(speech[:0], change[:0]))
-        pieces, strength = cut(speech_regions(speech), change)
-        expected = pieces, strength, listening_spans(pieces, strength)
+        parts.append(cutter.tail(speech[:0], change[:0]))
+        pieces, strength = cut(find_speech_regions(speech), change)
+        expected = pieces, strength, find_embedding_spans(pieces, strength)
         for found, wanted in zip(zip(*parts, strict=True), expected, strict=True):
             assert np.array_equal(np.concatenate(found), wanted)
     assert settled > 1_000
@@ -185,7 +185,7 @@ def decision(*speakers):
 
 
 def test_labels_stay_though_a_decision_numbers_speakers_anew():
-    story = Story()
+    story = LiveTurns()
     story.update(decision("00.11.00"), 8.0)
     assert story.labels == [0, 1]
     story.update(decision("11.00.11.22"), 11.0)
@@ -196,7 +196,7 @@ def test_labels_stay_though_a_decision_numbers_speakers_anew():
 
 
 def test_the_settled_past_keeps_its_speaker():
-    story = Story()
+    story = LiveTurns()
     story.update(decision("00.11.", "0" * 9), 15.0)
     first = {turn["turn_id"]: turn for turn in story.update(decision("00.11.", "0" * 9, ".1" * 15), 45.0)}
     assert [first[number]["final"] for number in (0, 1)] == [True, True]

@@ -16,7 +16,7 @@ from diarnb.audio import open_recording
 from diarnb.audio.excerpts import excerpts
 from diarnb.engines.base import Engine
 from diarnb.engines.local import LocalEngine
-from diarnb.engines.local.voiceprints import embed, make, pack, score, unpack
+from diarnb.engines.local.voiceprints import embed, make_voiceprint, pack, score_similarity, unpack
 from diarnb.errors import (
     AudioChangedError,
     AudioLimitError,
@@ -114,7 +114,7 @@ def test_turns_from_anywhere_need_only_their_audio(prints: dict[str, str]) -> No
     assert real_names(named, "meeting") == {who: who for who in NAMES["meeting"]}
     pd.testing.assert_frame_equal(named.drop(columns="speaker"), turns.drop(columns="speaker"))
     maya = diarnb.voiceprint(turns[turns["speaker"] == "SPEAKER_00"], audio=diarnb.example("meeting"))
-    assert score(unpack(maya, ""), unpack(prints["Maya"], "")) > 95
+    assert score_similarity(unpack(maya, ""), unpack(prints["Maya"], "")) > 95
 
 
 @pytest.mark.slow
@@ -261,7 +261,7 @@ def test_a_voiceprint_is_short_text_that_depends_on_the_voice_alone(prints: dict
     assert len(again) < 600
     base64.b64decode(again, validate=True)
     louder = diarnb.voiceprint((np.stack([said("Maya") * 0.1] * 2), RATE))
-    assert score(unpack(louder, ""), unpack(again, "")) > 99
+    assert score_similarity(unpack(louder, ""), unpack(again, "")) > 99
 
 
 def test_a_voiceprint_of_an_earlier_diarnb_is_still_good(prints: dict[str, str]) -> None:
@@ -294,7 +294,7 @@ def test_a_word_of_somebody_else_is_left_out_with_a_warning(monkeypatch: pytest.
     raw = {"duration": len(sound) / RATE}
     raw["diarization"] = [dict(zip(("start", "end", "speaker"), turn, strict=True)) for turn in turns]
     with open_recording((sound, RATE)) as recording:
-        text, remark = make(recording, raw)
+        text, remark = make_voiceprint(recording, raw)
     voice = embed([maya])
     assert remark == "Somebody else speaks for 1.2 s; left out."
     assert voice is not None
@@ -304,7 +304,7 @@ def test_a_word_of_somebody_else_is_left_out_with_a_warning(monkeypatch: pytest.
         {"start": 6.0, "end": len(maya) / RATE, "speaker": "SPEAKER_01"},
     ]
     with open_recording((maya, RATE)) as recording:
-        text, remark = make(recording, raw)
+        text, remark = make_voiceprint(recording, raw)
     assert remark is None
     assert unpack(text, "") @ voice > 0.99
 

@@ -137,7 +137,7 @@ def _voices(source: str, recording: Any, run: Run, threads: int | None) -> Evide
 
 
 def _embedded(recording: Recording, turns: pd.DataFrame, threads: int | None) -> Evidence:
-    return dict(voiceprints.voices(recording, turns, threads=threads))
+    return dict(voiceprints.embed_speakers(recording, turns, threads=threads))
 
 
 def _voices_key(run: Run) -> str:

@@ -1,8 +1,7 @@
-"""The local engine: who spoke when, on this machine, from two small networks.
+"""The local engine: diarization on this machine, with two small networks.
 
-A recording is heard (`listening`), which takes nearly all the time and leaves some 3 MB an hour of evidence behind;
-then it is decided how many voices there are and who speaks in every frame (`deciding`), in a moment and as often as
-one likes.
+The networks extract some 3 MB of evidence an hour (`evidence`), which takes nearly all the time; from it speakers are
+clustered and every frame is decoded (`decoding`) in a moment, and as often as one likes.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import pandas as pd
 
 from diarnb.engines.base import Answer, Engine, Offer, Option, check_offered, check_options
 from diarnb.engines.local import networks
-from diarnb.engines.local.count_evidence import Count, counts
+from diarnb.engines.local.count_evidence import CountRow, weigh_counts
 from diarnb.engines.local.decoding import decide
-from diarnb.engines.local.evidence import Heard, Listener, listen
+from diarnb.engines.local.evidence import ChannelEvidence, Extractor, extract
 from diarnb.engines.local.live import follow
-from diarnb.engines.local.pieces import runs_of
 from diarnb.engines.local.propagation import reconsider
 from diarnb.engines.local.segmentation import RATE, RESOLUTION, seconds
-from diarnb.engines.local.voiceprints import check_length, make, match, unpack
+from diarnb.engines.local.segments import find_runs
+from diarnb.engines.local.voiceprints import check_length, make_voiceprint, match_voiceprints, unpack
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 
@@ -70,7 +69,9 @@ class LocalEngine(Engine):
         options={
             "providers": Option("ONNX Runtime's execution providers, best first", _providers, changes_result=False),
             "threads": Option("threads to use; by default all cores", _threads, changes_result=False),
-            "threshold": Option("cosine distance (0-2) below which voices are one; higher merges more", _threshold),
+            "threshold": Option(
+                "cosine distance (0-2) below which speakers are merged; higher merges more", _threshold
+            ),
         },
     )
 
@@ -78,12 +79,12 @@ class LocalEngine(Engine):
     """What `stream` takes."""
 
     def version(self, model: str) -> str:  # noqa: ARG002 (there is one)
-        """Give the networks' hashes and the revision of what is made of their answers."""
+        """Return the networks' hashes and the revision of the decisions made from their outputs."""
         hashes = "-".join(facts["sha256"][:8] for _, facts in sorted(networks.provenance().items()))
         return f"{REVISION}-{hashes}"
 
     def diarize(self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
-        """Listen to every channel that is wanted, then decide."""
+        """Extract the evidence of every channel that is wanted, then decide."""
         channels = range(recording.channels) if params.channels == "split" else [params.channels]
         evidence: Evidence = {}
         duration = 0.0
@@ -92,19 +93,21 @@ class LocalEngine(Engine):
             def part(stage: str, fraction: float, done: int = number) -> None:
                 progress(stage, 0.98 * (done + fraction) / len(channels))
 
-            heard, duration = listen(recording, channel, part, **_how(options))  # type: ignore[arg-type]  # "mix" or a number
-            evidence |= heard.packed(number)
-        evidence |= _circumstances(duration, recording.problems)
+            channel_evidence, duration = extract(recording, channel, part, **_select_compute_options(options))  # type: ignore[arg-type]  # "mix" or a number
+            evidence |= channel_evidence.packed(number)
+        evidence |= _pack_context(duration, recording.problems)
         progress("deciding", 0.98)
         return Answer(self.decide(evidence, params, options), evidence)
 
     def stream(
         self, blocks: Iterable[NDArray[np.float32]], sample_rate: int, params: Params, options: Mapping[str, Any]
     ) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]]]:
-        """Listen as the sound comes; the answer at the end is that of `diarize`."""
+        """Diarize samples as they come; the answer at the end is that of `diarize`."""
         options = check_options(options, self.live_offer, self.name)
         check_offered(params, self.live_offer, self.name)
-        return self._follow(blocks, sample_rate, params, options, Listener(**_how(options), live=True))
+        return self._follow(
+            blocks, sample_rate, params, options, Extractor(**_select_compute_options(options), live=True)
+        )
 
     def _follow(
         self,
@@ -112,13 +115,13 @@ class LocalEngine(Engine):
         sample_rate: int,
         params: Params,
         options: Mapping[str, Any],
-        listener: Listener,
+        extractor: Extractor,
     ) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]]]:
         threshold = options.get("threshold")
-        heard, labels = yield from follow(
-            blocks, sample_rate, listener, lambda heard: decide(heard, *params.bounds, threshold)
+        channel_evidence, labels = yield from follow(
+            blocks, sample_rate, extractor, lambda channel_evidence: decide(channel_evidence, *params.bounds, threshold)
         )
-        evidence = heard.packed(0) | _circumstances(listener.samples / RATE, [])
+        evidence = channel_evidence.packed(0) | _pack_context(extractor.samples / RATE, [])
         names = {f"SPEAKER_{number:02d}": f"SPEAKER_{label:02d}" for number, label in enumerate(labels)}
         return Answer(self.decide(evidence, params, options), evidence), names
 
@@ -128,23 +131,23 @@ class LocalEngine(Engine):
         remarks: list[str] = json.loads(evidence["problems"].tobytes())
         spoken, exclusive = [], []
         known = 0
-        for channel, decision in enumerate(_decisions(evidence, params, options)):
+        for channel, decision in enumerate(_decide_channels(evidence, params, options)):
             names = [f"SPEAKER_{known + k:02d}" for k in range(decision.speakers)]
             known += len(names)
             where = {"channel": channel} if params.channels == "split" else {}
-            spoken += [{**turn, **where} for turn in _turns(decision, names, duration, exclusive=False)]
-            exclusive += [{**turn, **where} for turn in _turns(decision, names, duration, exclusive=True)]
-            remarks += _shortfall(params.bounds[0], len(names), where)
+            spoken += [{**turn, **where} for turn in _list_turns(decision, names, duration, exclusive=False)]
+            exclusive += [{**turn, **where} for turn in _list_turns(decision, names, duration, exclusive=True)]
+            remarks += _remark_shortfall(params.bounds[0], len(names), where)
         return {
             "duration": duration,
-            "diarization": sorted(spoken, key=_place),
-            "exclusiveDiarization": sorted(exclusive, key=_place),
+            "diarization": sorted(spoken, key=_sort_key),
+            "exclusiveDiarization": sorted(exclusive, key=_sort_key),
             "warning": " ".join(remarks) or None,
         }
 
     def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
         """Score every frame; of several channels the least certain one counts."""
-        decisions = _decisions(evidence, params, options)
+        decisions = _decide_channels(evidence, params, options)
         certainty = 100 * np.min([decision.certainty() for decision in decisions], axis=0).astype(np.float64)
         edges = seconds(np.arange(len(certainty) + 1))
         edges[-1] = float(evidence["duration"])
@@ -157,8 +160,10 @@ class LocalEngine(Engine):
     def count_evidence(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
         """Weigh other numbers of speakers, on each channel by itself."""
         tables, known = [], 0
-        for channel, heard in enumerate(Heard.unpacked(evidence)):
-            table = pd.DataFrame(counts(heard, *params.bounds, options.get("threshold")), columns=list(Count._fields))
+        for channel, channel_evidence in enumerate(ChannelEvidence.unpacked(evidence)):
+            table = pd.DataFrame(
+                weigh_counts(channel_evidence, *params.bounds, options.get("threshold")), columns=list(CountRow._fields)
+            )
             for side in ("speaker", "other"):
                 table[side] = [f"SPEAKER_{known + k:02d}" if k >= 0 else "" for k in table[side]]
             known += int(table.loc[table["chosen"], "k"].sum())
@@ -169,53 +174,57 @@ class LocalEngine(Engine):
     def reconsider(
         self, evidence: Evidence, params: Params, turns: pd.DataFrame, wrong: Mapping[int, Collection[str]]
     ) -> pd.DataFrame:
-        """Weigh every voice against those that are certain, on each channel by itself."""
+        """Score every turn's speakers given those that are certain, on each channel by itself."""
         apart = params.channels == "split"
-        heard = enumerate(Heard.unpacked(evidence))
+        channel_evidence = enumerate(ChannelEvidence.unpacked(evidence))
         parts = [
-            reconsider(each, turns[turns["channel"] == channel] if apart else turns, wrong) for channel, each in heard
+            reconsider(each, turns[turns["channel"] == channel] if apart else turns, wrong)
+            for channel, each in channel_evidence
         ]
         scores = pd.concat(parts).reindex(turns.index)
         known = scores.notna().any(axis=1)
         return scores.where(~known, scores.fillna(0.0))  # a speaker of another channel does not speak on this one
 
     def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:
-        """Read them all."""
+        """Raise VoiceprintError unless each can be read."""
         for label, text in voiceprints.items():
             unpack(text, label)
 
     def voiceprint(self, recording: Recording) -> tuple[str, str | None]:
-        """Find out who speaks where, then hear the one who does."""
+        """Diarize the recording, then embed the one who speaks."""
         check_length(recording.name, recording.duration)
         answer = self.diarize(recording, Params(), {}, lambda stage, fraction: None)  # noqa: ARG005
-        return make(recording, answer.raw)
+        return make_voiceprint(recording, answer.raw)
 
     def identify(
         self, recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str]
     ) -> dict[str, dict[str, float]]:
-        """Hear every speaker where nobody else speaks."""
-        return match(recording, turns, voiceprints)
+        """Embed every speaker where nobody else speaks, and score them."""
+        return match_voiceprints(recording, turns, voiceprints)
 
 
-def _how(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the options that say how to compute."""
+def _select_compute_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of how to compute."""
     return {name: options[name] for name in ("providers", "threads") if name in options}
 
 
-def _circumstances(duration: float, problems: list[str]) -> Evidence:
-    """Give what belongs to the evidence beside what was heard."""
+def _pack_context(duration: float, problems: list[str]) -> Evidence:
+    """Pack what belongs to the evidence beside the channels."""
     packed = np.frombuffer(json.dumps(problems).encode(), np.uint8)
     return {"duration": np.array(duration), "problems": packed}
 
 
-def _decisions(evidence: Evidence, params: Params, options: Mapping[str, Any]) -> list[Decision]:
+def _decide_channels(evidence: Evidence, params: Params, options: Mapping[str, Any]) -> list[Decision]:
     """Decide every channel."""
-    return [decide(heard, *params.bounds, options.get("threshold")) for heard in Heard.unpacked(evidence)]
+    return [
+        decide(channel_evidence, *params.bounds, options.get("threshold"))
+        for channel_evidence in ChannelEvidence.unpacked(evidence)
+    ]
 
 
-def _turns(decision: Decision, names: list[str], duration: float, *, exclusive: bool) -> list[dict[str, Any]]:
-    """Give turns as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
-    found = [runs_of(decision.first == k if exclusive else decision.active(k)) for k in range(len(names))]
+def _list_turns(decision: Decision, names: list[str], duration: float, *, exclusive: bool) -> list[dict[str, Any]]:
+    """Return turns as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
+    found = [find_runs(decision.first == k if exclusive else decision.active(k)) for k in range(len(names))]
     spans = np.concatenate([np.zeros((0, 2), np.int64), *found])
     speakers = np.repeat(np.arange(len(names)), [len(each) for each in found])
     starts, ends = seconds(spans.T).round(6)
@@ -230,12 +239,12 @@ def _turns(decision: Decision, names: list[str], duration: float, *, exclusive: 
     ]
 
 
-def _place(turn: dict[str, Any]) -> tuple[float, float, str]:
+def _sort_key(turn: dict[str, Any]) -> tuple[float, float, str]:
     return turn["start"], turn["end"], turn["speaker"]
 
 
-def _shortfall(low: int, found: int, where: dict[str, int]) -> list[str]:
-    """Say so where as many speakers as were asked for could not be found."""
+def _remark_shortfall(low: int, found: int, where: dict[str, int]) -> list[str]:
+    """Return a remark where as many speakers as were asked for could not be found."""
     if found >= low or (low == 1 and not found):
         return []
     channel = f" on channel {where['channel']}" if where else ""

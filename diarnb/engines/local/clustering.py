@@ -1,14 +1,14 @@
-"""How many voices there are, and which piece of speech is whose.
+"""Cluster the embeddings of segments into speakers.
 
-Voices are modelled as a Bayesian mixture of Gaussians with one spherical spread within a voice, which the recording
-itself tells: how unlike two pieces of one breath are. It begins with more voices than any table has seats and lets the
-evidence take away those that explain nothing: adding a voice has to pay for itself. That is the mixture part of VBx
-without its hidden Markov chain; time comes in later (`decoding`). At the end, voices that are hardly apart become one.
+Embeddings follow a Bayesian mixture of spherical Gaussians (VB-GMM) with one within-speaker variance, estimated from
+the recording: from the cosine similarity of segments of the same speech region. It starts with more components than
+there can be speakers, and variational inference empties those that explain too little. That is VBx without its hidden
+Markov chain; time comes in later (`decoding`). Agglomerative merging then joins speakers that are hardly separated.
 
 References
 ----------
 Landini et al., "Bayesian HMM clustering of x-vector sequences (VBx) in speaker diarization", Computer Speech and
-Language 71, 2022.
+Language 71, 2022. `_FA` and `_FB` are its acoustic scaling and its speaker regularisation.
 """
 
 from __future__ import annotations
@@ -23,239 +23,256 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_SPREAD = 1.15  # variance within a voice, in that within a breath: voices change over time
-_BETWEEN = 0.67  # variance of the voices around the recording's mean, in that within a voice
-_TRUST = 0.5  # how far a piece counts as evidence of its own: neighbours share sound, so less than one
-_COST = 5.0  # what a voice has to pay for, in the same money
-_VOICES = 30  # to begin with
-_ENOUGH = 400.0  # seconds; beyond, voices get dearer: more of the same must not split one by mood or microphone
-_APART = 0.2  # two voices are one that are no further apart than this, in the spread within a voice,
-_USUAL = 0.45  # or than this, in what is usual between the recording's voices,
-_FAR = 0.45  # but never if further apart than this
-_SAMPLE = 1000  # pieces to learn the voices from: about as much speech as is enough
-_FIRST_SAMPLE = 500  # and for the first guess, which takes time with the square of it
-_ALIKE, _ALIKE_PAIRS = 0.5, 20  # expected cosine of two pieces of one breath, and how many pairs that counts for
-_NEAR = 0.02  # by which pieces of one breath seem less alike than they are: it may hide a change of voice
-_LAGS = range(2, 8)  # pieces apart; direct neighbours share sound
-_ROUNDS = 3  # of going to the nearest voice: a mixture alone would hold one of few pieces to be part of another
-_PRIOR_PAIRS = 10  # pairs of pieces that the recording's likeness counts for in every voice
+# Chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on, and on `benchmarks.simulate`.
+_WITHIN_RATIO = 1.15  # within-speaker variance / variance within a region: speakers drift over a recording
+_BETWEEN_RATIO = 0.67  # between-speaker variance / within-speaker variance
+_FA = 0.5  # scale of the evidence: neighbouring segments share sound, so they are not independent
+_FB = 5.0  # regularisation of a speaker, in the same unit
+_FB_SECONDS = 400.0  # of speech; beyond, `_FB` grows in proportion: more of the same speech must not split a speaker
+_COMPONENTS = 30  # to begin with
+_LEAST_LIMIT = 0.2  # separation below which two speakers are merged, in within-speaker cosine distances
+_MEDIAN_SHARE = 0.45  # the same, as a share of the median separation of the recording's speakers
+_MOST_LIMIT = 0.45  # separation from which two speakers are never merged
+_FIT_SEGMENTS = 1000  # segments that the mixture is fitted to: about 400 s of speech
+_WARD_SEGMENTS = 500  # and that it is initialised from, by a method of quadratic time
+_PRIOR_SIMILARITY, _PRIOR_SIMILARITY_PAIRS = 0.5, 20  # expected cosine similarity within a region, and its weight
+_CHANGE_MARGIN = 0.02  # added to the similarity within a region: some regions hide a change of speaker
+_LAGS = range(2, 8)  # segments between those compared; direct neighbours share sound
+_KMEANS_ROUNDS = 3  # of assigning to the nearest centroid before the mixture, which would absorb small speakers
+_PRIOR_PAIRS = 10  # pairs of segments that the recording's similarity counts for within each speaker
 
 
-def likeness(voices: NDArray[np.float32], breaths: NDArray[np.int64]) -> float:
-    """Tell how alike two pieces of one voice are in this recording.
+def estimate_within_similarity(embeddings: NDArray[np.float32], regions: NDArray[np.int64]) -> float:
+    """Estimate the mean cosine similarity of two segments of one speaker in this recording.
 
     Parameters
     ----------
-    voices : numpy.ndarray [shape=(pieces, 192)]
+    embeddings : numpy.ndarray [shape=(segments, 192)]
         Unit vectors, in order of time.
-    breaths : numpy.ndarray [shape=(pieces,)]
-        A number for each stretch of speech in which the voice does not change.
+    regions : numpy.ndarray [shape=(segments,)]
+        A number for each stretch of speech without a change of speaker.
 
     Returns
     -------
     float
-        Their mean cosine.
+        At most 0.95.
     """
-    total, count = _ALIKE * _ALIKE_PAIRS, _ALIKE_PAIRS
+    total, count = _PRIOR_SIMILARITY * _PRIOR_SIMILARITY_PAIRS, _PRIOR_SIMILARITY_PAIRS
     for lag in _LAGS:
-        same = breaths[lag:] == breaths[:-lag]
-        total += float((voices[lag:][same] * voices[:-lag][same]).sum())
+        same = regions[lag:] == regions[:-lag]
+        total += float((embeddings[lag:][same] * embeddings[:-lag][same]).sum())
         count += int(same.sum())
-    return min(total / count + _NEAR, 0.95)
+    return min(total / count + _CHANGE_MARGIN, 0.95)
 
 
 def cluster(
-    voices: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
     weights: NDArray[np.float32],
-    alike: float,
+    similarity: float,
     low: int,
     high: int | None,
     threshold: float | None = None,
 ) -> NDArray[np.int64]:
-    """Say whose each piece is.
+    """Label each segment with a speaker.
 
     Parameters
     ----------
-    voices : numpy.ndarray [shape=(pieces, 192)]
+    embeddings : numpy.ndarray [shape=(segments, 192)]
         Unit vectors.
-    weights : numpy.ndarray [shape=(pieces,)]
-        Seconds that each was made from.
-    alike : float
-        Mean cosine of two pieces of one voice, from `likeness`.
+    weights : numpy.ndarray [shape=(segments,)]
+        Seconds of single-speaker speech behind each embedding.
+    similarity : float
+        Mean cosine similarity within a speaker, from `estimate_within_similarity`.
     low, high : int, int or None
-        Least and greatest number of voices; both are met, except that there are never more voices than pieces.
+        Least and greatest number of speakers; both are met, except that there are never more speakers than segments.
     threshold : float, optional
-        Merge voices until no two are closer than this cosine distance (0-2), the distance within them taken off;
+        Merge until no two speakers are closer than this cosine distance (0-2) beyond the distance within them;
         without one the evidence decides.
 
     Returns
     -------
-    numpy.ndarray [shape=(pieces,)]
-        A number for each piece; the numbers are 0, 1, ... without gaps.
+    numpy.ndarray [shape=(segments,)]
+        Labels 0, 1, ... without gaps.
     """
-    low = min(low, len(voices))
-    high = len(voices) if high is None else min(high, len(voices))
-    if len(voices) > max(_SAMPLE, low):  # learn from some; the others go to the nearest voice
-        some = _some(len(voices), low)
-        return _to_all(voices, some, cluster(voices[some], weights[some], alike, low, high, threshold))
-    many = _initial(voices, max(_VOICES, low))
-    labels = many if threshold is not None else _mixture(voices, weights, alike, many, prune=True)
+    low = min(low, len(embeddings))
+    high = len(embeddings) if high is None else min(high, len(embeddings))
+    if len(embeddings) > max(_FIT_SEGMENTS, low):  # fit some; the others go to the nearest centroid
+        sample = _sample_evenly(len(embeddings), low)
+        labels = cluster(embeddings[sample], weights[sample], similarity, low, high, threshold)
+        return _extend_labels(embeddings, sample, labels)
+    many = _initialise(embeddings, max(_COMPONENTS, low))
+    labels = many if threshold is not None else _fit_mixture(embeddings, weights, similarity, many, prune=True)
     if low < high:
-        labels = _merged(voices, labels, alike, low, high, threshold)
+        labels = _merge(embeddings, labels, similarity, low, high, threshold)
     if labels.max() + 1 < low:
-        return _divided(voices, labels, many, alike, low)
-    return _exactly(voices, weights, alike, low, labels) if low == high else labels
+        return _split_to_count(embeddings, labels, many, similarity, low)
+    return _fit_count(embeddings, weights, similarity, low, labels) if low == high else labels
 
 
-def settle(
-    voices: NDArray[np.float32],
+def cluster_constrained(
+    embeddings: NDArray[np.float32],
     weights: NDArray[np.float32],
-    alike: float,
-    first: NDArray[np.int64],
+    similarity: float,
+    initial: NDArray[np.int64],
     possible: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Say whose each piece is when something is known of some, from a first guess.
+    """Label each segment when some labels are known, and others excluded.
 
     Parameters
     ----------
-    voices, weights, alike
+    embeddings, weights, similarity
         As `cluster` takes them.
-    first : numpy.ndarray [shape=(pieces,)]
-        A voice for each piece, -1 for no guess.
-    possible : numpy.ndarray [shape=(pieces, voices)]
-        Whose a piece can be: at least one voice's, and each voice is somewhere guessed or certain.
+    initial : numpy.ndarray [shape=(segments,)]
+        A first label for each segment, -1 for none.
+    possible : numpy.ndarray [shape=(segments, speakers)]
+        The labels that a segment can have: at least one, and each speaker has a segment in `initial`.
 
     Returns
     -------
-    numpy.ndarray [shape=(pieces,)]
-        A voice for each piece, by the numbers that came in.
+    numpy.ndarray [shape=(segments,)]
+        Labels by the numbers of `initial`.
     """
     numbers = np.arange(possible.shape[1])
-    for _ in range(_ROUNDS):
-        centres = ((first[:, None] == numbers) * weights[:, None]).T @ voices
-        centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
-        first = np.where(possible, voices @ centres.T, -np.inf).argmax(1)
-    return _mixture(voices, weights, alike, first, prune=False, possible=possible)
+    for _ in range(_KMEANS_ROUNDS):
+        centroids = ((initial[:, None] == numbers) * weights[:, None]).T @ embeddings
+        centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-9)
+        initial = np.where(possible, embeddings @ centroids.T, -np.inf).argmax(1)
+    return _fit_mixture(embeddings, weights, similarity, initial, prune=False, possible=possible)
 
 
-def kept(voices: NDArray[np.float32], weights: NDArray[np.float32], alike: float, labels: NDArray[np.int64]) -> int:
-    """Tell how many of some voices are left when the evidence may take away what explains too little.
+def count_supported(
+    embeddings: NDArray[np.float32], weights: NDArray[np.float32], similarity: float, labels: NDArray[np.int64]
+) -> int:
+    """Count the speakers that remain when variational inference may empty those that explain too little.
 
     Parameters
     ----------
-    voices, weights, alike, labels
-        As `cluster` takes and gives them.
+    embeddings, weights, similarity, labels
+        As `cluster` takes and returns them.
     """
-    some = _some(len(voices))
-    return int(_mixture(voices[some], weights[some], alike, _renumbered(labels[some]), prune=True).max()) + 1
+    sample = _sample_evenly(len(embeddings))
+    initial = _renumber(labels[sample])
+    return int(_fit_mixture(embeddings[sample], weights[sample], similarity, initial, prune=True).max()) + 1
 
 
-def _some(total: int, least: int = 1, most: int = _SAMPLE) -> NDArray[np.int64]:
-    """Give an even sample of as many pieces as are enough to learn voices from, or all."""
+def _sample_evenly(total: int, least: int = 1, most: int = _FIT_SEGMENTS) -> NDArray[np.int64]:
+    """Return the indices of an even sample of at most `most` segments, or of all."""
     return np.linspace(0, total - 1, min(total, max(most, least))).round().astype(np.int64)
 
 
-def _to_all(voices: NDArray[np.float32], some: NDArray[np.int64], learnt: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give all pieces to the nearest of the voices that were learnt from some."""
-    centres = np.stack([voices[some][learnt == k].mean(0) for k in range(learnt.max() + 1)])
-    labels: NDArray[np.int64] = (voices @ centres.T / np.linalg.norm(centres, axis=1)).argmax(1)
-    labels[some] = learnt
+def _extend_labels(
+    embeddings: NDArray[np.float32], sample: NDArray[np.int64], sample_labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Label all segments by the nearest centroid of a sample's speakers."""
+    centroids = np.stack([embeddings[sample][sample_labels == k].mean(0) for k in range(sample_labels.max() + 1)])
+    labels: NDArray[np.int64] = (embeddings @ centroids.T / np.linalg.norm(centroids, axis=1)).argmax(1)
+    labels[sample] = sample_labels
     return labels
 
 
-def _exactly(
-    voices: NDArray[np.float32], weights: NDArray[np.float32], alike: float, count: int, first: NDArray[np.int64]
+def _fit_count(
+    embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    similarity: float,
+    count: int,
+    initial: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Merge a first guess down to a given number, none of them empty."""
-    start = _merged(voices, first, alike, count, count)
-    labels = _mixture(voices, weights, alike, start, prune=False)
+    """Merge down to a given number of speakers, none of them empty, and fit the mixture once more."""
+    start = _merge(embeddings, initial, similarity, count, count)
+    labels = _fit_mixture(embeddings, weights, similarity, start, prune=False)
     return labels if labels.max() + 1 == count else start
 
 
-def _divided(
-    voices: NDArray[np.float32], labels: NDArray[np.int64], many: NDArray[np.int64], alike: float, count: int
+def _split_to_count(
+    embeddings: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    many: NDArray[np.int64],
+    similarity: float,
+    count: int,
 ) -> NDArray[np.int64]:
-    """Cut voices along a finer clustering until there are as many as asked for, and join no two of them.
+    """Split speakers along a finer clustering into as many as asked for, without joining any two.
 
-    To merge the finer one alone would keep a few odd pieces apart, and make one of voices that are alike.
+    Merging the finer clustering alone would keep a few outliers, and join speakers of similar embeddings.
     """
-    parts = _renumbered(labels * (many.max() + 1) + many)
-    whole = labels[np.unique(parts, return_index=True)[1]]
-    return _merged(voices, parts, alike, count, count, whole=whole)
+    parts = _renumber(labels * (many.max() + 1) + many)
+    parents = labels[np.unique(parts, return_index=True)[1]]
+    return _merge(embeddings, parts, similarity, count, count, parents=parents)
 
 
-def _initial(voices: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Cluster by Ward's method, into as many as asked for or as there are pieces."""
-    if len(voices) < 2:
-        return np.zeros(len(voices), np.int64)
-    some = _some(len(voices), count, _FIRST_SAMPLE)
-    first = fcluster(linkage(voices[some], "ward"), min(count, len(some)), "maxclust")
-    return _to_all(voices, some, _renumbered(first))
+def _initialise(embeddings: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Cluster by Ward's method, into at most `count` clusters."""
+    if len(embeddings) < 2:
+        return np.zeros(len(embeddings), np.int64)
+    sample = _sample_evenly(len(embeddings), count, _WARD_SEGMENTS)
+    labels = fcluster(linkage(embeddings[sample], "ward"), min(count, len(sample)), "maxclust")
+    return _extend_labels(embeddings, sample, _renumber(labels))
 
 
-def _mixture(
-    voices: NDArray[np.float32],
+def _fit_mixture(
+    embeddings: NDArray[np.float32],
     weights: NDArray[np.float32],
-    alike: float,
-    first: NDArray[np.int64],
+    similarity: float,
+    initial: NDArray[np.int64],
     *,
     prune: bool,
     possible: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
-    """Variational inference of the mixture from a first guess.
+    """Fit the VB-GMM from initial labels, and return the labels of greatest responsibility.
 
-    With `prune` the evidence may empty a voice; with `possible` (`settle`) voices keep their numbers.
+    With `prune` components may become empty; with `possible` (`cluster_constrained`) they keep their numbers.
     """
-    size = voices.shape[1]
-    within = _SPREAD * (1 - alike) / size
-    cost = _COST * max(1.0, float(weights.sum()) / _ENOUGH)
-    mean = weights @ voices / max(float(weights.sum()), 1e-9)
-    points = (voices - mean) * np.float32(np.sqrt(_BETWEEN / within))
-    count = first.max() + 1 if possible is None else possible.shape[1]
-    share = np.exp(5 * (first[:, None] == np.arange(count)).astype(np.float32))
+    size = embeddings.shape[1]
+    within = _WITHIN_RATIO * (1 - similarity) / size
+    regularisation = _FB * max(1.0, float(weights.sum()) / _FB_SECONDS)
+    mean = weights @ embeddings / max(float(weights.sum()), 1e-9)
+    points = (embeddings - mean) * np.float32(np.sqrt(_BETWEEN_RATIO / within))
+    count = initial.max() + 1 if possible is None else possible.shape[1]
+    responsibility = np.exp(5 * (initial[:, None] == np.arange(count)).astype(np.float32))
     if possible is not None:
-        share *= possible
-    share /= share.sum(1, keepdims=True)
-    prior = np.full(share.shape[1], 1 / share.shape[1], np.float32)
+        responsibility *= possible
+    responsibility /= responsibility.sum(1, keepdims=True)
+    prior = np.full(responsibility.shape[1], 1 / responsibility.shape[1], np.float32)
     last = -np.inf
     for _ in range(60):
-        weighted = share * weights[:, None]
-        spread = 1 / (1 + _TRUST / cost * _BETWEEN * weighted.sum(0))
-        centre = _TRUST / cost * spread[:, None] * (weighted.T @ points)
-        energy = size * spread + (centre**2).sum(1)
-        likelihood = _TRUST * weights[:, None] * (points @ centre.T - _BETWEEN / 2 * energy) + np.log(prior + 1e-30)
+        weighted = responsibility * weights[:, None]
+        variance = 1 / (1 + _FA / regularisation * _BETWEEN_RATIO * weighted.sum(0))
+        centroid = _FA / regularisation * variance[:, None] * (weighted.T @ points)
+        energy = size * variance + (centroid**2).sum(1)
+        likelihood = _FA * weights[:, None] * (points @ centroid.T - _BETWEEN_RATIO / 2 * energy)
+        likelihood = likelihood + np.log(prior + 1e-30)
         if possible is not None:
             likelihood[~possible] = -np.inf
         top = likelihood.max(1, keepdims=True)
-        share = np.exp(likelihood - top)
-        total = share.sum(1, keepdims=True)
-        share /= total
-        bound = float((top + np.log(total)).sum() + cost / 2 * (size * np.log(spread) - energy + size).sum())
+        responsibility = np.exp(likelihood - top)
+        total = responsibility.sum(1, keepdims=True)
+        responsibility /= total
+        divergence = regularisation / 2 * (size * np.log(variance) - energy + size).sum()
+        bound = float((top + np.log(total)).sum() + divergence)
         if prune:
-            prior = share.mean(0)
-            alive = prior > 1e-4 / len(voices)
-            share, prior = share[:, alive], prior[alive]
-        if bound - last < 1e-5 * len(voices):
+            prior = responsibility.mean(0)
+            alive = prior > 1e-4 / len(embeddings)
+            responsibility, prior = responsibility[:, alive], prior[alive]
+        if bound - last < 1e-5 * len(embeddings):
             break
         last = bound
-    labels: NDArray[np.int64] = share.argmax(1)
-    return _renumbered(labels) if possible is None else labels
+    labels: NDArray[np.int64] = responsibility.argmax(1)
+    return _renumber(labels) if possible is None else labels
 
 
-def _merged(
-    voices: NDArray[np.float32],
+def _merge(
+    embeddings: NDArray[np.float32],
     labels: NDArray[np.int64],
-    alike: float,
+    similarity: float,
     low: int,
     high: int,
     threshold: float | None = None,
-    whole: NDArray[np.int64] | None = None,
+    parents: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Merge the two closest voices until all are apart and few enough."""
+    """Merge the two closest speakers until all are separate and few enough."""
     names: NDArray[np.int64] = np.arange(labels.max() + 1)
-    for apart, spread, one, other in merges(voices, labels, alike, whole):
-        enough = limit(apart) if threshold is None else threshold / spread[one, other]
-        if len(apart) <= low or (len(apart) <= high and apart[one, other] >= enough):
+    for separation, distance, one, other in merge_stepwise(embeddings, labels, similarity, parents):
+        limit = compute_merge_limit(separation) if threshold is None else threshold / distance[one, other]
+        if len(separation) <= low or (len(separation) <= high and separation[one, other] >= limit):
             break
         names[names == other] = one
         names[names > other] -= 1
@@ -263,58 +280,62 @@ def _merged(
     return merged
 
 
-def merges(
-    voices: NDArray[np.float32], labels: NDArray[np.int64], alike: float, whole: NDArray[np.int64] | None = None
+def merge_stepwise(
+    embeddings: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    similarity: float,
+    parents: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], int, int]]:
-    """Go on merging the two closest voices down to one.
+    """Merge the two closest speakers, step by step, down to one.
 
-    Two voices are as far apart as their pieces are less alike than pieces of the same one. That is about nothing for
-    a voice cut in two, whatever the recording's noise and channel make of the cosines themselves.
+    The separation of two speakers is the mean similarity within them less the mean similarity across, relative to the
+    cosine distance within: about 0 for one speaker cut in two, whatever noise and channel make of the cosines.
 
     Parameters
     ----------
-    voices, labels, alike
-        As `cluster` takes and gives them.
-    whole : numpy.ndarray [shape=(voices,)], optional
-        What each is a part of; only parts of the same come together. By default any do.
+    embeddings, labels, similarity
+        As `cluster` takes and returns them.
+    parents : numpy.ndarray [shape=(speakers,)], optional
+        What each is a part of; only parts of the same one are merged. By default any are.
 
     Yields
     ------
-    apart : numpy.ndarray [shape=(voices, voices)]
-        How far apart any two are before the merge, in the spread within a voice.
-    spread : numpy.ndarray [shape=(voices, voices)]
-        That spread, for any two: cosine distance of two pieces of the same voice.
+    separation : numpy.ndarray [shape=(speakers, speakers)]
+        Of any two before the merge, in within-speaker cosine distances.
+    distance : numpy.ndarray [shape=(speakers, speakers)]
+        That unit, for any two: the mean cosine distance of two segments of the same speaker.
     one, other : int
         The closest two, ``one < other``; `other` becomes `one`, and those behind it move up.
     """
     count = int(labels.max()) + 1
     members = (labels == np.arange(count)[:, None]).astype(np.float32)
-    products = (members @ voices).astype(np.float64)
+    products = (members @ embeddings).astype(np.float64)
     products = products @ products.T
     sizes = members.sum(1, dtype=np.float64)
-    whole = np.zeros(count, np.int64) if whole is None else whole
+    parents = np.zeros(count, np.int64) if parents is None else parents
     while len(sizes) > 1:
         pairs = sizes * (sizes - 1)
-        within = (products.diagonal() - sizes + _PRIOR_PAIRS * alike) / (pairs + _PRIOR_PAIRS)
+        within = (products.diagonal() - sizes + _PRIOR_PAIRS * similarity) / (pairs + _PRIOR_PAIRS)
         both = (within[:, None] + within) / 2
-        spread = np.maximum(1 - both, 0.05)
-        apart = (both - products / np.outer(sizes, sizes)) / spread
-        np.fill_diagonal(apart, np.inf)
-        apart[whole[:, None] != whole] = np.inf
-        one, other = sorted(int(k) for k in np.unravel_index(int(apart.argmin()), apart.shape))
-        yield apart, spread, one, other
+        distance = np.maximum(1 - both, 0.05)
+        separation = (both - products / np.outer(sizes, sizes)) / distance
+        np.fill_diagonal(separation, np.inf)
+        separation[parents[:, None] != parents] = np.inf
+        one, other = sorted(int(k) for k in np.unravel_index(int(separation.argmin()), separation.shape))
+        yield separation, distance, one, other
         products[one] += products[other]
         products[:, one] += products[:, other]
         products = np.delete(np.delete(products, other, 0), other, 1)
         sizes[one] += sizes[other]
-        sizes, whole = np.delete(sizes, other), np.delete(whole, other)
+        sizes, parents = np.delete(sizes, other), np.delete(parents, other)
 
 
-def limit(apart: NDArray[np.float64]) -> float:
-    """Tell how far apart two voices must be to be two, given how far apart all are, as `merges` says."""
-    return min(max(_APART, _USUAL * float(np.median(apart[np.triu_indices(len(apart), 1)]))), _FAR)
+def compute_merge_limit(separation: NDArray[np.float64]) -> float:
+    """Return the separation below which two speakers are merged, given that of all, from `merge_stepwise`."""
+    median = float(np.median(separation[np.triu_indices(len(separation), 1)]))
+    return min(max(_LEAST_LIMIT, _MEDIAN_SHARE * median), _MOST_LIMIT)
 
 
-def _renumbered(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+def _renumber(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     numbers: NDArray[np.int64] = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     return numbers

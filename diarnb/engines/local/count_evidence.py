@@ -1,8 +1,8 @@
 """Why there are as many speakers as there are: other counts beside the one that was decided on.
 
-Two things decide (`clustering`): the evidence takes away voices that explain too little, and of those that are left
-the closest become one while they are not far enough apart. Both are told here for every count: downwards by merging
-the speakers that were found, the closest first, and upwards by asking for more of them.
+Two things decide (`clustering`): variational inference empties speakers that explain too little, and the closest of
+those that remain are merged while their separation is below a limit. Both are shown here for every count: downwards by
+merging the speakers that were found, the closest first, and upwards by asking for more of them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from diarnb.engines.local.clustering import cluster, kept, limit, merges
-from diarnb.engines.local.decoding import comparable, decide
+from diarnb.engines.local.clustering import cluster, compute_merge_limit, count_supported, merge_stepwise
+from diarnb.engines.local.decoding import decide, prepare_embeddings
 from diarnb.engines.local.segmentation import RESOLUTION
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diarnb.engines.local.decoding import Decision
-    from diarnb.engines.local.evidence import Heard
+    from diarnb.engines.local.evidence import ChannelEvidence
 
 _MORE, _AT_LEAST = 4, 8  # counts beyond the one that was found, and how many there are in any case
 
 
-class Count(NamedTuple):
+class CountRow(NamedTuple):
     """A row of what `diarnb.metrics.count_evidence` documents; speakers are numbers, -1 is nobody."""
 
     k: int
@@ -39,77 +39,85 @@ class Count(NamedTuple):
     chosen: bool
 
 
-def counts(heard: Heard, low: int, high: int | None, threshold: float | None) -> list[Count]:
-    """Tell of one channel why there are as many speakers as `decide` finds when it is given the same."""
-    decision = decide(heard, low, high, threshold)
+def weigh_counts(evidence: ChannelEvidence, low: int, high: int | None, threshold: float | None) -> list[CountRow]:
+    """Return a row for each count of one channel's speakers; `decide` finds the chosen one, given the same."""
+    decision = decide(evidence, low, high, threshold)
     found = decision.speakers
     if not found:
         return []
-    voices, taken, alike = comparable(heard, low)
-    seconds = (heard.pieces[taken, 1] - heard.pieces[taken, 0]) * RESOLUTION
-    speaker = _speakers(decision, heard.pieces, taken)
-    pieces = _Pieces(voices[taken], heard.weights[taken], seconds, speaker, alike, threshold)
+    embeddings, taken, similarity = prepare_embeddings(evidence, low)
+    seconds = (evidence.segments[taken, 1] - evidence.segments[taken, 0]) * RESOLUTION
+    speaker = _label_segments(decision, evidence.segments, taken)
+    segments = _Labelled(embeddings[taken], evidence.weights[taken], seconds, speaker, similarity, threshold)
     more = range(found + 1, min(max(found + _MORE, _AT_LEAST), len(taken)) + 1)
-    rows = [*_merged(pieces), *(_split(pieces, count) for count in more)]
+    rows = [*_merge(segments), *(_split(segments, count) for count in more)]
     return sorted(row._replace(chosen=row.k == found) for row in rows)
 
 
 @dataclass(frozen=True)
-class _Pieces:
-    """The pieces of speech by which voices are told apart, and who speaks in each."""
+class _Labelled:
+    """The segments with reliable embeddings, and the speaker of each."""
 
-    voices: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
     weights: NDArray[np.float32]
     seconds: NDArray[np.float64]
     speaker: NDArray[np.int64]
-    alike: float
+    similarity: float
     threshold: float | None
 
     def row(
-        self, labels: NDArray[np.int64], apart: NDArray[np.float64], spread: NDArray[np.float64], one: int, other: int
-    ) -> Count:
-        """Tell of voices and two of them; the rest is what `clustering.merges` gives of these."""
-        enough = limit(apart) if self.threshold is None else max(self.threshold, 1e-6) / spread[one, other]
-        score = max(float(apart[one, other] / enough), 0.0)
-        there = kept(self.voices, self.weights, self.alike, labels)
+        self,
+        labels: NDArray[np.int64],
+        separation: NDArray[np.float64],
+        distance: NDArray[np.float64],
+        one: int,
+        other: int,
+    ) -> CountRow:
+        """Return the row of a clustering and of two of its speakers; the rest is of `merge_stepwise`."""
+        if self.threshold is None:
+            limit = compute_merge_limit(separation)
+        else:
+            limit = max(self.threshold, 1e-6) / distance[one, other]
+        score = max(float(separation[one, other] / limit), 0.0)
+        there = count_supported(self.embeddings, self.weights, self.similarity, labels)
         names, smallest = self.names(labels), float(np.bincount(labels, self.seconds).min())
-        return Count(len(apart), score, there, int(names[one]), int(names[other]), smallest, chosen=False)
+        return CountRow(len(separation), score, there, int(names[one]), int(names[other]), smallest, chosen=False)
 
     def names(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Name each voice by the speaker who says most in it."""
+        """Name each cluster by the speaker who says most in it."""
         said = np.zeros((labels.max() + 1, self.speaker.max() + 1))
         np.add.at(said, (labels, self.speaker), self.seconds)
         names: NDArray[np.int64] = said.argmax(1)
         return names
 
 
-def _speakers(decision: Decision, pieces: NDArray[np.int32], taken: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Say who speaks in the pieces taken; whoever has the floor in none of them gets the likeliest that can be spared.
+def _label_segments(decision: Decision, segments: NDArray[np.int32], taken: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the speaker of the segments taken; whoever is first in none gets the likeliest that can be spared.
 
-    There are enough: each speaker began as a voice of some of these pieces.
+    There are enough: each speaker began as a cluster of some of these segments.
     """
-    speaker: NDArray[np.int64] = decision.first[pieces[taken, 0]].astype(np.int64)
+    speaker: NDArray[np.int64] = decision.first[segments[taken, 0]].astype(np.int64)
     for lost in np.setdiff1d(np.arange(decision.speakers), speaker):
         spare = np.bincount(speaker)[speaker] > 1
         speaker[np.where(spare, decision.posterior[taken, lost], -1).argmax()] = lost
     return speaker
 
 
-def _merged(pieces: _Pieces) -> Iterator[Count]:
-    """Tell of each count from the speakers that were found down to one."""
-    labels = pieces.speaker.copy()
-    for apart, spread, one, other in merges(pieces.voices, pieces.speaker, pieces.alike):
-        yield pieces.row(labels, apart, spread, one, other)
+def _merge(segments: _Labelled) -> Iterator[CountRow]:
+    """Yield the row of each count from the speakers that were found down to one."""
+    labels = segments.speaker.copy()
+    for separation, distance, one, other in merge_stepwise(segments.embeddings, segments.speaker, segments.similarity):
+        yield segments.row(labels, separation, distance, one, other)
         labels[labels == other] = one
         labels[labels > other] -= 1
-    yield Count(1, np.nan, 1, -1, -1, float(pieces.seconds.sum()), chosen=False)
+    yield CountRow(1, np.nan, 1, -1, -1, float(segments.seconds.sum()), chosen=False)
 
 
-def _split(pieces: _Pieces, count: int) -> Count:
-    """Tell of more voices than speakers: of those that speak for the same one, which two are the closest."""
-    labels = cluster(pieces.voices, pieces.weights, pieces.alike, count, count)
-    apart, spread, _, _ = next(merges(pieces.voices, labels, pieces.alike))
-    names = pieces.names(labels)
-    rivals = np.where(names[:, None] == names, apart, np.inf)  # nobody is his own: `apart` has no diagonal
+def _split(segments: _Labelled, count: int) -> CountRow:
+    """Return the row of a greater count: of the clusters of one speaker, the two closest."""
+    labels = cluster(segments.embeddings, segments.weights, segments.similarity, count, count)
+    separation, distance, _, _ = next(merge_stepwise(segments.embeddings, labels, segments.similarity))
+    names = segments.names(labels)
+    rivals = np.where(names[:, None] == names, separation, np.inf)  # the diagonal is infinite already
     one, other = np.unravel_index(int(rivals.argmin()), rivals.shape)
-    return pieces.row(labels, apart, spread, int(one), int(other))
+    return segments.row(labels, separation, distance, int(one), int(other))

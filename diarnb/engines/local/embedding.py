@@ -1,8 +1,8 @@
-"""What each piece of speech sounds like: CAM++ voice embeddings, many pieces from one pass over 5 s of sound.
+"""Extract speaker embeddings: CAM++, many segments from one pass over 5 s of features.
 
-The network's convolutions are run once over a chunk, and its statistics pooling once for every piece, over the frames
-in which just one person speaks. That costs half as much as an embedding for each piece by itself and, since each frame
-is seen in context, tells voices apart better.
+The network's convolutions run once over a chunk, and its statistics pooling once for every segment, masked to the
+frames in which just one person speaks. That costs half as much as a pass for each segment and, since every frame is
+seen in context, separates speakers better.
 
 References
 ----------
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SIZE = 192
 _BANDS = 80
 _CHUNK, _HOP = 500, 400  # feature frames of 10 ms; the overlap lets every span of 1 s lie within one chunk
-_TAKEN = (_CHUNK + _HOP) // 2  # feature frames into a chunk; spans around later ones are left to the next
+_TAKEN = (_CHUNK + _HOP) // 2  # feature frames into a chunk; spans centred later are left to the next chunk
 _BATCH = 4
 
-Voices = tuple["NDArray[np.float16]", "NDArray[np.float32]"]
-_NOTHING: Voices = (np.zeros((0, SIZE), np.float16), np.zeros(0, np.float32))
+Embeddings = tuple["NDArray[np.float16]", "NDArray[np.float32]"]
+_NOTHING: Embeddings = (np.zeros((0, SIZE), np.float16), np.zeros(0, np.float32))
 
 
 class _Chunk(NamedTuple):
@@ -40,10 +40,10 @@ class _Chunk(NamedTuple):
 
 
 class Embedder:
-    """The voices in spans of a recording that grows.
+    """Embeds spans of a growing recording.
 
-    A span is listened to in the first chunk of sound in which it has some room on either side. Voices are unit vectors,
-    float16 of shape (spans, 192), and come with the seconds that were listened to, float32.
+    A span is embedded in the first chunk in which it has context on either side. Embeddings are unit vectors, float16
+    of shape (spans, 192), and come with the seconds of single-speaker speech that were pooled, float32.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ class Embedder:
 
     def __init__(self, network: ort.InferenceSession) -> None:
         self._network = network
-        self._bank, self._read = _feature_bank(), 0
+        self._bank, self._read = make_filter_bank(), 0
         self._features, self._start = np.zeros((0, _BANDS), np.float32), 0  # from the beginning of the next chunk on
         self._alone, self._first = np.zeros(0, np.bool_), 0  # likewise, from this segmentation frame on
-        self._spans = np.zeros((0, 2), np.int32)  # not listened to yet
+        self._spans = np.zeros((0, 2), np.int32)  # not embedded yet
         self._waiting: list[_Chunk] = []  # to be run together
-        self._known: dict[tuple[int, bytes], Voices] = {}  # what `rest` found of late, for each chunk
+        self._cache: dict[tuple[int, bytes], Embeddings] = {}  # of the last `tail`, for each chunk
 
     def feed(self, block: NDArray[np.float32]) -> None:
-        """Take in samples, 16 kHz mono."""
+        """Add samples, 16 kHz mono."""
         self._bank.accept_waveform(RATE, block)
         ready = self._bank.num_frames_ready
         # copied: the bank's own memory goes with pop()
@@ -70,15 +70,15 @@ class Embedder:
         if frames:
             self._features = np.concatenate([self._features, np.stack(frames)])
 
-    def embed(self, spans: NDArray[np.int32], alone: NDArray[np.bool_], settled: int) -> Voices:
-        """Take in the next spans, and give the next voices; as many as there are full batches of chunks.
+    def embed(self, spans: NDArray[np.int32], alone: NDArray[np.bool_], settled: int) -> Embeddings:
+        """Add spans; return the next embeddings, of as many spans as lie in full batches of chunks.
 
         Parameters
         ----------
         spans : numpy.ndarray [shape=(spans, 2)]
             First and last (exclusive) segmentation frame of each, at most 1 s long, sorted.
         alone : numpy.ndarray [shape=(frames,)]
-            Whether just one person speaks in each of the next segmentation frames; others are not listened to.
+            Whether just one person speaks in each of the next segmentation frames; others are not pooled.
         settled : int
             The segmentation frame before which no later span begins.
         """
@@ -96,12 +96,12 @@ class Embedder:
             if len(self._waiting) == _BATCH:
                 done.append(self._run(self._waiting))
                 self._waiting = []
-        return _joined(done)
+        return _concatenate(done)
 
-    def rest(self, spans: NDArray[np.int32], alone: NDArray[np.bool_], *, quick: bool = False) -> Voices:
-        """Give the voices of all spans after those, as if the sound ended here; what follows is not changed by it.
+    def tail(self, spans: NDArray[np.int32], alone: NDArray[np.bool_], *, quick: bool = False) -> Embeddings:
+        """Return the embeddings of all spans after those, as if the recording ended here; nothing is changed.
 
-        When `quick`, each chunk is run by itself, which rounds differently, and not again where nothing has changed.
+        When `quick`, each chunk is run by itself, which rounds differently, and is cached until it changes.
         """
         spans, alone = np.concatenate([self._spans, spans]), np.concatenate([self._alone, alone])
         chunks = list(self._waiting)
@@ -118,11 +118,11 @@ class Embedder:
         chunks = [chunk for chunk in chunks if len(chunk.mask)]
         if quick:
             keys = [(chunk.start, chunk.mask.tobytes()) for chunk in chunks]
-            self._known = {
-                key: self._known.get(key) or self._run([chunk]) for key, chunk in zip(keys, chunks, strict=True)
+            self._cache = {
+                key: self._cache.get(key) or self._run([chunk]) for key, chunk in zip(keys, chunks, strict=True)
             }
-            return _joined([_NOTHING, *self._known.values()])
-        return _joined([_NOTHING, *(self._run(chunks[i : i + _BATCH]) for i in range(0, len(chunks), _BATCH))])
+            return _concatenate([_NOTHING, *self._cache.values()])
+        return _concatenate([_NOTHING, *(self._run(chunks[i : i + _BATCH]) for i in range(0, len(chunks), _BATCH))])
 
     def _chunk(
         self,
@@ -140,39 +140,41 @@ class Embedder:
         clean = alone[frame] if len(alone) else np.zeros(len(features), np.bool_)
         return _Chunk(start, features - features.mean(0), _masks(begin[which] - start, end[which] - start, clean))
 
-    def _run(self, chunks: list[_Chunk]) -> Voices:
+    def _run(self, chunks: list[_Chunk]) -> Embeddings:
         most = max(len(chunk.mask) for chunk in chunks)
         masks = np.full((len(chunks), most, chunks[0].mask.shape[1]), 1e-3, np.float32)
         for row, chunk in enumerate(chunks):
             masks[row, : len(chunk.mask)] = chunk.mask
         features = np.stack([chunk.features for chunk in chunks])
         found = self._network.run(None, {"features": features, "weights": masks})[0]
-        voices = [row[: len(chunk.mask)].astype(np.float16) for row, chunk in zip(found, chunks, strict=True)]
-        return _joined([(voice, chunk.mask.sum(1) / 50) for voice, chunk in zip(voices, chunks, strict=True)])
+        embeddings = [row[: len(chunk.mask)].astype(np.float16) for row, chunk in zip(found, chunks, strict=True)]
+        return _concatenate(
+            [(embedding, chunk.mask.sum(1) / 50) for embedding, chunk in zip(embeddings, chunks, strict=True)]
+        )
 
 
-def _joined(parts: list[Voices]) -> Voices:
-    return np.concatenate([voices for voices, _ in parts]), np.concatenate([weights for _, weights in parts])
+def _concatenate(parts: list[Embeddings]) -> Embeddings:
+    return np.concatenate([embeddings for embeddings, _ in parts]), np.concatenate([weights for _, weights in parts])
 
 
 def _frame_at(at: NDArray[np.int64] | int) -> Any:
-    """Give the segmentation frame that a feature frame lies in."""
+    """Return the segmentation frame that a feature frame lies in."""
     return (np.asarray(at) * RATE // 100 + RATE // 200 - STEP) // STEP
 
 
 def _masks(begin: NDArray[np.int64], end: NDArray[np.int64], alone: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Weights of the network's frames (two feature frames each) for every span of a chunk."""
+    """Compute the pooling weights of the network's frames (two feature frames each) for every span of a chunk."""
     at = np.arange(len(alone))
     inside = (at >= begin[:, None]) & (at < end[:, None])
     clean = np.pad((inside & alone).astype(np.float32), ((0, 0), (0, len(alone) % 2)))
     mask: NDArray[np.float32] = clean.reshape(len(begin), clean.shape[1] // 2, 2).mean(2)
-    nothing = mask.sum(1) < 1  # always overlapped: an embedding of next to nothing, which its weight will say
+    nothing = mask.sum(1) < 1  # all overlap: its embedding is meaningless, and its weight says so
     mask[nothing] = 1e-3
     return mask
 
 
-def _feature_bank() -> knf.OnlineFbank:
-    """Kaldi log-mel features, 80 bands, 25 ms every 10 ms."""
+def make_filter_bank() -> knf.OnlineFbank:
+    """Make the extractor of Kaldi log-mel features, 80 bands, 25 ms every 10 ms."""
     options = knf.FbankOptions()
     options.frame_opts.dither = 0
     options.frame_opts.samp_freq = RATE

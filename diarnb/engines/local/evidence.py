@@ -1,4 +1,4 @@
-"""Hear a recording as it comes: where speech is, and what each piece of it sounds like."""
+"""Extract the evidence from a recording as it comes: frame scores, segments and their embeddings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from diarnb.engines.local import networks
 from diarnb.engines.local.embedding import Embedder
-from diarnb.engines.local.pieces import Cutter
 from diarnb.engines.local.segmentation import RATE, Segmenter
+from diarnb.engines.local.segments import Segmentizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,58 +19,61 @@ if TYPE_CHECKING:
     from diarnb.audio import Recording
     from diarnb.store.run import Evidence
 
-_ALONE = 0.5  # probability of speech above which, and of two voices below which, a frame is worth listening to
+_ALONE = 0.5  # probability of speech from which, and of overlap below which, a frame is pooled into embeddings
+
+_STORED = {"frames": "frames", "segments": "pieces", "change": "change", "embeddings": "voices", "weights": "weights"}
+"""Fields of `ChannelEvidence`, and the names that stores of every version have them by."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What is left of one channel after listening.
+class ChannelEvidence:
+    """What the networks found in one channel; all decisions are made from this.
 
     Attributes
     ----------
     frames : numpy.ndarray [shape=(2, frames)], uint8
-        Probability (255 is one) of speech and of two speaking at once.
-    pieces : numpy.ndarray [shape=(pieces, 2)], int32
-        First frame of each piece of speech and the one behind its last.
-    change : numpy.ndarray [shape=(pieces,)], float16
-        How much the voice changes at the beginning of a piece, 0-1.
-    voices : numpy.ndarray [shape=(pieces, 192)], float16
-        Embedding of each piece, of unit length.
-    weights : numpy.ndarray [shape=(pieces,)], float32
-        Seconds that each embedding was made from.
+        Probability (255 is 1) of speech and of overlap.
+    segments : numpy.ndarray [shape=(segments, 2)], int32
+        First frame of each segment and the one behind its last.
+    change : numpy.ndarray [shape=(segments,)], float16
+        Score of a change of speaker at the beginning of each, 0-1.
+    embeddings : numpy.ndarray [shape=(segments, 192)], float16
+        Embedding of each, of unit length.
+    weights : numpy.ndarray [shape=(segments,)], float32
+        Seconds of single-speaker speech behind each embedding.
     """
 
     frames: NDArray[np.uint8]
-    pieces: NDArray[np.int32]
+    segments: NDArray[np.int32]
     change: NDArray[np.float16]
-    voices: NDArray[np.float16]
+    embeddings: NDArray[np.float16]
     weights: NDArray[np.float32]
 
     def packed(self, channel: int) -> Evidence:
-        """Give the arrays under names that keep channels apart."""
-        return {f"{channel}/{name}": array for name, array in vars(self).items()}
+        """Return the arrays under the names that they are stored by."""
+        return {f"{channel}/{name}": getattr(self, field) for field, name in _STORED.items()}
 
     @classmethod
-    def unpacked(cls, evidence: Evidence) -> list[Heard]:
-        """Give every channel of the evidence, in order."""
+    def unpacked(cls, evidence: Evidence) -> list[ChannelEvidence]:
+        """Return every channel of the evidence, in order."""
         channels = sorted({int(name.split("/")[0]) for name in evidence if "/" in name})
-        fields = cls.__dataclass_fields__
-        return [cls(**{name: evidence[f"{channel}/{name}"] for name in fields}) for channel in channels]
+        return [
+            cls(**{field: evidence[f"{channel}/{name}"] for field, name in _STORED.items()}) for channel in channels
+        ]
 
 
-class Listener:
-    """Hears a recording that grows.
+class Extractor:
+    """Extracts the evidence from a growing recording.
 
-    What no later sound can change is heard once and kept, which is some 3 MB an hour; of the sound itself only the last
-    half minute is.
+    What no later samples can change is computed once and kept, some 3 MB an hour; of the samples only the last half
+    minute is.
 
     Parameters
     ----------
     providers, threads
         As `networks.load` takes them.
     live : bool, default False
-        Whether `heard` is asked for time and again: then more is computed at once, and nothing waits for long.
-
+        Whether `evidence` is asked for time and again: then batches are small, so that nothing waits for long.
     """
 
     def __init__(
@@ -79,52 +82,55 @@ class Listener:
         network = networks.load("segmentation", providers=providers, threads=threads)
         self._segmenter = Segmenter(network, batch=1) if live else Segmenter(network)
         self._embedder = Embedder(networks.load("embedding", providers=providers, threads=threads))
-        self._cutter = Cutter()
+        self._segmentizer = Segmentizer()
         self._parts: list[tuple[NDArray[Any], ...]] = []
 
     @property
     def samples(self) -> int:
-        """How many were fed."""
+        """Number of samples fed."""
         return self._segmenter.samples
 
     def feed(self, block: NDArray[np.float32]) -> None:
-        """Take in samples, 16 kHz mono."""
+        """Add samples, 16 kHz mono."""
         scores = self._segmenter.feed(block)
         self._embedder.feed(block)
         speech, overlap, change = (row.astype(np.float32) / 255 for row in scores)
-        pieces, strength, spans = self._cutter.feed(speech, change)
-        voices, weights = self._embedder.embed(spans, _alone(speech, overlap), self._cutter.settled)
-        self._parts.append((scores[:2].T, pieces, strength, voices, weights))
+        segments, strength, spans = self._segmentizer.feed(speech, change)
+        embeddings, weights = self._embedder.embed(
+            spans, _find_single_speaker(speech, overlap), self._segmentizer.settled
+        )
+        self._parts.append((scores[:2].T, segments, strength, embeddings, weights))
 
-    def heard(self, *, quick: bool = False) -> Heard:
-        """Give what was heard, as if the recording ended here; `quick` as `Embedder.rest` has it."""
-        scores = self._segmenter.rest()
+    def evidence(self, *, quick: bool = False) -> ChannelEvidence:
+        """Return the evidence as if the recording ended here; `quick` as `Embedder.tail` has it."""
+        scores = self._segmenter.tail()
         speech, overlap, change = (row.astype(np.float32) / 255 for row in scores)
-        pieces, strength, spans = self._cutter.rest(speech, change)
-        voices, weights = self._embedder.rest(spans, _alone(speech, overlap), quick=quick)
+        segments, strength, spans = self._segmentizer.tail(speech, change)
+        embeddings, weights = self._embedder.tail(spans, _find_single_speaker(speech, overlap), quick=quick)
         if self._parts:
-            self._parts = [_joined(self._parts)]
-        frames, *others = _joined([*self._parts, (scores[:2].T, pieces, strength, voices, weights)])
-        return Heard(np.ascontiguousarray(frames.T), *others)
+            self._parts = [_concatenate(self._parts)]
+        frames, *others = _concatenate([*self._parts, (scores[:2].T, segments, strength, embeddings, weights)])
+        return ChannelEvidence(np.ascontiguousarray(frames.T), *others)
 
 
-def _alone(speech: NDArray[np.float32], overlap: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _find_single_speaker(speech: NDArray[np.float32], overlap: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the frames in which just one person speaks."""
     return (speech >= _ALONE) & (overlap < _ALONE)
 
 
-def _joined(parts: list[tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+def _concatenate(parts: list[tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
-def listen(
+def extract(
     recording: Recording,
     channel: Literal["mix"] | int,
     progress: Progress,
     *,
     providers: tuple[str, ...] = ("CPUExecutionProvider",),
     threads: int | None = None,
-) -> tuple[Heard, float]:
-    """Hear one channel, or the mix of all.
+) -> tuple[ChannelEvidence, float]:
+    """Extract the evidence from one channel, or from the mix of all.
 
     Parameters
     ----------
@@ -137,13 +143,13 @@ def listen(
 
     Returns
     -------
-    heard : Heard
+    evidence : ChannelEvidence
     duration : float
-        Seconds of sound that there really were.
+        Seconds that were decoded.
     """
     total = max(recording.duration * RATE, 1.0)
-    listener = Listener(providers, threads)
+    extractor = Extractor(providers, threads)
     for block in recording.blocks(channel):
-        listener.feed(block)
-        progress("listening", min(listener.samples / total, 1.0))
-    return listener.heard(), listener.samples / RATE
+        extractor.feed(block)
+        progress("listening", min(extractor.samples / total, 1.0))
+    return extractor.evidence(), extractor.samples / RATE

@@ -1,7 +1,7 @@
-"""Who speaks while it is spoken: decided anew every two seconds, over all that was heard, and settled half a minute on.
+"""Diarize a stream: decide anew every two seconds over all evidence, and settle turns half a minute after their end.
 
-What a decision says of the last half minute replaces what was told of it; what lies further back stays as it was told.
-Its speakers are numbered as if it were the only one, and bear the labels of those who were told for the same frames.
+A decision replaces the last half minute of those before it; what lies further back stays as it was returned. Each
+decision numbers its speakers by itself; they are mapped to the labels that were returned for the same frames.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soxr
 
-from diarnb.engines.local.pieces import runs_of
 from diarnb.engines.local.segmentation import HOP, RATE, RESOLUTION, seconds
+from diarnb.engines.local.segments import find_runs
 from diarnb.tables.activity import match_one_to_one
 
 if TYPE_CHECKING:
@@ -22,26 +22,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diarnb.engines.local.decoding import Decision
-    from diarnb.engines.local.evidence import Heard, Listener
+    from diarnb.engines.local.evidence import ChannelEvidence, Extractor
 
 _SETTLED = 30.0  # seconds after its end from which a turn is final
 _PATIENCE = 3600  # steps, two hours, that are decided on at every step; then at every second one, and so on
 
 
 def follow(
-    blocks: Iterable[NDArray[np.float32]], rate: int, listener: Listener, decide: Callable[[Heard], Decision]
-) -> Generator[list[dict[str, Any]], None, tuple[Heard, list[int]]]:
+    blocks: Iterable[NDArray[np.float32]],
+    rate: int,
+    extractor: Extractor,
+    decide: Callable[[ChannelEvidence], Decision],
+) -> Generator[list[dict[str, Any]], None, tuple[ChannelEvidence, list[int]]]:
     """Follow a conversation.
 
     Parameters
     ----------
     blocks : iterable of numpy.ndarray
-        Mono, in pieces of any size; which size makes no difference.
+        Mono samples; the size of blocks makes no difference.
     rate : int
         Hz.
-    listener : Listener
+    extractor : Extractor
     decide : callable
-        Takes what was heard so far.
+        Takes the evidence so far.
 
     Yields
     ------
@@ -50,25 +53,25 @@ def follow(
 
     Returns
     -------
-    heard : Heard
+    evidence : ChannelEvidence
         All of it.
     labels : list of int
         The label that each speaker of the last decision had.
     """
-    story = Story()
-    for number, step in enumerate(_steps(blocks, rate)):
-        listener.feed(step)
+    live = LiveTurns()
+    for number, step in enumerate(_step_through(blocks, rate)):
+        extractor.feed(step)
         if len(step) == HOP and number % (1 + number // _PATIENCE) == 0:
-            yield story.update(decide(listener.heard(quick=True)), listener.samples / RATE)
-    heard = listener.heard()
-    yield story.update(decide(heard), listener.samples / RATE, over=True)
-    return heard, story.labels
+            yield live.update(decide(extractor.evidence(quick=True)), extractor.samples / RATE)
+    evidence = extractor.evidence()
+    yield live.update(decide(evidence), extractor.samples / RATE, over=True)
+    return evidence, live.labels
 
 
-def _steps(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
-    """Give steps of equal length at 16 kHz; the last one is shorter."""
+def _step_through(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Yield steps of equal length at 16 kHz; the last one is shorter."""
     waiting = np.zeros(0, np.float32)
-    for block in blocks if rate == RATE else _resampled(blocks, rate):
+    for block in blocks if rate == RATE else _resample(blocks, rate):
         waiting = np.concatenate([waiting, block])
         while len(waiting) >= HOP:
             yield waiting[:HOP]
@@ -76,15 +79,15 @@ def _steps(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray
     yield waiting
 
 
-def _resampled(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+def _resample(blocks: Iterable[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
     resampler = soxr.ResampleStream(rate, RATE, 1, quality="HQ")
     for block in blocks:
         yield resampler.resample_chunk(block)
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-class Story:
-    """What has been told of a conversation so far.
+class LiveTurns:
+    """The turns that were returned so far.
 
     Attributes
     ----------
@@ -94,37 +97,37 @@ class Story:
 
     def __init__(self) -> None:
         self.labels: list[int] = []
-        self._first = self._second = np.zeros(0, np.int16)  # as told: the label in every frame, and that of a second
+        self._first = self._second = np.zeros(0, np.int16)  # as returned: the labels of every frame
         self._settled = 0  # frames that stay as they are
         self._taken: set[int] = set()  # labels that occur there
-        self._open: dict[int, dict[str, Any]] = {}  # turns that were told and are not final
+        self._open: dict[int, dict[str, Any]] = {}  # turns that were returned and are not final
         self._known = 0  # turns
 
     def update(self, decision: Decision, duration: float, *, over: bool = False) -> list[dict[str, Any]]:
-        """Give the turns that are new or have changed.
+        """Return the turns that are new or have changed.
 
         Parameters
         ----------
         decision : Decision
-            On all that was heard.
+            On all evidence so far.
         duration : float
-            Seconds of it.
+            Of the recording so far, in seconds.
         over : bool, default False
             Whether nothing follows.
         """
-        self.labels = self._labels_of(decision)
+        self.labels = self._map_labels(decision)
         label = np.array([*self.labels, -1], np.int16)  # the last one is for nobody, -1
         self._first, self._second = (
             np.concatenate([told[: self._settled], label[new[self._settled :]]])
             for told, new in ((self._first, decision.first), (self._second, decision.second))
         )
-        turns = self._turns(duration)
+        turns = self._list_turns(duration)
         self._settle(len(self._first) if over else int((duration - _SETTLED) / RESOLUTION))
         until = duration if over else float(seconds(self._settled))
-        return self._told(turns, until)
+        return self._find_changes(turns, until)
 
-    def _labels_of(self, decision: Decision) -> list[int]:
-        """Give every speaker the label that was told where he speaks, or one that is free."""
+    def _map_labels(self, decision: Decision) -> list[int]:
+        """Map every speaker to the label that was returned where they speak, or to a free one."""
         count, most = decision.speakers, int(max(self._first.max(initial=-1), self._second.max(initial=-1))) + 1
         shared = np.zeros(count * most, np.int64)
         for ours in (decision.first, decision.second):
@@ -138,12 +141,12 @@ class Story:
         free = (number for number in itertools.count() if number not in used)
         return [labels[each] if each in labels else next(free) for each in range(count)]
 
-    def _turns(self, duration: float) -> list[dict[str, Any]]:
-        """Give the turns that are not settled, in order."""
+    def _list_turns(self, duration: float) -> list[dict[str, Any]]:
+        """Return the turns that are not settled, in order."""
         first, second = self._first[self._settled :], self._second[self._settled :]
         turns = []
         for label in sorted(set(self.labels)):
-            spans = runs_of((first == label) | (second == label)) + self._settled
+            spans = find_runs((first == label) | (second == label)) + self._settled
             starts, ends = seconds(spans.T).round(6)
             turns += [
                 {"start": start, "end": end, "speaker": f"SPEAKER_{label:02d}"}
@@ -164,8 +167,8 @@ class Story:
                 self._taken |= set(np.unique(told[self._settled : settled]).tolist()) - {-1}
             self._settled = settled
 
-    def _told(self, turns: list[dict[str, Any]], until: float) -> list[dict[str, Any]]:
-        """Give turns the numbers of those told in their place; tell what is new in them, and what is taken back."""
+    def _find_changes(self, turns: list[dict[str, Any]], until: float) -> list[dict[str, Any]]:
+        """Match turns with those returned in their place; return those that are new, changed or taken back."""
         told = list(self._open.values())
         shared = np.array(
             [

@@ -1,8 +1,8 @@
-"""Where there is speech, where two speak at once, where the voice changes: segmentation-3.0 in sliding windows.
+"""Score speech, overlap and speaker change in every frame: segmentation-3.0 in sliding windows.
 
-The network looks at 10 s and gives, every 270 samples, the probability of each set of at most two out of three voices
-that it numbers anew in every window. Voices cannot be followed from window to window by these numbers, so only what
-does not depend on them is kept, averaged over all windows that see a frame.
+The network sees 10 s and returns, every 270 samples, log-probabilities of the powerset classes: each set of at most two
+of three local speakers. Local speakers are permuted from window to window, so only scores that are invariant to their
+order are kept, averaged over all windows that see a frame.
 
 References
 ----------
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 STEP = 270  # samples from one frame to the next
-_SPAN = 991  # samples that a frame looks at
-_EDGE = (_SPAN - STEP) // 2  # the stretch that a frame stands for lies in the middle of what it looks at
+_SPAN = 991  # samples in the receptive field of a frame
+_EDGE = (_SPAN - STEP) // 2  # samples before the step that a frame stands for, the middle of its field
 _WINDOW, _FRAMES = 160_000, 589
 _HOP = 118  # frames from window to window: every frame is seen five times
-_REACH = 5  # frames on either side that tell whether the voice changes
+_REACH = 5  # frames on either side that the change score compares
 _MEMBERS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], np.float32)
-_WEIGHT = np.hamming(_FRAMES).astype(np.float32)[:, None] + 1e-3  # a window knows its middle best
+_WEIGHT = np.hamming(_FRAMES).astype(np.float32)[:, None] + 1e-3  # the middle of a window has most context
 
 HOP = _HOP * STEP
 """Samples from one window to the next, 2.0 s."""
@@ -37,86 +37,87 @@ RESOLUTION = STEP / RATE
 
 
 def seconds(frame: NDArray[np.integer[Any]] | int) -> Any:
-    """Time at which a frame begins; the first one takes in what lies before it."""
+    """Return the time in seconds at which a frame begins; the first one takes in what lies before it."""
     return np.where(np.asarray(frame) <= 0, 0.0, (np.asarray(frame) * STEP + _EDGE) / RATE)
 
 
-def frames_in(samples: int) -> int:
-    """How many frames a recording of so many samples has."""
+def count_frames(samples: int) -> int:
+    """Count the frames of a recording of so many samples."""
     return max((samples - _SPAN) // STEP + 1, 1) if samples else 0
 
 
 class Segmenter:
-    """The scores of every frame of a recording that grows.
+    """Scores every frame of a growing recording.
 
-    Scores are the probabilities (255 is one) of speech, of two speaking at once, and of another voice from here on,
-    uint8 of shape (3, frames): rounded, so that what is decided from them does not hang on the last bit of a sum.
+    Scores are the probabilities (255 is 1) of speech, of overlap, and of a change of speaker, uint8 of shape
+    (3, frames): quantised, so that no decision depends on the last bit of a sum.
 
     Parameters
     ----------
     network : onnxruntime.InferenceSession
     batch : int, default 4
-        Windows to run together: more are faster, and answered later.
+        Windows to run together: more are faster, and scored later.
 
     Attributes
     ----------
     samples : int
-        How many were fed.
+        Number of samples fed.
     """
 
     def __init__(self, network: ort.InferenceSession, batch: int = 4) -> None:
         self.samples: int = 0
         self._network, self._batch = network, batch
-        self._sound = np.zeros(0, np.float32)  # from the beginning of the next window on
-        self._windows: list[NDArray[np.float32]] = []  # full ones, to be run together
-        self._sums = np.zeros((_FRAMES, 4), np.float32)  # weighted scores of the frames still in sight, and the weight
-        self._given = 0  # frames
+        self._buffer = np.zeros(0, np.float32)  # from the beginning of the next window on
+        self._windows: list[NDArray[np.float32]] = []  # full windows, to be run together
+        self._sums = np.zeros((_FRAMES, 4), np.float32)  # weighted scores of frames that later windows see; weights
+        self._returned = 0  # frames
 
     def feed(self, block: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Take in samples, 16 kHz mono; give the scores of the next frames that no later window sees."""
+        """Add samples, 16 kHz mono; return the scores of the next frames that no later window sees."""
         self.samples += len(block)
-        self._sound = np.concatenate([self._sound, block])
+        self._buffer = np.concatenate([self._buffer, block])
         done = [np.zeros((0, 4), np.float32)]
-        while len(self._sound) > _WINDOW:
-            self._windows.append(self._sound[:_WINDOW])
-            self._sound = self._sound[HOP:]
+        while len(self._buffer) > _WINDOW:
+            self._windows.append(self._buffer[:_WINDOW])
+            self._buffer = self._buffer[HOP:]
             if len(self._windows) == self._batch:
                 frames, self._sums = self._run(self._windows, self._sums)
                 done.append(frames)
                 self._windows = []
-        scores = _rounded(np.concatenate(done))
-        self._given += scores.shape[1]
+        scores = _quantise(np.concatenate(done))
+        self._returned += scores.shape[1]
         return scores
 
-    def rest(self) -> NDArray[np.uint8]:
-        """Give the scores of all frames after those, as if the sound ended here; nothing is changed by it."""
+    def tail(self) -> NDArray[np.uint8]:
+        """Return the scores of all frames after those, as if the recording ended here; nothing is changed."""
         if not self.samples:
             return np.zeros((3, 0), np.uint8)
-        last = np.pad(self._sound, (0, _WINDOW - len(self._sound)))
+        last = np.pad(self._buffer, (0, _WINDOW - len(self._buffer)))
         frames, sums = self._run([*self._windows, last], self._sums)
-        scores = np.concatenate([frames, sums[:-_HOP]])[: frames_in(self.samples) - self._given]
-        return _rounded(scores)
+        scores = np.concatenate([frames, sums[:-_HOP]])[: count_frames(self.samples) - self._returned]
+        return _quantise(scores)
 
     def _run(
         self, windows: list[NDArray[np.float32]], sums: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Add windows to the sums; give the frames that no later window sees, and the sums of those after them."""
+        """Add windows to the sums; return the frames that no later window sees, and the sums of the others."""
         done = []
         for powerset in np.exp(self._network.run(None, {"samples": np.stack(windows)[:, None]})[0]):
-            sums = sums + _WEIGHT * _independent(powerset)
+            sums = sums + _WEIGHT * _reduce_powerset(powerset)
             done.append(sums[:_HOP])
             sums = np.concatenate([sums[_HOP:], np.zeros((_HOP, 4), np.float32)])
         return np.concatenate(done), sums
 
 
-def _rounded(sums: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _quantise(sums: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Divide weighted sums by their weights, and round to 1/255."""
     return np.ascontiguousarray((sums[:, :3] / sums[:, 3:] * 255).round().astype(np.uint8).T)
 
 
-def _independent(powerset: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Speech, overlap and change: what does not depend on how a window numbers its voices; and ones, to be counted."""
-    voices = powerset @ _MEMBERS
-    sums = np.concatenate([np.zeros((1, 3), np.float32), np.cumsum(voices, axis=0)])
+def _reduce_powerset(powerset: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute speech, overlap and change scores, invariant to the order of local speakers; and ones, to be summed."""
+    speakers = powerset @ _MEMBERS
+    sums = np.concatenate([np.zeros((1, 3), np.float32), np.cumsum(speakers, axis=0)])
     at = np.arange(_REACH, _FRAMES - _REACH)
     before, after = sums[at] - sums[at - _REACH], sums[at + _REACH] - sums[at]
     change = np.zeros(_FRAMES, np.float32)

@@ -1,8 +1,8 @@
-"""Knowing a voice again: one embedding of all that somebody says, and how alike two of them are.
+"""Verify speakers: one embedding of all that somebody says, and the probability that two are of one speaker.
 
-CAM++ hears a speaker's stretches of speech as one, normalised by their own mean, which takes much of the room and the
-microphone away: what `embedding` cannot do for pieces of 1 s that stand among others. How much a cosine says was
-measured on real voices through other rooms and telephones; `benchmarks/voiceprints.py` prints the two constants.
+CAM++ takes a speaker's turns as one utterance, mean-normalised by itself, which removes much of the room and the
+microphone: `embedding` cannot do that for segments of 1 s among others. The calibration of the cosine similarity was
+fitted to real speakers through other rooms and telephones; `benchmarks/voiceprints.py` prints its two constants.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import binascii
 import zlib
 from typing import TYPE_CHECKING
 
-import kaldi_native_fbank as knf
 import numpy as np
 import pandas as pd
 
 from diarnb.audio.excerpts import RATE, excerpts
 from diarnb.engines.local import networks
+from diarnb.engines.local.embedding import make_filter_bank
 from diarnb.errors import AudioLimitError, VoiceprintAudioError, VoiceprintError
 
 if TYPE_CHECKING:
@@ -28,24 +28,26 @@ if TYPE_CHECKING:
 
     from diarnb.audio import Recording
 
-LONGEST = 30.0  # seconds that a voiceprint is made from
-HEARD = 15.0  # seconds of each speaker that are compared with it; 30 s tell no more than 5 s do
-SHORTEST = 2.0  # seconds of speech below which voices are taken for each other too often
+LONGEST = 30.0  # seconds of the longest recording that a voiceprint is made from
+HEARD = 15.0  # seconds of each speaker that are compared; 30 s separate speakers no better than 5 s
+SHORTEST = 2.0  # seconds of speech below which errors are too frequent
 SIZE = 192
 MIDDLE, SLOPE = 0.37, 12.7
-"""Cosine at which one voice and two are as likely, and how fast that turns: fitted by ``benchmarks/voiceprints.py``."""
+"""Cosine similarity of even odds, and the slope of the log-odds there: fitted by ``benchmarks/voiceprints.py``."""
 
 _MAGIC = b"diarnb"
-MAKER = b"local/campplus-zh-en/1"  # raised whenever prints can no longer be compared with those of before
-_QUIET = 40.0  # dB below the loudest speech: a pause within a turn, which says nothing of the voice
-_FEWEST = 30  # feature frames of 10 ms: with less the network hears noise
-_ONE = 0.6  # cosine from which two voices of one recording are one; they share its sound, so more than `MIDDLE`
-_BYSTANDER = 1.5  # seconds of another voice, and share of the speech, that may go unheard
+MAKER = b"local/campplus-zh-en/1"  # raised whenever voiceprints can no longer be compared with earlier ones
+_QUIET = 40.0  # dB below the loudest speech from which a frame is a pause, and left out
+_FEWEST = 30  # feature frames of 10 ms: with less the embedding is noise
+_ONE = 0.6  # cosine similarity from which two speakers of one recording are one; above `MIDDLE`: they share a channel
+_BYSTANDER = 1.5  # seconds of another speaker, and share of the speech, that may be left out
 _BYSTANDER_SHARE = 0.2
 _AGAIN = "make one with diarnb.voiceprint(recording)"
 
 
-def make(recording: Recording, raw: Mapping[str, Any], *, threads: int | None = None) -> tuple[str, str | None]:
+def make_voiceprint(
+    recording: Recording, raw: Mapping[str, Any], *, threads: int | None = None
+) -> tuple[str, str | None]:
     """Make a voiceprint of the one person who speaks in a recording.
 
     Parameters
@@ -67,18 +69,18 @@ def make(recording: Recording, raw: Mapping[str, Any], *, threads: int | None = 
     AudioLimitError
         It lasts longer than 30 s.
     VoiceprintAudioError
-        There is no speech, too little, or more than one voice.
+        There is no speech, too little, or more than one speaker.
     """
     check_length(recording.name, raw["duration"])
     if not raw["diarization"]:
         raise VoiceprintAudioError(f"No speech was found in {recording.name}; give a recording of one person's voice.")
     sounds = excerpts(recording, pd.DataFrame(raw["diarization"]), LONGEST)
-    seconds = {speaker: _length(sound) for speaker, sound in sounds.items()}
+    seconds = {speaker: _sum_seconds(sound) for speaker, sound in sounds.items()}
     main, *others = sorted(sounds, key=lambda speaker: -seconds[speaker])
-    voice = embed(sounds[main], threads)
+    embedding = embed(sounds[main], threads)
     others = [
-        other for other in others if not _alike(voice, embed(sounds[other], threads))
-    ]  # one voice taken for two is one
+        other for other in others if not _are_same(embedding, embed(sounds[other], threads))
+    ]  # one speaker taken for two is one
     beside = sum(seconds[other] for other in others)
     own = sum(seconds.values()) - beside
     if beside > min(_BYSTANDER, _BYSTANDER_SHARE * own):
@@ -87,37 +89,39 @@ def make(recording: Recording, raw: Mapping[str, Any], *, threads: int | None = 
             f"{len(others) + 1} people speak in {recording.name} ({told}), and a voiceprint is of one: "
             "turns = diarnb.diarize(recording); diarnb.voiceprint(turns[turns['speaker'] == 'SPEAKER_00'])"
         )
-    voice = embed([piece for speaker in sounds if speaker not in others for piece in sounds[speaker]], threads)
-    if voice is None or own < SHORTEST:
+    embedding = embed([piece for speaker in sounds if speaker not in others for piece in sounds[speaker]], threads)
+    if embedding is None or own < SHORTEST:
         raise VoiceprintAudioError(
             f"There are only {own:.1f} s of speech in {recording.name}; a voiceprint needs {SHORTEST:g} s, and is the "
             "better for 10 s: record more of this person."
         )
     remarks = [*recording.problems, *([f"Somebody else speaks for {beside:.1f} s; left out."] if beside else [])]
-    return pack(voice), " ".join(remarks) or None
+    return pack(embedding), " ".join(remarks) or None
 
 
-def match(
+def match_voiceprints(
     recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str], *, threads: int | None = None
 ) -> dict[str, dict[str, float]]:
     """Score every speaker of `turns` against every voiceprint, 0-100; without a score who cannot be heard."""
     known = {label: unpack(text, label) for label, text in voiceprints.items()}
-    voices = {speaker: embed(sound, threads) for speaker, sound in excerpts(recording, turns, HEARD).items()}
+    found = {speaker: embed(sound, threads) for speaker, sound in excerpts(recording, turns, HEARD).items()}
     return {
-        speaker: {label: score(voice, other) for label, other in known.items()} if voice is not None else {}
-        for speaker, voice in voices.items()
+        speaker: {} if own is None else {label: score_similarity(own, other) for label, other in known.items()}
+        for speaker, own in found.items()
     }
 
 
-def voices(recording: Recording, turns: pd.DataFrame, *, threads: int | None = None) -> dict[str, NDArray[np.float32]]:
-    """Embed every speaker of `turns` who is heard long enough to be told from others; each of length 1."""
+def embed_speakers(
+    recording: Recording, turns: pd.DataFrame, *, threads: int | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Embed every speaker of `turns` with enough speech, as unit vectors."""
     sounds = excerpts(recording, turns, HEARD)
-    found = {speaker: embed(sound, threads) for speaker, sound in sounds.items() if _length(sound) >= SHORTEST}
-    return {speaker: voice for speaker, voice in found.items() if voice is not None}
+    found = {speaker: embed(sound, threads) for speaker, sound in sounds.items() if _sum_seconds(sound) >= SHORTEST}
+    return {speaker: embedding for speaker, embedding in found.items() if embedding is not None}
 
 
 def check_length(name: str, duration: float) -> None:
-    """Refuse a recording that is too long for a voiceprint."""
+    """Raise AudioLimitError if a recording is too long for a voiceprint."""
     if duration > LONGEST + 0.05:  # an encoder's padding is nobody's fault
         raise AudioLimitError(
             f"{name} lasts {duration:.1f} s, and a voiceprint is made from at most {LONGEST:g} s of one person: "
@@ -126,8 +130,10 @@ def check_length(name: str, duration: float) -> None:
 
 
 def embed(sounds: Sequence[NDArray[np.float32]], threads: int | None = None) -> NDArray[np.float32] | None:
-    """Embed one speaker's stretches of 16 kHz samples as one; None where there is too little sound."""
-    features = np.concatenate([_features(sound) for sound in sounds] or [_features(np.zeros(0, np.float32))])
+    """Embed one speaker's excerpts of 16 kHz samples as one utterance; None where there is too little."""
+    features = np.concatenate(
+        [_compute_features(sound) for sound in sounds] or [_compute_features(np.zeros(0, np.float32))]
+    )
     if not len(features):
         return None
     power = 10 * np.log10(np.exp(features).mean(1))
@@ -142,19 +148,19 @@ def embed(sounds: Sequence[NDArray[np.float32]], threads: int | None = None) -> 
     return found / max(float(np.linalg.norm(found)), 1e-6)
 
 
-def score(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Say how likely two voices are one, 0-100, where that is as likely as not beforehand."""
+def score_similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Compute the posterior, 0-100, that two embeddings are of one speaker, with even prior odds."""
     return float(100 / (1 + np.exp(-SLOPE * (one @ other - MIDDLE))))
 
 
-def pack(voice: NDArray[np.float32]) -> str:
-    """Write a voice as text: base64 of what it is, whose it is, float16 numbers, and a checksum."""
-    content = _MAGIC + bytes([len(MAKER)]) + MAKER + voice.astype("<f2").tobytes()
+def pack(embedding: NDArray[np.float32]) -> str:
+    """Encode an embedding as text: base64 of format, maker, float16 numbers, and a checksum."""
+    content = _MAGIC + bytes([len(MAKER)]) + MAKER + embedding.astype("<f2").tobytes()
     return base64.b64encode(content + zlib.crc32(content).to_bytes(4, "little")).decode("ascii")
 
 
 def unpack(text: str, label: str) -> NDArray[np.float32]:
-    """Read a voice.
+    """Decode an embedding.
 
     Raises
     ------
@@ -168,7 +174,7 @@ def unpack(text: str, label: str) -> NDArray[np.float32]:
     except (binascii.Error, ValueError):
         content = b""
     ours = text.startswith(base64.b64encode(_MAGIC).decode("ascii"))  # 6 bytes are 8 characters
-    if not ours and (text.startswith("pyannoteai:") or _like_floats(content)):
+    if not ours and (text.startswith("pyannoteai:") or _look_like_floats(content)):
         raise VoiceprintError(
             f"{whose} was not made by diarnb's local engine, it looks like one of pyannoteAI; voiceprints of different "
             f"makers cannot be compared: take engine='pyannoteai', or {_AGAIN}"
@@ -186,30 +192,25 @@ def unpack(text: str, label: str) -> NDArray[np.float32]:
     return np.frombuffer(numbers, "<f2").astype(np.float32)
 
 
-def _like_floats(content: bytes) -> bool:
-    """Whether bytes could be pyannoteAI's, which are opaque but look like 32-bit numbers of moderate size."""
+def _look_like_floats(content: bytes) -> bool:
+    """Return whether bytes could be pyannoteAI's, which are opaque but look like float32 of moderate size."""
     if len(content) < 256 or len(content) % 4:
         return False
     size = np.abs(np.frombuffer(content, "<f4"))
     return bool(np.isfinite(size).all() and size.max() < 1e4 and np.median(size) > 1e-6)
 
 
-def _features(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Kaldi log-mel features, 80 bands, 25 ms every 10 ms."""
-    options = knf.FbankOptions()
-    options.frame_opts.dither = 0
-    options.frame_opts.samp_freq = RATE
-    options.mel_opts.num_bins = 80
-    options.use_energy = False
-    bank = knf.OnlineFbank(options)
+def _compute_features(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute Kaldi log-mel features [shape=(frames, 80)]."""
+    bank = make_filter_bank()
     bank.accept_waveform(RATE, sound)
     frames = [bank.get_frame(i) for i in range(bank.num_frames_ready)]
     return np.array(frames, np.float32).reshape(-1, 80)
 
 
-def _alike(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> bool:
+def _are_same(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> bool:
     return one is not None and other is not None and float(one @ other) >= _ONE
 
 
-def _length(sounds: Sequence[NDArray[np.float32]]) -> float:
+def _sum_seconds(sounds: Sequence[NDArray[np.float32]]) -> float:
     return sum(map(len, sounds)) / RATE

@@ -12,8 +12,8 @@ import pandas as pd
 
 from diarnb.audio import open_recording
 from diarnb.engines.local import LocalEngine
-from diarnb.engines.local.evidence import Heard
-from diarnb.engines.local.voiceprints import check_length, make, match
+from diarnb.engines.local.evidence import ChannelEvidence
+from diarnb.engines.local.voiceprints import check_length, make_voiceprint, match_voiceprints
 from diarnb.errors import AudioLimitError, AudioNotFoundError, VoiceprintError
 from diarnb.params import Params
 from diarnb.server.web.media import MAX_UPLOAD
@@ -59,7 +59,7 @@ def _identify(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001
         answer = _run_engine(task, recording)
         output = _format_output(task, answer)
         turns = pd.DataFrame(answer.raw["diarization"], columns=["start", "end", "speaker"])
-        scores = match(recording, turns, known, threads=_THREADS)
+        scores = match_voiceprints(recording, turns, known, threads=_THREADS)
     names = choose(scores, list(known), task["threshold"], exclusive=task["exclusive_match"])
     output["identification"] = [
         {
@@ -85,7 +85,7 @@ def _voiceprint(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG00
     with _open_upload(task, _MAX_VOICEPRINT) as recording:
         check_length(recording.name, recording.duration)
         answer = LocalEngine().diarize(recording, Params(), _HOW, _ignore_progress)
-        text, remark = make(recording, answer.raw, threads=_THREADS)
+        text, remark = make_voiceprint(recording, answer.raw, threads=_THREADS)
     output = {"voiceprint": text}
     return json.dumps(output | ({"warning": remark} if remark else {})).encode()
 
@@ -145,7 +145,7 @@ def _format_scores(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     """Resample the scores to one every 20 ms, each from the engine's frame that lies in its middle."""
     assert answer.evidence is not None  # noqa: S101 - the local engine always keeps what it heard
     frames = LocalEngine().frames(answer.evidence, Params(**task["bounds"]), {})
-    (heard,) = Heard.unpacked(answer.evidence)
+    (heard,) = ChannelEvidence.unpacked(answer.evidence)
     middles = np.arange(round(answer.raw["duration"] / RESOLUTION)) * RESOLUTION + RESOLUTION / 2
     frame = np.searchsorted(frames["start"].to_numpy(), middles, side="right") - 1
     speech, crosstalk = heard.frames[:, frame] / 255
