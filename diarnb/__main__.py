@@ -286,9 +286,14 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Be the program `diarnb`, which is the same as ``python -m diarnb``."""
     # This process is ours: no window, though pyplot would find a screen, and no traceback for a letter that it lacks.
     os.environ.setdefault("MPLBACKEND", "agg")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 MODELS = Path("engines", "local", "models")
-SHIPPED = {".js", ".css", ".py", ".onnx", ".json", ".flac", ".rttm", ".csv", ".typed"}
+SHIPPED = {".js", ".css", ".py", ".pyi", ".onnx", ".json", ".flac", ".rttm", ".csv", ".typed"}
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(built: Path) -> None
     for name in ("meeting", "interview", "call"):
         assert {f"diarnb/examples/{name}{end}" for end in (".flac", ".rttm", ".words.csv")} <= set(package)
     beside = {Path(name).name for name in set(names) - set(package)}
-    assert beside == {"METADATA", "WHEEL", "RECORD", "LICENSE", "THIRD_PARTY_LICENSES"}
+    assert beside == {"METADATA", "WHEEL", "RECORD", "LICENSE", "THIRD_PARTY_LICENSES", "entry_points.txt"}
     assert path.name.endswith("-py3-none-any.whl")
     assert path.stat().st_size < 25e6
 
@@ -96,6 +96,12 @@ def test_the_command_line_works_in_a_fresh_environment(fresh: Path, tmp_path: Pa
     assert "SPEAKER_01" in out
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "t.rttm").read_text().count("SPEAKER_0") > 10
+
+
+@pytest.mark.slow
+def test_the_command_is_installed(fresh: Path, tmp_path: Path) -> None:
+    program = fresh.with_name("diarnb.exe" if os.name == "nt" else "diarnb")
+    assert succeed(program, "--version", cwd=tmp_path) == succeed(fresh, "-m", "diarnb", "--version", cwd=tmp_path)
 
 
 @pytest.mark.slow

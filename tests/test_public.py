@@ -145,3 +145,16 @@ def test_the_example_in_a_docstring_runs(
     runner.run(example, out=told.append)
     assert not runner.failures, "".join(told)
     assert runner.tries
+
+
+VARIABLE = r"\b(?:DIARNB|PYANNOTEAI|DEEPGRAM)_[A-Z_]+\b"
+
+
+def test_the_table_of_environment_variables_names_those_that_the_code_reads() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "diarnb").rglob("*.py"))
+    table = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert set(re.findall(rf"^\| `({VARIABLE})`", table, re.MULTILINE)) == set(
+        re.findall(f"[\"']({VARIABLE})[\"']", code)
+    )
+    told = "".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    assert set(re.findall(VARIABLE, told)) == set(re.findall(VARIABLE, table))
