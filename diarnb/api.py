@@ -113,7 +113,7 @@ def diarize(
     ConfigurationError
         A model, an extra or a key is missing.
     ApiError
-        A service did not do it; its kinds say what became of the submission, and the journal keeps how far it came.
+        A service did not do it; its kinds say what became of the submission, and the ledger keeps how far it came.
 
     Warns
     -----

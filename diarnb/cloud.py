@@ -56,7 +56,7 @@ _LARGEST = 64 * 1024**2
 
 
 def estimate_cost(source: Any, *, engine: str | OwnEngine, price_per_hour: float) -> float:
-    """Say what a recording would cost, without sending anything.
+    """Compute what a recording would cost, without sending anything.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def verify_webhook(
     tolerance: float = TOLERANCE,
     now: float | None = None,
 ) -> dict[str, Any]:
-    """Make sure that a delivery comes from pyannoteAI, and give what it says.
+    """Verify that a delivery comes from pyannoteAI, and return what it says.
 
     Deliveries are repeated, and may be repeated by others within `tolerance`: treat a second one of the same job and
     status as done. Deepgram does not sign its deliveries; give it an address that nobody can guess.
@@ -235,13 +235,13 @@ def verify_webhook(
     told, given = named.get("x-request-timestamp", ""), named.get("x-signature", "")
     if not re.fullmatch(r"\d{1,12}", told) or abs((time.time() if now is None else now) - int(told)) > tolerance:
         raise WebhookVerificationError("the delivery bears no time, or one too far from now")
-    claimed = _signatures(given)
+    claimed = _parse_signatures(given)
     message = b"v0:" + told.encode() + b":" + bytes(body)
     expected = [hmac.new(key, message, hashlib.sha256).digest() for key in keys]
     # All are compared, so that time tells nothing.
     if not sum(hmac.compare_digest(claim, known) for claim in claimed for known in expected):
         raise WebhookVerificationError("the delivery's signature is not that of its content")
-    return _object(bytes(body))
+    return _parse_object(bytes(body))
 
 
 def from_payload(body: bytes | str | Mapping[str, Any]) -> pd.DataFrame:
@@ -275,7 +275,11 @@ def from_payload(body: bytes | str | Mapping[str, Any]) -> pd.DataFrame:
     >>> len(from_payload({"jobId": "j", "status": "succeeded", "output": {"diarization": [turn]}}))
     1
     """
-    raw = dict(body) if not isinstance(body, bytes | str) else _object(body.encode() if isinstance(body, str) else body)
+    raw = (
+        dict(body)
+        if not isinstance(body, bytes | str)
+        else _parse_object(body.encode() if isinstance(body, str) else body)
+    )
     if "jobId" in raw:
         name, job_id = "pyannoteai", str(raw["jobId"])
         _check_delivered(raw, job_id)
@@ -318,7 +322,7 @@ def _check_delivered(raw: Mapping[str, Any], job_id: str) -> None:
         )
 
 
-def _signatures(given: str) -> list[bytes]:
+def _parse_signatures(given: str) -> list[bytes]:
     """Read a signature both ways: hex, as the vendor's sample has it, and base64, as its prose has it."""
     found = []
     if re.fullmatch(r"[0-9a-fA-F]{64}", given):
@@ -331,7 +335,7 @@ def _signatures(given: str) -> list[bytes]:
     return found
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     if len(body) > _LARGEST:
         raise ApiResponseError(f"the delivery is larger than {_LARGEST >> 20} MiB")
     try:

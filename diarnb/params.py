@@ -10,7 +10,7 @@ import numpy as np
 from diarnb.errors import InvalidParameterError
 
 
-def _asked(default: Any, help: str) -> Any:  # noqa: A002 (the name under which every reader looks for it)
+def _parameter(default: Any, help: str) -> Any:  # noqa: A002 (the name under which every reader looks for it)
     return field(default=default, metadata={"help": help})
 
 
@@ -33,22 +33,22 @@ class Params:
     {'min_speakers': 3, 'max_speakers': 3}
     """
 
-    num_speakers: int | None = _asked(None, "How many speak, where you know it; leave it out to have them counted.")
-    min_speakers: int | None = _asked(None, "At least so many speak.")
-    max_speakers: int | None = _asked(None, "At most so many speak.")
-    exclusive: bool = _asked(False, "Also keep turns of which no two overlap, for `exclusive(turns)`.")
-    confidence: bool = _asked(False, "Also keep scores for each time step, for `frames(turns)`.")
-    turn_level_confidence: bool = _asked(False, "Add the column `confidence` to the turns, 0-100.")
-    channels: str | int = _asked(
+    num_speakers: int | None = _parameter(None, "How many speak, where you know it; leave it out to have them counted.")
+    min_speakers: int | None = _parameter(None, "At least so many speak.")
+    max_speakers: int | None = _parameter(None, "At most so many speak.")
+    exclusive: bool = _parameter(False, "Also keep turns of which no two overlap, for `exclusive(turns)`.")
+    confidence: bool = _parameter(False, "Also keep scores for each time step, for `frames(turns)`.")
+    turn_level_confidence: bool = _parameter(False, "Add the column `confidence` to the turns, 0-100.")
+    channels: str | int = _parameter(
         "mix", "Channels: 'mix' them, 'split' them and keep them apart, or take one (0, 1, ...)."
     )
-    model: str | None = _asked(None, "The engine's model; its default where left out.")
+    model: str | None = _parameter(None, "The engine's model; its default where left out.")
 
     def __post_init__(self) -> None:
         for name in ("num_speakers", "min_speakers", "max_speakers"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, _count(name, value))
+                object.__setattr__(self, name, _check_count(name, value))
         if self.num_speakers is not None and (self.min_speakers, self.max_speakers) != (None, None):
             raise InvalidParameterError("give either num_speakers or a range (min_speakers, max_speakers), not both")
         if self.min_speakers and self.max_speakers and self.min_speakers > self.max_speakers:
@@ -59,7 +59,7 @@ class Params:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise InvalidParameterError(f"{name} is True or False, not {value!r:.60}; write {name}=True")
-        object.__setattr__(self, "channels", _channels(self.channels))
+        object.__setattr__(self, "channels", _check_channels(self.channels))
         if self.model is not None and (not isinstance(self.model, str) or not self.model.strip()):
             raise InvalidParameterError(f"model is a name, as in model='precision-2', not {self.model!r:.60}")
 
@@ -71,7 +71,7 @@ class Params:
         return self.min_speakers or 1, self.max_speakers
 
     def key(self) -> dict[str, Any]:
-        """Give what was asked as plain JSON, equal for two that ask the same.
+        """Return what was asked as plain JSON, equal for two that ask the same.
 
         Defaults are absent, and ``num_speakers=n`` is ``min_speakers=n, max_speakers=n``.
         """
@@ -82,16 +82,16 @@ class Params:
 
     @classmethod
     def help(cls) -> dict[str, str]:
-        """Give one line of help for each parameter, in order."""
+        """Return one line of help for each parameter, in order."""
         return {field.name: field.metadata["help"] for field in fields(cls)}
 
 
-def _count(name: str, value: Any) -> int:
+def _check_count(name: str, value: Any) -> int:
     if _is_integer(value):
         if value < 1:
             raise InvalidParameterError(f"{name}={value} is less than 1; leave it out where you do not know it")
         return int(value)
-    whole = isinstance(value, float | np.floating | str) and _whole(value)
+    whole = isinstance(value, float | np.floating | str) and _parse_whole(value)
     fix = f"write {name}={whole}" if whole else f"write a whole number, as in {name}=2, or leave it out"
     raise InvalidParameterError(f"{name} is a whole number, not {value!r:.60}; {fix}")
 
@@ -102,7 +102,7 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
-def _whole(value: float | np.floating[Any] | str) -> int | None:
+def _parse_whole(value: float | np.floating[Any] | str) -> int | None:
     try:
         number = float(value)
     except ValueError:
@@ -110,7 +110,7 @@ def _whole(value: float | np.floating[Any] | str) -> int | None:
     return int(number) if number.is_integer() and number >= 1 else None
 
 
-def _channels(value: Any) -> str | int:
+def _check_channels(value: Any) -> str | int:
     if isinstance(value, str) and value in {"mix", "split"}:
         return str(value)
     if _is_integer(value) and value >= 0:

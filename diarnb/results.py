@@ -140,7 +140,7 @@ def evidence_of(run: Run) -> tuple[Evidence, Engine]:
 
 
 def open_run(run: str) -> pd.DataFrame:
-    """Give the table of turns of an earlier run.
+    """Open the table of turns of an earlier run.
 
     Parameters
     ----------
@@ -197,12 +197,12 @@ def forget(run: str | pd.DataFrame) -> None:
 
 
 def raw(turns: pd.DataFrame | str) -> dict[str, Any]:
-    """Give the engine's answer as it came, a JSON-like dict; of a table, or of a run by its id."""
+    """Return the engine's answer as it came, a JSON-like dict; of a table, or of a run by its id."""
     return (Store.default().get(turns) if isinstance(turns, str) else run_of(turns)).raw
 
 
 def words(turns: pd.DataFrame) -> pd.DataFrame:
-    """Give the transcribed words of a run.
+    """Return the transcribed words of a run.
 
     Parameters
     ----------
@@ -221,11 +221,11 @@ def words(turns: pd.DataFrame) -> pd.DataFrame:
     >>> len(words(diarize(example("interview"), progress=False)))
     0
     """
-    return _spoken(turns, "words", _WORDS)
+    return _tabulate_speech(turns, "words", _WORDS)
 
 
 def utterances(turns: pd.DataFrame) -> pd.DataFrame:
-    """Give what was said, cut at pauses and where the speaker changes.
+    """Return what was said, cut at pauses and where the speaker changes.
 
     Parameters
     ----------
@@ -244,11 +244,11 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
     >>> list(utterances(diarize(example("interview"), progress=False)))
     ['start', 'end', 'speaker', 'text', 'confidence', 'channel']
     """
-    return _spoken(turns, "utterances", _UTTERANCES)
+    return _tabulate_speech(turns, "utterances", _UTTERANCES)
 
 
 def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
-    """Give turns of which no two overlap.
+    """Return turns of which no two overlap.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     run = run_of(turns) if "run" in facts and not facts.get("corrected") else None
     if run is not None and read_run(run).get("exclusiveDiarization") is not None:
         table, origin = table_of(run, "exclusiveDiarization"), "engine"
-        table["speaker"] = table["speaker"].map(_shown(turns, table["speaker"].unique()))
+        table["speaker"] = table["speaker"].map(_map_names(turns, table["speaker"].unique()))
         table.attrs["diarnb"] |= {name: facts[name] for name in ("names", "matches") if name in facts}
     else:
         table, origin = cut_overlap(turns), "computed"
@@ -280,7 +280,7 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def confidences(turns: pd.DataFrame) -> pd.DataFrame:
-    """Say how likely each speaker is in each turn.
+    """Return how likely each speaker is in each turn.
 
     Parameters
     ----------
@@ -303,9 +303,9 @@ def confidences(turns: pd.DataFrame) -> pd.DataFrame:
     answer = read_run(run)
     rows = [*answer["diarization"], *(answer.get("exclusiveDiarization") or [])]
     given = pd.DataFrame([row.get("confidence") or {} for row in rows], dtype=float)
-    # Where the local engine tells nothing of a speaker, he is on another channel. A service may just not say.
-    table = _as_shown(turns, given if _find_reader(run) else given.fillna(0.0))
-    shown = _shown(turns, {row["speaker"] for row in rows})
+    # Where the local engine scores no speaker, they are on another channel. A service may just not say.
+    table = _rename_columns(turns, given if _find_reader(run) else given.fillna(0.0))
+    shown = _map_names(turns, {row["speaker"] for row in rows})
     times = pd.MultiIndex.from_arrays(
         [[row["start"] for row in rows], [row["end"] for row in rows], [shown[row["speaker"]] for row in rows]]
     )
@@ -327,7 +327,7 @@ def frames(turns: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``start, end`` in seconds; ``confidence``, 0-100, how sure it is that exactly the speakers named speak; then a
-        column for each speaker, 0-100, how likely he speaks, and a service's other scores. Of pyannoteAI: the speakers
+        column for each speaker, 0-100, how likely they speak, and a service's other scores. Of pyannoteAI: the speakers
         with ``speaker_probability=True``. ``attrs["resolution"]`` is the time step in seconds.
 
     Raises
@@ -342,25 +342,25 @@ def frames(turns: pd.DataFrame) -> pd.DataFrame:
     """
     run = run_of(turns)
     if _find_reader(run) is not None:
-        return _vendor_frames(turns, run)
+        return _tabulate_frames(turns, run)
     evidence, engine = evidence_of(run)
     table = engine.frames(evidence, Params(**run.params), run.options)
-    result = pd.concat([table.iloc[:, :3], _as_shown(turns, table.iloc[:, 3:])], axis=1)
+    result = pd.concat([table.iloc[:, :3], _rename_columns(turns, table.iloc[:, 3:])], axis=1)
     result.attrs = dict(table.attrs)
     return result
 
 
-def _vendor_frames(turns: pd.DataFrame, run: Run) -> pd.DataFrame:
+def _tabulate_frames(turns: pd.DataFrame, run: Run) -> pd.DataFrame:
     """Make the table of frames of what a service scored; a list that ends before the others ends in NaN."""
     given = read_run(run).get("frames")
     if given is None:
         offered = engines.get(run.engine).offer.confidence
         how = f"{run.engine} gives them with confidence=True" if offered else f"{run.engine} gives none"
         raise RunNotFoundError(f"Run {run.id} of {run.source} has no scores for frames: {how}. The turns are kept.")
-    step, speakers, scores = given["resolution"], _columns(given["speakers"]), _columns(given["scores"])
+    step, speakers, scores = given["resolution"], _pad_lists(given["speakers"]), _pad_lists(given["scores"])
     table = pd.concat([speakers, scores], axis=1)
     edges = step * np.arange(len(table) + 1)
-    named = _as_shown(turns, speakers.reindex(table.index)) if len(speakers.columns) else speakers
+    named = _rename_columns(turns, speakers.reindex(table.index)) if len(speakers.columns) else speakers
     confidence = scores.get("confidence", pd.Series(np.nan, table.index))
     others = scores.drop(columns="confidence", errors="ignore")
     times = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "confidence": confidence})
@@ -369,11 +369,11 @@ def _vendor_frames(turns: pd.DataFrame, run: Run) -> pd.DataFrame:
     return result
 
 
-def _columns(lists: Mapping[str, list[float]]) -> pd.DataFrame:
+def _pad_lists(lists: Mapping[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, range(len(values)), float) for name, values in lists.items()})
 
 
-def _spoken(turns: pd.DataFrame, what: str, dtypes: dict[str, type]) -> pd.DataFrame:
+def _tabulate_speech(turns: pd.DataFrame, what: str, dtypes: dict[str, type]) -> pd.DataFrame:
     """Make a table of what was said, under the names that the table of turns shows."""
     rows = read_run(run_of(turns)).get(what) or []
     # By way of a column: in pandas 2 `str` itself would make "None" of what is missing.
@@ -382,17 +382,17 @@ def _spoken(turns: pd.DataFrame, what: str, dtypes: dict[str, type]) -> pd.DataF
         for name, dtype in dtypes.items()
     }
     table = pd.DataFrame(columns)
-    shown = _shown(turns, table["speaker"].dropna().unique())
+    shown = _map_names(turns, table["speaker"].dropna().unique())
     table["speaker"] = table["speaker"].map(shown).astype(table["speaker"].dtype)
     return table
 
 
-def _as_shown(turns: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def _rename_columns(turns: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Name the columns as the table does; speakers who became one share a column, in which the higher score counts."""
-    return scores.rename(columns=_shown(turns, scores.columns)).T.groupby(level=0, sort=False).max().T
+    return scores.rename(columns=_map_names(turns, scores.columns)).T.groupby(level=0, sort=False).max().T
 
 
-def _shown(turns: pd.DataFrame, names: Any) -> dict[str, str]:
+def _map_names(turns: pd.DataFrame, names: Any) -> dict[str, str]:
     """Map an engine's labels to the names that the table shows."""
     given = (turns.attrs.get("diarnb") or {}).get("names", {})
     return {name: given.get(name, name) for name in names}

@@ -135,8 +135,8 @@ def stream(
     params = Params(model=model, num_speakers=num_speakers, min_speakers=min_speakers, max_speakers=max_speakers)
     chosen = engines.get(engine)
     chosen.require(Engine.stream)
-    rate = _checked_rate(sample_rate)
-    inbox = _Inbox(_checked_source(chunks), rate)
+    rate = _check_rate(sample_rate)
+    inbox = _Inbox(_check_chunks(chunks), rate)
     told = chosen.stream(inbox, rate, params, options)
     checked = check_options(options, (chosen.live_offer or chosen.offer), chosen.name)
     return Live(_Work(inbox, told, Question(chosen, params, checked, live=True)))
@@ -166,7 +166,7 @@ class Live(Iterator[pd.DataFrame]):
                 work.changed.wait(_AWAKE)
             rows, work.news = list(work.news.values()), {}
             if rows:
-                return _table(rows, work.facts())
+                return _tabulate(rows, work.facts())
             if (error := work.error or work.inbox.error) is not None:
                 work.error = work.inbox.error = None  # it is told once
                 raise error
@@ -292,10 +292,10 @@ class _Work:
     def listen(self) -> None:
         """Listen to the end; what goes wrong is kept for the caller."""
         try:
-            answer = _pass_on(self._told, self._tell)
+            answer = _pass_on(self._told, self._publish)
             # Taken back without a word: an engine may let its ids go to others.
             left = [turn for turn in self.known.values() if not turn["final"]]
-            self._tell([{**turn, "end": turn["start"], "final": True} for turn in left])
+            self._publish([{**turn, "end": turn["start"], "final": True} for turn in left])
             if answer is not None and self.inbox.samples:
                 self._keep(*answer)
         except BaseException as error:  # the caller's thread raises it
@@ -306,7 +306,7 @@ class _Work:
                 self.over = True
                 self.changed.notify_all()
 
-    def _tell(self, turns: list[dict[str, Any]]) -> None:
+    def _publish(self, turns: list[dict[str, Any]]) -> None:
         with self.changed:
             new = {turn["turn_id"]: turn for turn in turns}
             self.known |= new
@@ -353,7 +353,7 @@ def _pass_on(told: Iterator[list[dict[str, Any]]], tell: Callable[[list[dict[str
             tell(turns)
 
 
-def _table(rows: list[dict[str, Any]], facts: dict[str, Any]) -> pd.DataFrame:
+def _tabulate(rows: list[dict[str, Any]], facts: dict[str, Any]) -> pd.DataFrame:
     given = [{**row, "duration": row["end"] - row["start"]} for row in rows]
     columns = {name: dtype for name, dtype in _DTYPES.items() if name != "text" or any(name in row for row in rows)}
     table = pd.DataFrame(given, columns=list(columns)).fillna({"text": ""}).astype(columns)
@@ -362,7 +362,7 @@ def _table(rows: list[dict[str, Any]], facts: dict[str, Any]) -> pd.DataFrame:
     return table
 
 
-def _checked_rate(value: Any) -> int:
+def _check_rate(value: Any) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise InvalidParameterError(f"sample_rate is a whole number of Hz, not {value!r:.60}")
     if value != value // 1:
@@ -371,18 +371,18 @@ def _checked_rate(value: Any) -> int:
     return int(value)
 
 
-def _checked_source(chunks: Any) -> Iterator[Any]:
+def _check_chunks(chunks: Any) -> Iterator[Any]:
     if isinstance(chunks, str | bytes | bytearray | np.ndarray) or hasattr(chunks, "read"):
         raise InvalidParameterError(
             f"chunks is an iterable of pieces of sound, not one {type(chunks).__name__}; "
             "diarnb.diarize takes whole recordings"
         )
     try:
-        return _emptied(chunks) if isinstance(chunks, queue.Queue | queue.SimpleQueue) else iter(chunks)
+        return _drain(chunks) if isinstance(chunks, queue.Queue | queue.SimpleQueue) else iter(chunks)
     except TypeError:
         raise InvalidParameterError(f"chunks is an iterable of arrays or bytes, not {chunks!r:.60}") from None
 
 
-def _emptied(chunks: queue.Queue[Any] | queue.SimpleQueue[Any]) -> Iterator[Any]:
+def _drain(chunks: queue.Queue[Any] | queue.SimpleQueue[Any]) -> Iterator[Any]:
     while (chunk := chunks.get()) is not None:
         yield chunk

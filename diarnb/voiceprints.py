@@ -108,9 +108,9 @@ def voiceprint(
             text, remark = make(recording)
             name = recording.name
     else:
-        speaker, turns = _of_one(source, _run(source, audio))
+        speaker, turns = _select_speaker(source, _find_run(source, audio))
         name = f"the speech of {speaker}"
-        with open_recording(_audio(source, audio)) as recording:
+        with open_recording(_find_source(source, audio)) as recording:
             _check_end(source, recording)
             heard = excerpts(recording, turns, _LONGEST)[speaker]
         if not heard:
@@ -148,7 +148,7 @@ def identify(
         little they are alike; 50 asks for one who is rather the same person than another.
     exclusive : bool, default True
         Each voiceprint names at most one speaker: those pairs are chosen that are the most alike taken together. False
-        gives every speaker his best match, so that several may become one.
+        gives every speaker their best match, so that several may become one.
     engine : str or Engine, default "local"
         Who compares: the one that made the voiceprints, whichever engine made the turns. ``"pyannoteai"`` takes a
         recording only, which it diarizes in the same job, and bills as a diarization.
@@ -208,22 +208,22 @@ def identify(
     chosen.check_voiceprints(voiceprints)
     if isinstance(source_or_turns, pd.DataFrame):
         check_turns(source_or_turns)
-        if _recordings(source_or_turns) > 1:
+        if _count_recordings(source_or_turns) > 1:
             raise TurnTableError('this table holds several recordings; identify each: turns[turns["uri"] == "..."]')
-        turns = _undone(source_or_turns)
-        source, run = _audio(turns, audio), _run(turns, audio)
+        turns = _undo_names(source_or_turns)
+        source, run = _find_source(turns, audio), _find_run(turns, audio)
     else:
         turns, source = diarize(source_or_turns, engine=chosen, progress=progress, **options), source_or_turns
         run = run_of(turns)
     with open_recording(source) as recording:
         _check_end(turns, recording)
-        scores = chosen.identify(recording, _with_channel(turns, run), voiceprints)
+        scores = chosen.identify(recording, _add_channel(turns, run), voiceprints)
     names = choose(scores, list(voiceprints), float(threshold), exclusive=exclusive)
     for stays in sorted(scores.keys() - names.keys()):
         if stays in names.values():
             raise InvalidParameterError(
                 f"the table calls somebody {stays!r:.40} whom that voiceprint does not match, and it matches another; "
-                f'rename him first: turns.diar.rename({{{stays!r:.40}: "..."}})'
+                f'rename them first: turns.diar.rename({{{stays!r:.40}: "..."}})'
             )
     named = rename(turns, names)
     rounded = {who: {label: round(value, 1) for label, value in found.items()} for who, found in scores.items()}
@@ -234,7 +234,7 @@ def identify(
 
 
 def matches(turns: pd.DataFrame) -> pd.DataFrame:
-    """Say how well each speaker matched each voiceprint.
+    """Return how well each speaker matched each voiceprint.
 
     Parameters
     ----------
@@ -244,8 +244,8 @@ def matches(turns: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each speaker and voiceprint, the best match first: ``speaker`` as he was called before,
-        ``voiceprint`` (its name), ``score`` (0-100) and ``matched``, whether he was given that name.
+        One row for each speaker and voiceprint, the best match first: ``speaker`` as they were called before,
+        ``voiceprint`` (its name), ``score`` (0-100) and ``matched``, whether they were given that name.
 
     Raises
     ------
@@ -291,7 +291,7 @@ def _find_maker(
     return make
 
 
-def _undone(turns: pd.DataFrame) -> pd.DataFrame:
+def _undo_names(turns: pd.DataFrame) -> pd.DataFrame:
     """Take back the names of an earlier identification, so that a cell can be run again with another threshold."""
     found = (turns.attrs.get("diarnb") or {}).get("matches") or {}
     given = [entry["match"] for entry in found.values()]
@@ -304,7 +304,7 @@ def _undone(turns: pd.DataFrame) -> pd.DataFrame:
     return rename(turns, back)
 
 
-def _run(turns: pd.DataFrame, audio: Any) -> Run | None:
+def _find_run(turns: pd.DataFrame, audio: Any) -> Run | None:
     """Find the table's run; where the audio is given, it may be gone."""
     if "run" in (turns.attrs.get("diarnb") or {}):
         if audio is None:
@@ -314,7 +314,7 @@ def _run(turns: pd.DataFrame, audio: Any) -> Run | None:
     return None
 
 
-def _audio(turns: pd.DataFrame, audio: Any) -> Any:
+def _find_source(turns: pd.DataFrame, audio: Any) -> Any:
     if audio is not None:
         return audio
     if "run" not in (turns.attrs.get("diarnb") or {}):
@@ -322,13 +322,13 @@ def _audio(turns: pd.DataFrame, audio: Any) -> Any:
     return find_audio(turns)
 
 
-def _with_channel(turns: pd.DataFrame, run: Run | None) -> pd.DataFrame:
-    """Say which channel was heard, where it was one of several."""
+def _add_channel(turns: pd.DataFrame, run: Run | None) -> pd.DataFrame:
+    """Add which channel was heard, where it was one of several."""
     only = run.params.get("channels") if run is not None else None
     return turns.assign(channel=only) if isinstance(only, int) and "channel" not in turns else turns
 
 
-def _recordings(turns: pd.DataFrame) -> int:
+def _count_recordings(turns: pd.DataFrame) -> int:
     return len(turns["uri"].unique()) if "uri" in turns else 1
 
 
@@ -338,11 +338,11 @@ def _check_end(turns: pd.DataFrame, recording: Recording) -> None:
     check_end(ends, recording.duration, audio=name, advice=advice, slack=_BEYOND, share=0.0, error=error)
 
 
-def _of_one(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFrame]:
-    """Give the one speaker of some rows, and these with all that others say in the same recording."""
+def _select_speaker(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFrame]:
+    """Return the one speaker of some rows, and these with all that others say in the same recording."""
     rows = check_turns(rows)
     found = list(rows["speaker"].unique())
-    if len(found) != 1 or _recordings(rows) > 1:
+    if len(found) != 1 or _count_recordings(rows) > 1:
         which = f"choose one: turns[turns['speaker'] == {found[0]!r:.40}]" if found else "there is no turn"
         raise InvalidParameterError(f"a voiceprint is of one speaker in one recording, not of {len(found)}; {which}")
     speaker = found[0]
@@ -352,18 +352,18 @@ def _of_one(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFrame]:
     names = (rows.attrs.get("diarnb") or {}).get("names", {})
     everybody["speaker"] = [names.get(name, name) for name in everybody["speaker"]]
     others = everybody[everybody["speaker"] != speaker]
-    return speaker, _with_channel(pd.concat([rows, others], ignore_index=True), run)
+    return speaker, _add_channel(pd.concat([rows, others], ignore_index=True), run)
 
 
 def choose(
     scores: Mapping[str, Mapping[str, float]], labels: list[str], threshold: float, *, exclusive: bool
 ) -> dict[str, str]:
-    """Give a label to each speaker who has one.
+    """Assign a label to each speaker who has one.
 
     Parameters
     ----------
     scores : mapping
-        Of each speaker how well he matches each label, 0-100; nothing of one who cannot be heard.
+        Of each speaker how well they match each label, 0-100; nothing of one who cannot be heard.
     labels : list of str
     threshold : float
         Score below which nobody is anybody.

@@ -26,8 +26,8 @@ import diarnb
 from diarnb import batch, errors
 from diarnb.batch import executors as _executing
 from diarnb.batch import task as _task
-from diarnb.batch.executors import Crew
-from diarnb.batch.linking import linked
+from diarnb.batch.executors import Dispatcher
+from diarnb.batch.linking import link_voices
 from diarnb.batch.sources import name_sources
 from diarnb.engines.base import Answer, Offer
 from diarnb.tables.activity import match_speakers
@@ -324,17 +324,17 @@ def test_a_person_has_one_label_in_all_recordings(known: dict[str, pd.DataFrame]
 
 def test_two_of_one_recording_are_never_one_person() -> None:
     voices = np.float32([[1, 0], [1, 0], [1, 0]])
-    assert linked(voices, [0, 0, 1], 0.4) in ([0, 1, 0], [0, 1, 1])
-    assert linked(voices, [0, 1, 2], 0.4) == [0, 0, 0]
-    assert linked(voices[:1], [0], 0.4) == [0]
+    assert link_voices(voices, [0, 0, 1], 0.4) in ([0, 1, 0], [0, 1, 1])
+    assert link_voices(voices, [0, 1, 2], 0.4) == [0, 0, 0]
+    assert link_voices(voices[:1], [0], 0.4) == [0]
     apart = np.float32([[1, 0], [0, 1]])
-    assert linked(apart, [0, 1], 0.4) == [0, 1]
+    assert link_voices(apart, [0, 1], 0.4) == [0, 1]
 
 
 # Executors
 
 
-def test_a_crew_keeps_to_so_many_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dispatcher_keeps_to_so_many_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_executing, "_MINUTE", 0.4)
     monkeypatch.setattr(_executing, "_AWAKE", 0.01)
     started = []
@@ -344,12 +344,12 @@ def test_a_crew_keeps_to_so_many_a_minute(monkeypatch: pytest.MonkeyPatch) -> No
             started.append(time.monotonic())
             return pool.submit(abs, task)
 
-        crew = Crew(range(7), submit, lambda: 4, a_minute=3)
-        assert len(list(filter(None, crew.ended()))) == 7
+        dispatcher = Dispatcher(range(7), submit, lambda: 4, a_minute=3)
+        assert len(list(filter(None, dispatcher.as_completed()))) == 7
     assert all(later - earlier >= 0.4 for earlier, later in zip(started, started[3:], strict=False))
 
 
-def test_a_crew_has_so_many_at_once() -> None:
+def test_a_dispatcher_has_so_many_at_once() -> None:
     running, most = 0, 0
 
     def submit(task: int) -> Any:
@@ -359,7 +359,7 @@ def test_a_crew_has_so_many_at_once() -> None:
         return pool.submit(abs, task)
 
     with ThreadPoolExecutor(8) as pool:
-        for event in Crew(range(20), submit, lambda: 3).ended():
+        for event in Dispatcher(range(20), submit, lambda: 3).as_completed():
             running -= event is not None
     assert most == 3
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from diarnb import engines, errors
 from diarnb._pipeline import show_progress
 from diarnb.audio import open_recording
-from diarnb.batch.executors import Crew, adapted
+from diarnb.batch.executors import Dispatcher, adapt_executor
 from diarnb.batch.members import Batch, Member
 from diarnb.batch.sources import is_address, name_sources
-from diarnb.batch.task import Task, do
+from diarnb.batch.task import Task, do_task
 from diarnb.engines.cloud.keys import seal_key
 from diarnb.engines.question import Question
 from diarnb.errors import AudioError, InvalidParameterError
@@ -72,7 +72,7 @@ def diarize_many(
         Who works. By default this process does: the local engine one recording after the other with all cores, the
         services ten at a time, for there waiting is the work. See the notes.
     same_speakers : bool, default False
-        Give a person the same label in all recordings, by the voice: ``SPEAKER_00`` is then one person in the whole
+        Label a person the same in all recordings, by the voice: ``SPEAKER_00`` is then one person in the whole
         table. Without it, labels count anew in each recording, so that only ``uri`` and ``speaker`` together name
         somebody: ``turns.groupby(["uri", "speaker"])``.
     engine : str or Engine, default "local"
@@ -160,7 +160,7 @@ def diarize_many(
     # A transcriber that does not tell its version is asked anew: it may hear otherwise now.
     heard = None if wanted is None else wanted.key or secrets.token_hex(8)
     asked_of_all = (question.asked, question.version, heard)
-    items = [hash_json(source, _stamp(source), *asked_of_all) for source in named.values()]
+    items = [hash_json(source, _read_stamp(source), *asked_of_all) for source in named.values()]
     asked = partial(Task, engine=engine, params=params, options=settings, words=words, refresh=refresh)
     members = [
         Member(asked(place, uri, source, voices=same_speakers), item)
@@ -169,8 +169,8 @@ def diarize_many(
     batch = Batch(members, refresh=refresh)
     if "max_cost" in question.options:
         _check_cost([member.task for member in batch.left], chosen, question.options)
-    with show_progress(progress) as report, _crew(executor, chosen, batch) as crew:
-        batch.work(crew, report)
+    with show_progress(progress) as report, _dispatch(executor, chosen, batch) as dispatcher:
+        batch.work(dispatcher, report)
     turns = batch.table(same_speakers)
     facts = {"batch": batch.id, "engine": chosen.name, "model": question.model, "recordings": len(members)}
     turns.attrs["diarnb"] = {**facts, "failures": batch.failures, "schema": SCHEMA}
@@ -218,13 +218,13 @@ def manifest(turns: pd.DataFrame | None = None) -> pd.DataFrame:
 
 
 @contextmanager
-def _crew(executor: Any, engine: Engine, batch: Batch) -> Iterator[Crew[Member]]:
-    """Give who works: the user's executor, or threads of this process that end with the call."""
+def _dispatch(executor: Any, engine: Engine, batch: Batch) -> Iterator[Dispatcher[Member]]:
+    """Provide who works: the user's executor, or threads of this process that end with the call."""
     if executor is not None:
-        place, places = adapted(executor)
+        place, places = adapt_executor(executor)
         if batch.left:
             _check_travels(batch.left[0].task, place)
-        yield Crew(batch.left, lambda member: place.submit(do, member.task), places, engine.offer.a_minute)
+        yield Dispatcher(batch.left, lambda member: place.submit(do_task, member.task), places, engine.offer.a_minute)
         return
     stop = threading.Event()
 
@@ -238,9 +238,9 @@ def _crew(executor: Any, engine: Engine, batch: Batch) -> Iterator[Crew[Member]]
 
     pool = ThreadPoolExecutor(engine.offer.at_once, "diarnb-batch")
     try:
-        yield Crew(
+        yield Dispatcher(
             batch.left,
-            lambda member: pool.submit(do, member.task, reporter(member.task.place)),
+            lambda member: pool.submit(do_task, member.task, reporter(member.task.place)),
             lambda: engine.offer.at_once,
             engine.offer.a_minute,
         )
@@ -291,8 +291,8 @@ def _check_cost(tasks: Sequence[Task], engine: Engine, options: Mapping[str, Any
         )
 
 
-def _stamp(source: str) -> list[int] | None:
-    """Give what tells a file from what it was before, without reading it; nothing of an address."""
+def _read_stamp(source: str) -> list[int] | None:
+    """Return what tells a file from what it was before, without reading it; nothing of an address."""
     try:
         stat = None if is_address(source) else Path(source).stat()
     except (OSError, ValueError):  # it is not there, or no name that a file can have

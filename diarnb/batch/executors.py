@@ -20,8 +20,8 @@ _WORKERS = 8  # where the executor does not tell
 _MINUTE = 60.0
 
 
-def adapted(executor: Any) -> tuple[Executor, Callable[[], int]]:
-    """Give an executor, and what tells how many tasks it may have now, waiting ones included.
+def adapt_executor(executor: Any) -> tuple[Executor, Callable[[], int]]:
+    """Return an executor, and what tells how many tasks it may have now, waiting ones included.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def adapted(executor: Any) -> tuple[Executor, Callable[[], int]]:
     )
 
 
-class Crew(Generic[T]):
-    """Has tasks done.
+class Dispatcher(Generic[T]):
+    """Has tasks done on an executor, as many at a time and a minute as it may.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ class Crew(Generic[T]):
     --------
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> with ThreadPoolExecutor(2) as pool:
-    ...     crew = Crew([3, 1, 2], lambda task: pool.submit(abs, task), lambda: 2)
-    ...     sorted(future.result() for _, future in filter(None, crew.ended()))
+    ...     dispatcher = Dispatcher([3, 1, 2], lambda task: pool.submit(abs, task), lambda: 2)
+    ...     sorted(future.result() for _, future in filter(None, dispatcher.as_completed()))
     [1, 2, 3]
     """
 
@@ -90,8 +90,8 @@ class Crew(Generic[T]):
         """Start nothing for so long."""
         self._not_before = max(self._not_before, time.monotonic() + seconds)
 
-    def ended(self) -> Generator[tuple[T, Future[Any]] | None]:
-        """Give each task with its future once it has ended, and None now and then; at the end cancel the rest."""
+    def as_completed(self) -> Generator[tuple[T, Future[Any]] | None]:
+        """Yield each task with its future once it has ended, and None now and then; at the end cancel the rest."""
         try:
             yield None
             while self._running or (self.waiting and self.broken is None):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NEVER = 1e9  # a distance that no number of small ones makes up for
 
 
-def linked(voices: NDArray[np.float32], recordings: Sequence[int], alike: float) -> list[int]:
+def link_voices(voices: NDArray[np.float32], recordings: Sequence[int], alike: float) -> list[int]:
     """Group voices by average linkage; no two of one recording come together.
 
     Parameters
@@ -39,7 +39,7 @@ def linked(voices: NDArray[np.float32], recordings: Sequence[int], alike: float)
 
     Examples
     --------
-    >>> linked(np.eye(2, dtype=np.float32)[[0, 1, 0, 0]], [0, 0, 1, 1], 0.5)
+    >>> link_voices(np.eye(2, dtype=np.float32)[[0, 1, 0, 0]], [0, 0, 1, 1], 0.5)
     [0, 1, 0, 2]
     """
     if len(voices) < 2:

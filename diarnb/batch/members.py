@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from diarnb import errors
-from diarnb.batch.linking import linked
+from diarnb.batch.linking import link_voices
 from diarnb.batch.sources import is_address
-from diarnb.batch.task import Outcome, Task, keep_voices, known_voices
+from diarnb.batch.task import Outcome, Task, find_voices, keep_voices
 from diarnb.engines.local.voiceprints import MIDDLE
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, StoreError, WorkerLostError
 from diarnb.results import table_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from diarnb._progress import Progress
-    from diarnb.batch.executors import Crew
+    from diarnb.batch.executors import Dispatcher
     from diarnb.store.run import Evidence, Run
 
 _TRIES = 5  # of a recording that a service was too busy for
@@ -90,37 +90,39 @@ class Batch:
             if member.error
         ]
 
-    def work(self, crew: Crew[Member], report: Progress) -> None:
+    def work(self, dispatcher: Dispatcher[Member], report: Progress) -> None:
         """Have done what is left; what is done is kept whatever happens."""
         begun = False
         hopeless: tuple[str, str] | None = None
         try:
-            with closing(crew.ended()) as events:
+            with closing(dispatcher.as_completed()) as events:
                 for event in events:
                     if event is None:
                         report(self._stage(), self._fraction())
                         continue
                     begun = True
-                    member, outcome = event[0], _outcome(*event)
+                    member, outcome = event[0], _read_outcome(*event)
                     if outcome.again_after is not None and member.tries < _TRIES:
                         member.tries += 1
-                        crew.waiting.append(member)
-                        crew.pause(outcome.again_after)
+                        dispatcher.waiting.append(member)
+                        dispatcher.pause(outcome.again_after)
                         continue
                     self._settle(member, outcome)
                     if outcome.error in _HOPELESS:
                         hopeless = outcome.error, outcome.message
-                        crew.waiting.clear()  # those that are under way may be paid already
+                        dispatcher.waiting.clear()  # those that are under way may be paid already
         except KeyboardInterrupt as interrupt:
-            interrupt.add_note(self._kept())
+            interrupt.add_note(self._describe_kept())
             raise
         if hopeless is not None:
-            raise getattr(errors, hopeless[0])(f"{hopeless[1]} {self._kept()}")
-        if crew.broken is not None and not begun:
-            raise InvalidParameterError(f"the executor takes no work ({crew.broken}); make a new one") from crew.broken
-        for member in crew.waiting:
+            raise getattr(errors, hopeless[0])(f"{hopeless[1]} {self._describe_kept()}")
+        if dispatcher.broken is not None and not begun:
+            raise InvalidParameterError(
+                f"the executor takes no work ({dispatcher.broken}); make a new one"
+            ) from dispatcher.broken
+        for member in dispatcher.waiting:
             member.error = WorkerLostError.__name__
-            member.message = f"{member.task.uri} was not begun: the executor takes no more work ({crew.broken})."
+            member.message = f"{member.task.uri} was not begun: the executor takes no more work ({dispatcher.broken})."
 
     def table(self, same_speakers: bool) -> pd.DataFrame:
         """Join the tables of all recordings."""
@@ -134,10 +136,10 @@ class Batch:
             return shape
         joined = pd.concat(spoken, ignore_index=True).reindex(columns=shape.columns)
         turns = joined.fillna({name: _MISSING[name] for name in columns if name != "confidence"}).astype(shape.dtypes)
-        return self._linked(turns) if same_speakers else turns
+        return self._link_speakers(turns) if same_speakers else turns
 
     def warn(self) -> None:
-        """Say in one warning what is not as it should be."""
+        """Warn once of what is not as it should be."""
         failed = self.failures
         remarks = sum(member.remark for member in self.members)
         told = []
@@ -160,10 +162,10 @@ class Batch:
         except (RunNotFoundError, StoreError):
             return None
         if member.task.voices:
-            member.voices = known_voices(run, self._store)
+            member.voices = find_voices(run, self._store)
             if member.voices is None:
                 return None
-        self._take(member, run)
+        self._take_run(member, run)
         return run.id
 
     def _settle(self, member: Member, outcome: Outcome) -> None:
@@ -180,20 +182,20 @@ class Batch:
             if outcome.voices is not None:
                 keep_voices(outcome.run, outcome.voices, self._store)
         member.voices = outcome.voices
-        self._take(member, outcome.run)
+        self._take_run(member, outcome.run)
         self._manifest.end(self.id, member.task.place, "done", run=outcome.run.id, seconds=outcome.seconds)
 
-    def _take(self, member: Member, run: Run) -> None:
+    def _take_run(self, member: Member, run: Run) -> None:
         member.turns = table_of(run)  # and not the run: its answer is much larger
         member.remark = run.warning is not None
 
-    def _linked(self, turns: pd.DataFrame) -> pd.DataFrame:
+    def _link_speakers(self, turns: pd.DataFrame) -> pd.DataFrame:
         heard = [
             (member.task.uri, speaker, member.task.place, voice)
             for member in self.members
             for speaker, voice in sorted((member.voices or {}).items())
         ]
-        groups = linked(np.array([voice for *_, voice in heard]), [place for *_, place, _ in heard], MIDDLE)
+        groups = link_voices(np.array([voice for *_, voice in heard]), [place for *_, place, _ in heard], MIDDLE)
         group = {(uri, speaker): number for (uri, speaker, *_), number in zip(heard, groups, strict=True)}
         labels: dict[Any, str] = {}
         for who in turns[["uri", "speaker"]].drop_duplicates().itertuples(index=False, name=None):
@@ -228,12 +230,12 @@ class Batch:
         )
         return done / whole if whole else 1.0
 
-    def _kept(self) -> str:
+    def _describe_kept(self) -> str:
         done = sum(member.turns is not None for member in self.members)
         return f"{done} of {len(self.members)} recordings are done and kept: the same call goes on from there."
 
 
-def _outcome(member: Member, future: Future[Any]) -> Outcome:
+def _read_outcome(member: Member, future: Future[Any]) -> Outcome:
     """Read what a future holds; the end of a worker is the failure of the recording that it was at."""
     try:
         outcome: Outcome = future.result()

@@ -78,12 +78,12 @@ class Outcome:
     again_after: float | None = None
 
 
-def do(task: Task, report: Progress = lambda stage, fraction: None) -> Outcome:  # noqa: ARG005
+def do_task(task: Task, report: Progress = lambda stage, fraction: None) -> Outcome:  # noqa: ARG005
     """Do a task; every failure is an outcome, in plain data that any process can read."""
     began = time.monotonic()
     wait = None
     try:
-        run, voices = _done(task, report)
+        run, voices = _answer_task(task, report)
         return Outcome(time.monotonic() - began, run, voices)
     except RateLimitedError as error:
         failure: Exception = error
@@ -97,8 +97,8 @@ def do(task: Task, report: Progress = lambda stage, fraction: None) -> Outcome: 
     return Outcome(time.monotonic() - began, error=kind, message=message, again_after=wait)
 
 
-def known_voices(run: Run, store: Store) -> Evidence | None:
-    """Give the voices of a run's speakers, if they were heard before."""
+def find_voices(run: Run, store: Store) -> Evidence | None:
+    """Find the voices of a run's speakers, if they were heard before."""
     return store.evidence(_voices_key(run))
 
 
@@ -107,7 +107,7 @@ def keep_voices(run: Run, voices: Evidence, store: Store) -> None:
     store.put_evidence(_voices_key(run), voices)
 
 
-def _done(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
+def _answer_task(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
     engine = engines.get(task.engine)
     question = Question.settle(engine, task.params, task.options)
     words = wanted_words(task.words, engine)
@@ -116,14 +116,14 @@ def _done(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
         if not task.voices:
             return run, None
         store = Store.default()
-        voices = known_voices(run, store)
+        voices = find_voices(run, store)
         if voices is None:
-            voices = _voices(task.source, recording, run, question.options.get("threads"))
+            voices = _embed_speakers(task.source, recording, run, question.options.get("threads"))
             keep_voices(run, voices, store)
         return run, voices
 
 
-def _voices(source: str, recording: Any, run: Run, threads: int | None) -> Evidence:
+def _embed_speakers(source: str, recording: Any, run: Run, threads: int | None) -> Evidence:
     turns = table_of(run)
     if turns.empty:
         return {}
