@@ -73,7 +73,7 @@ class Recording:
     starts: npt.NDArray[np.float64]
     ends: npt.NDArray[np.float64]
 
-    def slower(self, times: float) -> Recording:
+    def slow_down(self, times: float) -> Recording:
         """Return the same played slower, and so lower."""
         phrases = [(times * a, times * b) for a, b in self.phrases]
         return Recording(self.samples, self.rate / times, phrases, times * self.starts, times * self.ends)
@@ -135,10 +135,10 @@ class Conversation:
         for each in self.utterances:
             spans = [(each.start + a, each.start + b) for a, b in each.piece.speech]
             found.setdefault(each.speaker, []).extend(spans)
-        return sorted((a, b, f"S{who + 1:02d}") for who, spans in found.items() for a, b in joined(spans, PAUSE))
+        return sorted((a, b, f"S{who + 1:02d}") for who, spans in found.items() for a, b in join_spans(spans, PAUSE))
 
 
-def joined(spans: Iterable[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
+def join_spans(spans: Iterable[tuple[float, float]], gap: float) -> list[tuple[float, float]]:
     """Join spans between which there is less than a gap."""
     result: list[tuple[float, float]] = []
     for start, end in sorted(spans):
@@ -176,7 +176,7 @@ def listen(path: Path) -> Recording | None:
     is_speech = level > max(np.clip(quiet + 12, loud - 32, loud - 25), SILENCE)
     change = np.flatnonzero(np.diff(np.concatenate([[False], is_speech, [False]]).astype(int)))
     times = (change * STEP + (FRAME - STEP) / 2) / SAMPLE_RATE
-    phrases = [(a, b) for a, b in joined(zip(times[::2], times[1::2], strict=True), PAUSE) if b - a >= CLICK]
+    phrases = [(a, b) for a, b in join_spans(zip(times[::2], times[1::2], strict=True), PAUSE) if b - a >= CLICK]
     if not phrases:
         return None
     dips = (signal.find_peaks(-level, prominence=12, distance=15)[0] * STEP + FRAME / 2) / SAMPLE_RATE
@@ -226,7 +226,7 @@ class _Voice:
         if not self._left:
             order = self._rng.permutation(len(self._person.recordings))
             times = 1 + self._slower * self._rng.random(len(order))
-            self._left = [self._person.recordings[n].slower(float(times[n])) for n in order]
+            self._left = [self._person.recordings[n].slow_down(float(times[n])) for n in order]
             self._slower = AGAIN
         return self._left.pop()
 

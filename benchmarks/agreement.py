@@ -28,7 +28,7 @@ NOTES = """\
 - rank correlation: Spearman's, between agreement and DER, turned round so that 1 is perfect and 0 says nothing."""
 
 
-def judged(recording: Recording) -> pd.DataFrame:
+def judge(recording: Recording) -> pd.DataFrame:
     """Return agreement, verdict and DER of each table of a recording."""
     truth = pd.DataFrame(recording.reference, columns=["start", "end", "speaker"])
     uem = pd.DataFrame(recording.scored, columns=["start", "end"])
@@ -41,7 +41,7 @@ def judged(recording: Recording) -> pd.DataFrame:
     return rows
 
 
-def correlation(rows: pd.DataFrame) -> list[str]:
+def correlate(rows: pd.DataFrame) -> list[str]:
     """Return the rank correlation at each collar."""
     return [f"{-spearmanr(rows['agreement'], rows[f'DER {collar:g}']).statistic:.2f}" for collar in COLLARS]
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     arguments = parser.parse_args(argv)
-    parts = {folder: pd.concat(map(judged, read_folder(folder)), ignore_index=True) for folder in arguments.folders}
+    parts = {folder: pd.concat(map(judge, read_folder(folder)), ignore_index=True) for folder in arguments.folders}
     rows = pd.concat([part.assign(folder=folder.name) for folder, part in parts.items()], ignore_index=True)
     own = rows[rows["table"] == "as it is"]
     print(heading({"diarnb": versions("diarnb", "numpy", "scipy", "onnxruntime", "pyannote.metrics")}), NOTES, sep="\n")
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     groups = {"recordings": own, "all tables": rows}
     if len(parts) > 1:
         groups |= {f"recordings of {name}": group for name, group in own.groupby("folder")}
-    correlations = [[what, str(len(group)), *correlation(group)] for what, group in groups.items()]
+    correlations = [[what, str(len(group)), *correlate(group)] for what, group in groups.items()]
     print(f"\n{table(['rank correlation', 'of', 'collar 0', 'collar 0.25'], correlations)}")
 
 

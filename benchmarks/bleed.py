@@ -33,7 +33,7 @@ NOTES = """\
 - `diarize(..., channels="split")`, the count not given."""
 
 
-def frames(turns: pd.DataFrame, length: int) -> np.ndarray[Any, Any]:
+def mark_frames(turns: pd.DataFrame, length: int) -> np.ndarray[Any, Any]:
     """Return whether somebody speaks in each step."""
     spoken = np.zeros(length, dtype=bool)
     for start, end in turns[["start", "end"]].to_numpy():
@@ -41,18 +41,18 @@ def frames(turns: pd.DataFrame, length: int) -> np.ndarray[Any, Any]:
     return spoken
 
 
-def errors(turns: pd.DataFrame, sides: list[pd.DataFrame], duration: float) -> tuple[float, float]:
+def count_errors(turns: pd.DataFrame, sides: list[pd.DataFrame], duration: float) -> tuple[float, float]:
     """Return seconds of false and of missed speech, over all channels."""
     length = round(duration / STEP)
     false = missed = 0.0
     for channel, side in enumerate(sides):
-        found, true = frames(turns[turns["channel"] == channel], length), frames(side, length)
+        found, true = mark_frames(turns[turns["channel"] == channel], length), mark_frames(side, length)
         false += float((found & ~true).sum()) * STEP
         missed += float((true & ~found).sum()) * STEP
     return false, missed
 
 
-def row(name: str, samples: np.ndarray[Any, Any], rate: int, truth: pd.DataFrame) -> list[str]:
+def measure(name: str, samples: np.ndarray[Any, Any], rate: int, truth: pd.DataFrame) -> list[str]:
     """Measure one recording; its sides are told apart by whose speech is loudest where."""
     source = (samples, rate)
     sides = [part for _, part in truth.groupby("speaker", sort=True)]
@@ -62,8 +62,8 @@ def row(name: str, samples: np.ndarray[Any, Any], rate: int, truth: pd.DataFrame
     turns = diarnb.diarize(source, channels="split", progress=False)
     clean = analysis.without_bleed(turns, source)
     duration = len(samples) / rate
-    before, after = (errors(each, sides, duration) for each in (turns, clean))
-    speech = sum(float(frames(side, round(duration / STEP)).sum()) * STEP for side in sides)
+    before, after = (count_errors(each, sides, duration) for each in (turns, clean))
+    speech = sum(float(mark_frames(side, round(duration / STEP)).sum()) * STEP for side in sides)
     bleed = float(analysis.channels(source)["bleed"].max())
     return [name, f"{bleed:.1f}", *(f"{seconds:.1f}" for seconds in (speech, *before, *after))]
 
@@ -87,13 +87,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             if level is not None:
                 late = round(LATE * rate)
                 heard[late:] += 10 ** (level / 20) * samples[:-late, ::-1]
-            rows.append(row("call" if level is None else f"call, {level:.0f} dB", heard, rate, truth))
+            rows.append(measure("call" if level is None else f"call, {level:.0f} dB", heard, rate, truth))
     else:
         recordings, references = folders
         for path in sorted(recordings.glob("*.flac")):
             name = path.stem.removesuffix(".2ch")
             samples, rate = sf.read(path)
-            rows.append(row(name, samples, rate, diarnb.read(references / f"{name}.rttm")))
+            rows.append(measure(name, samples, rate, diarnb.read(references / f"{name}.rttm")))
     print(heading({"diarnb": versions("diarnb", "numpy", "scipy", "onnxruntime")}), NOTES, sep="\n")
     columns = ["recording", "bleed", "speech, s", "false before", "missed before", "false after", "missed after"]
     print(f"\n{table(columns, rows)}")

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 NOTES = """\
-- Everything runs against a fault server on loopback, in a run store of its own; waits are shortened, rules are not.
+- Everything runs against a fault server on loopback, in a run store of its own; waits are shorten, rules are not.
 - S1: a fault is survived when the result equals the fault-free one and is billed once, or the error is of the class
   that the catalogue demands. S2: half of the submissions meet a fault before, during or after they are carried out.
 - S4: `kill -9` before and after every step of one call, then the same call again. S8: of every error raised in S1 and
@@ -187,7 +187,7 @@ def s3() -> tuple[str, list[str]]:
     checks: dict[str, Callable[[faults.FaultServer, Path], None]] = {
         "result deleted": expire,
         "upload lost": lose,
-        "file shortened": alter(lambda path: path.write_bytes(path.read_bytes()[:5000])),
+        "file shorten": alter(lambda path: path.write_bytes(path.read_bytes()[:5000])),
         "file grown": alter(lambda path: path.write_bytes(path.read_bytes() * 2)),
         "file rewritten, same size": alter(lambda path: path.write_bytes(path.read_bytes()[::-1])),
         "file removed": alter(Path.unlink),

@@ -35,23 +35,23 @@ NOTES = """\
   nearest in time, whether the word is right or not. Both with the speakers mapped one to one so that most are right."""
 
 
-def plain(words: pd.Series[str]) -> list[str]:
+def normalise(words: pd.Series[str]) -> list[str]:
     """Return words as they are compared.
 
     Examples
     --------
-    >>> plain(pd.Series(["Well-known,", "it's", "..."]))
+    >>> normalise(pd.Series(["Well-known,", "it's", "..."]))
     ['well', 'known', "it's"]
     """
     return re.sub(r"[^a-z0-9']+", " ", " ".join(words.astype(str)).lower()).split()
 
 
-def errors(said: Sequence[str], heard: Sequence[str]) -> int:
+def count_errors(said: Sequence[str], heard: Sequence[str]) -> int:
     """Return the least substitutions, deletions and insertions that make one of the other.
 
     Examples
     --------
-    >>> errors(["the", "blue", "bird"], ["a", "bird", "sings"])
+    >>> count_errors(["the", "blue", "bird"], ["a", "bird", "sings"])
     3
     """
     row = list(range(len(heard) + 1))
@@ -62,19 +62,19 @@ def errors(said: Sequence[str], heard: Sequence[str]) -> int:
     return row[-1]
 
 
-def share_right(truth: Sequence[str], found: pd.Series[str]) -> float:
+def rate_speakers(truth: Sequence[str], found: pd.Series[str]) -> float:
     """Return how many percent of the words have the right speaker, under the best mapping of names.
 
     Examples
     --------
-    >>> share_right(["Maya", "Maya", "Otto", "Otto"], pd.Series(["A", "A", "B", None]))
+    >>> rate_speakers(["Maya", "Maya", "Otto", "Otto"], pd.Series(["A", "A", "B", None]))
     75.0
     """
     counts = pd.crosstab(np.asarray(truth), np.asarray(found.fillna("?"))).drop(columns="?", errors="ignore").to_numpy()
     return float(100 * sum(counts[pair] for pair in match_one_to_one(counts).items()) / len(truth))
 
 
-def nearest(exact: pd.DataFrame, heard: pd.DataFrame) -> list[str]:
+def find_nearest(exact: pd.DataFrame, heard: pd.DataFrame) -> list[str]:
     """Return who says the exact word in whose middle, or nearest to it, each heard word is."""
     middle = heard[["start", "end"]].mean(axis=1).to_numpy()[:, None]
     away = np.maximum(exact["start"].to_numpy() - middle, middle - exact["end"].to_numpy()).clip(0)
@@ -82,7 +82,7 @@ def nearest(exact: pd.DataFrame, heard: pd.DataFrame) -> list[str]:
     return exact["speaker"].to_numpy()[np.lexsort((centre, away), axis=1)[:, 0]].tolist()
 
 
-def measured(name: str, channels: str, words: str) -> list[str]:
+def measure(name: str, channels: str, words: str) -> list[str]:
     """Return one row of figures."""
     path = diarnb.example(name)
     exact = pd.read_csv(path.with_suffix(".words.csv"), keep_default_na=False)
@@ -98,9 +98,9 @@ def measured(name: str, channels: str, words: str) -> list[str]:
     for channel in apart:
         own = exact if channel is None else exact[exact["channel"] == channel]
         also = heard if channel is None else heard[heard["channel"] == channel]
-        wrong += errors(plain(own["word"]), plain(also["word"]))
-        said += len(plain(own["word"]))
-        truth += nearest(own, also)
+        wrong += count_errors(normalise(own["word"]), normalise(also["word"]))
+        said += len(normalise(own["word"]))
+        truth += find_nearest(own, also)
     by_channel = heard if channels != "split" else heard.sort_values("channel", kind="stable")
     order = exact.sort_values(["start", "end"], kind="stable")
     return [
@@ -108,8 +108,8 @@ def measured(name: str, channels: str, words: str) -> list[str]:
         str(said),
         f"{100 * wrong / said:.1f}",
         f"{turns.attrs['diarnb']['duration'] / took:.1f}",
-        f"{share_right(order['speaker'].tolist(), given['speaker']):.1f}",
-        f"{share_right(truth, by_channel['speaker']):.1f}",
+        f"{rate_speakers(order['speaker'].tolist(), given['speaker']):.1f}",
+        f"{rate_speakers(truth, by_channel['speaker']):.1f}",
     ]
 
 
@@ -120,7 +120,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:  # what an earlier run heard must not make this one fast
         os.environ["DIARNB_HOME"] = home
-        rows = [measured(name, channels, asked.words) for name, channels in ROWS]
+        rows = [measure(name, channels, asked.words) for name, channels in ROWS]
     print(heading({"diarnb": versions("diarnb", "pocketsphinx", "faster-whisper", "onnxruntime")}))
     print(f"- words={asked.words!r}\n\n{table(HEADER, rows)}\n\n{NOTES}")
 

@@ -15,14 +15,14 @@ from diarnb.results import read_answer, table_of
 from diarnb.store import Store
 from diarnb.store.ledger import Ledger
 from diarnb.store.run import Run
-from diarnb.transcribers.request import LISTENING, part_of
+from diarnb.transcribers.request import LISTENING, scale_progress
 from diarnb.transcripts.words import add_words
 
 if TYPE_CHECKING:
     from diarnb._progress import Progress
     from diarnb.engines.question import Question
     from diarnb.store.run import Description
-    from diarnb.transcribers.request import WantedWords
+    from diarnb.transcribers.request import WordsRequest
 
 
 def open_source(
@@ -40,7 +40,7 @@ def show_progress(progress: bool | Progress) -> AbstractContextManager[Progress]
 
 
 def answer_question(
-    recording: Any, question: Question, report: Progress, *, refresh: bool, words: WantedWords | None
+    recording: Any, question: Question, report: Progress, *, refresh: bool, words: WordsRequest | None
 ) -> Run:
     """Find or make the run of a recording, and keep it."""
     store = Store.default()
@@ -60,12 +60,14 @@ def answer_question(
         answer = Answer(engine.decide(evidence, params, options))
     else:
         listened = 1.0 if words is None else LISTENING
-        answer = engine.diarize(recording, params, options, part_of(report, 0.0, listened))
+        answer = engine.diarize(recording, params, options, scale_progress(report, 0.0, listened))
         evidence = answer.evidence
         if evidence is not None and heard is not None:  # before words are heard, which takes longer
             store.put_evidence(heard, evidence)
     if words is not None:
-        said, kept = words.of(recording, params.channels, answer.raw, evidence or {}, part_of(report, listened, 1.0))
+        said, kept = words.of(
+            recording, params.channels, answer.raw, evidence or {}, scale_progress(report, listened, 1.0)
+        )
         if kept and evidence is not None and heard is not None:
             store.put_evidence(heard, evidence | kept)
         answer = replace(answer, raw=add_words(answer.raw, said))

@@ -34,7 +34,7 @@ def visible(text: object, *, limit: int = 24) -> str:
     >>> visible("Beth\u202egnp.exe")
     'Beth\\u202egnp.exe'
     """
-    shown = "".join(c if c.isprintable() or c in _INNOCENT else escaped(c) for c in str(text))
+    shown = "".join(c if c.isprintable() or c in _INNOCENT else escape(c) for c in str(text))
     if not shown.strip():
         shown = f'"{shown}"'
     if len(shown) > limit:
@@ -43,12 +43,12 @@ def visible(text: object, *, limit: int = 24) -> str:
     return shown
 
 
-def escaped(character: str) -> str:
+def escape(character: str) -> str:
     r"""Write a character as Python source would, e.g. ``\n`` or ``\u202e``.
 
     Examples
     --------
-    >>> print(escaped("\n"))
+    >>> print(escape("\n"))
     \n
     """
     return character.encode("unicode_escape").decode("ascii")
@@ -73,7 +73,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
-def shortened(text: str, length: int = 100) -> str:
+def shorten(text: str, length: int = 100) -> str:
     """Cut the middle out of a long name, so that a message stays readable.
 
     Parameters
@@ -110,12 +110,12 @@ def public_url(url: str) -> str:
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
-def without_queries(text: str) -> str:
+def strip_queries(text: str) -> str:
     """Take user names, passwords and queries from every address in a text.
 
     Examples
     --------
-    >>> without_queries("see https://me:pw@host.org/talk.wav?sig=1, please")
+    >>> strip_queries("see https://me:pw@host.org/talk.wav?sig=1, please")
     'see https://host.org/talk.wav please'
     """
     return re.sub(r"(\w+://)(?:[^\s/@\"']*@)?([^\s?\"'<>]*)(?:\?[^\s\"'<>]*)?", r"\1\2", text)

@@ -19,7 +19,7 @@ from diarnb.errors import DiarnbWarning
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of, table_of
 from diarnb.store import Store
-from diarnb.transcribers.request import wanted_words
+from diarnb.transcribers.request import request_words
 from diarnb.transcripts.words import add_words
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def diarize(
         model=model,
     )
     chosen = engines.get(engine)
-    wanted = wanted_words(words, chosen)
+    wanted = request_words(words, chosen)
     question = Question.settle(chosen, params, options)
     with show_progress(progress) as report, open_source(source, question, report) as recording:
         run = answer_question(recording, question, report, refresh=refresh, words=wanted)

@@ -12,7 +12,7 @@ from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.plot import draw_tables
 from diarnb.tables.activity import is_finite
 from diarnb.tables.colors import PALETTE
-from diarnb.tables.moments import Moments, pairs
+from diarnb.tables.moments import Moments, pair_tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,19 +82,19 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     >>> differences.attrs["diarnb"]["agreement"]
     87.5
     """
-    compared = [_Compared(pair) for pair in pairs(a, b, _NAMES)]
+    compared = [_Comparison(pair) for pair in pair_tables(a, b, _NAMES)]
     table = pd.concat([each.differences() for each in compared], ignore_index=True)
     twins: dict[Any, Any] = {each.uri: each.twins for each in compared}
     table.attrs["diarnb"] = {
         **(a.attrs.get("diarnb") or {}),
-        "agreement": _agreement(compared),
+        "agreement": _average_agreement(compared),
         "twins": twins.get(None, twins),
     }
     return table
 
 
 def over_time(a: pd.DataFrame, b: pd.DataFrame, *, step: float = 60.0) -> pd.DataFrame:
-    """Tell how far two diarizations of the same recording agree, step by step.
+    """Measure how far two diarizations of the same recording agree, step by step.
 
     Parameters
     ----------
@@ -125,11 +125,11 @@ def over_time(a: pd.DataFrame, b: pd.DataFrame, *, step: float = 60.0) -> pd.Dat
     0    0.0   60.0      100.0    50.0
     1   60.0  100.0       75.0    40.0
     """
-    found = pairs(a, b, _NAMES)
+    found = pair_tables(a, b, _NAMES)
     longest = max((float(table["end"].max()) for _, *tables in found for table in tables if len(table)), default=0.0)
     if not is_finite(step) or step <= 0 or longest / step > 1e6:
         raise InvalidParameterError(f"step={step!r:.40} is no number of seconds that makes at most a million rows")
-    return pd.concat([_Compared(pair, step).profile() for pair in found], ignore_index=True)
+    return pd.concat([_Comparison(pair, step).profile() for pair in found], ignore_index=True)
 
 
 def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = ("a", "b"), **look: Any) -> Axes:
@@ -166,23 +166,23 @@ def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = (
     first, second = map(str, names)
     if first == second:
         raise InvalidParameterError(f"two tables need two names, not twice {visible(first)!r}")
-    found = pairs(a, b, _NAMES)
+    found = pair_tables(a, b, _NAMES)
     if len(found) > 1:
         raise TurnTableError(
             f"these tables hold {len(found)} recordings, and a picture shows one; "
             f"pick it by its uri: a[a.uri == {visible(found[0].uri, limit=60)!r}]"
         )
-    compared = _Compared(found[0])
+    compared = _Comparison(found[0])
     kinds = {"only a": f"only {first}", "only b": f"only {second}", "different speaker": "different speaker"}
     differences = compared.differences()
     differences["speaker"] = differences["kind"].map(kinds).astype(str)
-    heading = f"agreement {_agreement([compared]):.1f} of 100"
+    heading = f"agreement {_average_agreement([compared]):.1f} of 100"
     tables = {first: compared.tables[0], second: compared.tables[1], heading: differences}
     colors = {kinds[kind]: color for kind, color in _COLORS.items()} | dict(look.pop("colors", None) or {})
     return draw_tables(tables, a.attrs.get("diarnb") or {}, colors=colors, **look)
 
 
-class _Compared:
+class _Comparison:
     """One recording by two tables, the speakers of the second named as their twins in the first."""
 
     def __init__(self, pair: Pair, step: float | None = None) -> None:
@@ -190,18 +190,20 @@ class _Compared:
         end = max((float(table["end"].max()) for table in (pair.left, pair.right) if len(table)), default=0.0)
         self._cuts = [] if step is None else [*np.arange(0.0, end, step), end]
         self._moments = Moments(pair.left, pair.right, also=self._cuts)
-        self.twins = self._moments.twins()
-        self._apart = self._moments.apart(self.twins)
-        self.agreed, self.speech = self._moments.agreed(self._apart)
+        self.twins = self._moments.match_speakers()
+        self._apart = self._moments.find_differences(self.twins)
+        self.agreed, self.speech = self._moments.sum_agreement(self._apart)
         ours, theirs = self._moments.names
         taken = set(ours)
-        self._shown = {name: self.twins[name] if name in self.twins else _free(name, taken) for name in theirs}
+        self._shown = {
+            name: self.twins[name] if name in self.twins else _find_free_name(name, taken) for name in theirs
+        }
         names = pair.right["speaker"].map(self._shown).astype(str)
         self.tables = (pair.left, pair.right.assign(speaker=names))
 
     def differences(self) -> pd.DataFrame:
         labels = {"speaker_a": (0, self._moments.names[0]), "speaker_b": (1, [*self._shown.values()])}
-        table = self._moments.stretches(self._apart, labels)
+        table = self._moments.join_moments(self._apart, labels)
         table["kind"] = pd.Series(np.array([*_COLORS])[table["side"]], dtype=str)
         table["speaker"] = table["speaker_a"].where(table["side"] != 1, table["speaker_b"])
         return self._of(table[["start", "end", "duration", "speaker", "kind", *labels]])
@@ -217,18 +219,18 @@ class _Compared:
         return table if self.uri is None else table.assign(uri=pd.Series(self.uri, table.index, dtype=str))
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _find_free_name(name: str, taken: set[str]) -> str:
     while name in taken:
         name += " (b)"
     taken.add(name)
     return name
 
 
-def _agreement(compared: list[_Compared]) -> float:
+def _average_agreement(compared: list[_Comparison]) -> float:
     agreed, speech = (sum(getattr(each, part).sum() for each in compared) for part in ("agreed", "speech"))
     return float(100 * agreed / speech) if speech else 100.0
 
 
-def agreement_of(a: pd.DataFrame, b: pd.DataFrame) -> float:
-    """Give the share of speech on which two tables agree, 0-100, over all their recordings."""
-    return _agreement([_Compared(pair) for pair in pairs(a, b, _NAMES)])
+def measure_agreement(a: pd.DataFrame, b: pd.DataFrame) -> float:
+    """Return the share of speech on which two tables agree, 0-100, over all their recordings."""
+    return _average_agreement([_Comparison(pair) for pair in pair_tables(a, b, _NAMES)])

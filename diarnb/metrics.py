@@ -15,7 +15,7 @@ import soundfile
 from diarnb import api
 from diarnb._text import visible
 from diarnb.audio import SAMPLE_RATE, open_recording
-from diarnb.comparing import agreement_of
+from diarnb.comparing import measure_agreement
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
 from diarnb.results import evidence_of, run_of
@@ -50,7 +50,7 @@ _COUNTS: dict[str, type] = {
 
 
 def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
-    """Say what speaks for each number of speakers, and which two would become one next.
+    """List what speaks for each number of speakers, and which two would become one next.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd
     found = np.full((len(named), len(named)), np.nan)
     for one, other in combinations(range(len(named)), 2):
         a, b = (list(named.values())[number] for number in (one, other))
-        found[one, other] = found[other, one] = agreement_of(a, b)
+        found[one, other] = found[other, one] = measure_agreement(a, b)
     mean = np.nanmean(found, axis=1)
     verdict = np.select([mean >= _TRUST, mean >= _CHECK], ["trust", "check"], "do not use")
     table = pd.DataFrame({"table": list(named), "agreement": mean})
@@ -232,7 +232,7 @@ def second_opinions(source: Any, *, progress: bool = True, **asked: Any) -> dict
         for name, rate, loud in (("slower", round(_SLOWER * SAMPLE_RATE), 0.0), ("noisy", SAMPLE_RATE, level)):
             path = Path(folder, f"{name}.wav")
             with soundfile.SoundFile(path, "w", rate, 1, "FLOAT") as file:
-                for block, noise in zip(recording.blocks(), _noises(), strict=False):
+                for block, noise in zip(recording.blocks(), _make_noise(), strict=False):
                     file.write(block + np.float32(loud) * noise[: len(block)])
             table = api.diarize(path, progress=progress, **asked)
             for column in ("start", "end", "duration"):
@@ -245,8 +245,8 @@ def second_opinions(source: Any, *, progress: bool = True, **asked: Any) -> dict
     return tables
 
 
-def _noises() -> Iterator[NDArray[np.float32]]:
-    """Give noise of level 1, mostly low as in rooms, block by block and always the same."""
+def _make_noise() -> Iterator[NDArray[np.float32]]:
+    """Yield noise of level 1, mostly low as in rooms, block by block and always the same."""
     from scipy import signal
 
     random, state = np.random.default_rng(0), np.zeros(1)
@@ -257,7 +257,7 @@ def _noises() -> Iterator[NDArray[np.float32]]:
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Tell how the diarization error rate of one score differs from that of another, and whether chance would do.
+    """Compare the diarization error rates of two scores, and how far chance alone would explain the difference.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     >>> bool(change["difference"].max() < 0)
     True
     """
-    left, right = (_comparable(table, name) for table, name in ((a, "a"), (b, "b")))
+    left, right = (_check_scores(table, name) for table, name in ((a, "a"), (b, "b")))
     conventions = [sorted({(collar, overlap) for _, collar, overlap in each.index}) for each in (left, right)]
     if conventions[0] != conventions[1]:
         told = [", ".join(f"collar {c:g} with overlap {o}" for c, o in each) for each in conventions]
@@ -337,8 +337,8 @@ def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _comparable(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Give the rows of single recordings, by recording and convention."""
+def _check_scores(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Check a table of scores, and return the rows of single recordings, by recording and convention."""
     needed = ["collar", "overlap", "recordings", "speech", "wrong", "reference", "uem"]
     missing = [column for column in needed if column not in table] if isinstance(table, pd.DataFrame) else needed
     if missing or not len(table):

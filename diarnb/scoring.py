@@ -16,7 +16,7 @@ from diarnb._text import visible
 from diarnb.errors import ConfigurationError, InvalidParameterError
 from diarnb.tables.activity import merge_turns
 from diarnb.tables.checks import check_turns
-from diarnb.tables.moments import Moments, combinations, pairs
+from diarnb.tables.moments import Moments, find_combinations, pair_tables
 
 if TYPE_CHECKING:
     from diarnb.tables.activity import Floats, Masks
@@ -102,7 +102,7 @@ def score(reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFram
     3    0.25  skipped
     """
     metrics = _Metrics()
-    found = pairs(reference, hypothesis, _NAMES, known=True)
+    found = pair_tables(reference, hypothesis, _NAMES, known=True)
     scored = _stretches(uem, found)
     sums = pd.DataFrame([row for pair, spans in zip(found, scored, strict=True) for row in _rows(metrics, pair, spans)])
     if len(found) > 1:
@@ -167,7 +167,7 @@ def worst(
     """
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
         raise InvalidParameterError(f"n is the most stretches to list, a whole number or None for all, not {n!r:.40}")
-    found = pairs(reference, hypothesis, _NAMES, known=True)
+    found = pair_tables(reference, hypothesis, _NAMES, known=True)
     parts = [_errors(pair, spans) for pair, spans in zip(found, _stretches(uem, found), strict=True)]
     table = pd.concat(parts, ignore_index=True)
     table = table.sort_values(["wrong", "start"], ascending=[False, True], kind="stable", ignore_index=True).iloc[:n]
@@ -178,11 +178,11 @@ def worst(
 def _errors(pair: Pair, spans: Floats | None) -> pd.DataFrame:
     """List the stretches of one recording in which somebody is wrong."""
     moments = Moments(pair.left, pair.right, also=() if spans is None else spans.ravel())
-    inside = None if spans is None else moments.covered(*spans.T)
-    twins = moments.twins(inside)
+    inside = None if spans is None else moments.mark_covered(*spans.T)
+    twins = moments.match_speakers(inside)
     true, heard = moments.names
     labels = {"reference": (0, true), "hypothesis": (1, heard), "stands_for": (1, [twins.get(h, "") for h in heard])}
-    table = moments.stretches(moments.apart(twins, inside), labels)
+    table = moments.join_moments(moments.find_differences(twins, inside), labels)
     table["speaker"] = table["reference"].where(table["side"] != 1, table["hypothesis"])
     table["kind"] = pd.Series(np.array(_KINDS)[table["side"]], dtype=str)
     shown = ["start", "end", "duration", "speaker", "kind", *labels, "wrong"]
@@ -190,7 +190,7 @@ def _errors(pair: Pair, spans: Floats | None) -> pd.DataFrame:
 
 
 def _stretches(uem: pd.DataFrame | None, found: list[Pair]) -> list[Floats | None]:
-    """Give each recording the stretches to score, as rows of start and end; None for all of it."""
+    """Find the stretches of each recording to score, as rows of start and end; None for all of it."""
     if uem is None:
         return [None] * len(found)
     if not isinstance(uem, pd.DataFrame):
@@ -217,9 +217,9 @@ def _rows(metrics: _Metrics, pair: Pair, spans: Floats | None) -> list[dict[str,
     zones = {collar: (times - collar, times + collar) for collar in collars}
     also = [*(edge for zone in zones.values() for bounds in zone for edge in bounds)]
     moments = Moments(pair.left, pair.right, also=[*also, *(() if spans is None else spans.ravel())])
-    inside = np.ones(len(moments.seconds), bool) if spans is None else moments.covered(*spans.T)
+    inside = np.ones(len(moments.seconds), bool) if spans is None else moments.mark_covered(*spans.T)
     truth, answer = moments.active
-    columns, which = combinations(np.concatenate(moments.active))
+    columns, which = find_combinations(np.concatenate(moments.active))
     present = {"speakers": _count(truth & inside), "found": _count(answer & inside)}
     labels = {
         "reference": _digest(pair.left[["start", "end", "speaker"]]),
@@ -227,7 +227,7 @@ def _rows(metrics: _Metrics, pair: Pair, spans: Floats | None) -> list[dict[str,
     }
     rows = []
     for collar, overlap in CONVENTIONS:
-        scored = inside & ~moments.covered(*zones[collar]) if collar else inside
+        scored = inside & ~moments.mark_covered(*zones[collar]) if collar else inside
         if overlap == "skipped":
             scored = scored & (truth.sum(axis=0) < 2)
         about = {"uri": pair.uri, "recordings": 1, "collar": collar, "overlap": overlap}
@@ -241,7 +241,7 @@ def _count(active: Masks) -> int:
 
 
 def _boundaries(reference: pd.DataFrame) -> Floats:
-    """Give the times at which turns begin and end; those of a speaker's turns that overlap are one turn's."""
+    """Return the times at which turns begin and end; those of a speaker's turns that overlap are one turn's."""
     return merge_turns(reference, ["speaker"], -_TOUCHING)[["start", "end"]].to_numpy().T.ravel()
 
 
@@ -308,7 +308,7 @@ def _pooled(sums: pd.DataFrame) -> pd.DataFrame:
 
 
 def interval(wrong: Floats, speech: Floats) -> tuple[float, float]:
-    """Draw recordings anew and give the middle 95 % of the pooled rate, in percent."""
+    """Draw recordings anew and return the middle 95 % of the pooled rate, in percent."""
     size = len(wrong)
     drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -18,7 +18,7 @@ from diarnb import transcribers
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import ConfigurationError, InvalidParameterError, TurnTableError
 from diarnb.transcribers import identity, transcribe, transcriber
-from diarnb.transcribers._whisper import words_of
+from diarnb.transcribers._whisper import read_segments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,7 +216,7 @@ def test_words_of_whisper_are_converted() -> None:
 
     first = segment(Word(0.1, 0.4, " Well,", 0.9), Word(0.4, 0.9, " it's", 0.8))
     last = segment(Word(1.9, 2.6, " me.", 0.5), Word(2.5, 3.0, " Thanks!", 0.1))
-    found = transcribe(ramp(4), [(1.2, 2.8)], lambda samples, rate: words_of([first, segment(), last], 2.0))
+    found = transcribe(ramp(4), [(1.2, 2.8)], lambda samples, rate: read_segments([first, segment(), last], 2.0))
     assert [word["text"] for word in found] == ["Well,", "it's", "me."]
     assert [word["word"] for word in found] == ["well", "it's", "me"]
     assert spans(found) == [(1.1, 1.4), (1.4, 1.9), (2.9, 3.0)]

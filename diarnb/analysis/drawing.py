@@ -52,7 +52,7 @@ def turn_taking_plot(matrix: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     names, counts = [str(name) for name in matrix.columns], matrix.to_numpy(dtype=float)
     count = len(names)
     upright = count > 7 or any(len(name) > 10 for name in names)
-    ax = _axes(ax, 2.2 + 0.75 * max(count, 2), (2.6 if upright else 1.3) + 0.5 * max(count, 2))
+    ax = _make_axes(ax, 2.2 + 0.75 * max(count, 2), (2.6 if upright else 1.3) + 0.5 * max(count, 2))
     style, font = Style.of(ax), mpl.rcParams["font.size"]
     most = counts.max(initial=0.0) or 1.0
     page, color = np.array(style.lane), np.array(to_rgb(PALETTE[0]))
@@ -70,9 +70,9 @@ def turn_taking_plot(matrix: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("takes the floor", color=style.muted, fontsize=0.85 * font)
     ax.set_ylabel("after", color=style.muted, fontsize=0.85 * font)
     if not count:
-        _nothing(ax, style, "no speech found")
+        _write_nothing(ax, style, "no speech found")
     ax.set(xlim=(-0.5, max(count, 1) - 0.5), ylim=(max(count, 1) - 0.5, -0.5))
-    _bare(ax)
+    _strip(ax)
     return ax
 
 
@@ -104,7 +104,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     if not {"offset", "after"} <= set(responses):
         raise InvalidParameterError("draw what diarnb.analysis.responses(turns) gave")
-    ax = _axes(ax, 7.0, 2.8)
+    ax = _make_axes(ax, 7.0, 2.8)
     style, font = Style.of(ax), mpl.rcParams["font.size"]
     offsets = responses["offset"].to_numpy(dtype=float)
     low, high = _REACH
@@ -120,7 +120,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.axvline(float(np.clip(median, *_REACH)), color=style.ink, linewidth=1.2, linestyle=(0, (3, 2)), zorder=3)
         ax.set_title(f"median {median:+.2f} s  ·  {len(offsets)} transfers", color=style.ink, fontsize=0.9 * font)
     else:
-        _nothing(ax, style, "the floor never passes on")
+        _write_nothing(ax, style, "the floor never passes on")
     ax.set_xlabel("seconds from one's end to the next one's start", color=style.muted, fontsize=0.85 * font)
     ax.set_ylabel("transfers", color=style.muted, fontsize=0.85 * font)
     for x, side, text in ((low, "left", "overlap"), (high, "right", "gap")):
@@ -136,7 +136,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
     if len(offsets):
         ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    _bare(ax, labels=style)
+    _strip(ax, labels=style)
     return ax
 
 
@@ -169,7 +169,7 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     facts = ["start", "end", "speech", "overlap", "silence", "transfers"]
     if list(profile)[: len(facts)] != facts:
         raise InvalidParameterError("draw what diarnb.analysis.per_minute(turns) gave")
-    ax = _axes(ax, 9.0, 2.8)
+    ax = _make_axes(ax, 9.0, 2.8)
     style, font = Style.of(ax), mpl.rcParams["font.size"]
     start, lengths = profile["start"].to_numpy(), (profile["end"] - profile["start"]).to_numpy()
     speakers = [str(name) for name in profile.columns[len(facts) :]]
@@ -182,7 +182,7 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.bar(start + gap, talk, lengths - 2 * gap, bottom, align="edge", color=color, linewidth=0, zorder=2)
         bottom += talk
     if not len(profile) or not speakers:
-        _nothing(ax, style, "no speech found")
+        _write_nothing(ax, style, "no speech found")
     else:
         # Handles of our own: a label that begins with an underscore would be left out.
         handles = [Patch(color=color) for color in looks.values()]
@@ -207,11 +207,11 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_ylabel(
         f"seconds of talk in {step:g} s" if step else "seconds of talk", color=style.muted, fontsize=0.85 * font
     )
-    _bare(ax, labels=style)
+    _strip(ax, labels=style)
     return ax
 
 
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+def _make_axes(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -236,14 +236,14 @@ def _name_ticks(ax: Axes, names: list[str], style: Style, rotation: float) -> No
             label.set(**font)
 
 
-def _bare(ax: Axes, labels: Style | None = None) -> None:
+def _strip(ax: Axes, labels: Style | None = None) -> None:
     ax.grid(False)
     ax.spines[:].set_visible(False)
     if labels is not None:
         ax.tick_params(length=0, labelcolor=labels.muted, labelsize=0.85 * mpl.rcParams["font.size"])
 
 
-def _nothing(ax: Axes, style: Style, text: str) -> None:
+def _write_nothing(ax: Axes, style: Style, text: str) -> None:
     ax.set(xticks=[], yticks=[])
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": style.muted}
     ax.text(0.5, 0.5, text, transform=ax.transAxes, **look)

@@ -89,8 +89,8 @@ def interruptions(
     1    4.0  9.0  interruption    Otto  Maya      1.0
     """
     check_seconds({"pause": pause, "backchannel": backchannel, "early": early})
-    table = begun(stretches(turns, pause), backchannel, early)
-    return _told(table, ["start", "end", "kind", "speaker", "other", "overlap"], turns)
+    table = find_overlapped_starts(find_stretches(turns, pause), backchannel, early)
+    return _select(table, ["start", "end", "kind", "speaker", "other", "overlap"], turns)
 
 
 def responses(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
@@ -137,7 +137,7 @@ def responses(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
     1   9.25    0.25    Maya  Otto
     """
     check_seconds({"pause": pause})
-    return _told(transfers(stretches(turns, pause)), ["start", "offset", "speaker", "after"], turns)
+    return _select(find_transfers(find_stretches(turns, pause)), ["start", "offset", "speaker", "after"], turns)
 
 
 def turn_taking(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
@@ -219,14 +219,14 @@ def monologues(turns: pd.DataFrame, *, least: float = 30.0, pause: float = AT_LE
     0    0.0  45.0      45.0    Maya
     """
     check_seconds({"least": least, "pause": pause})
-    found = stretches(turns, pause)
+    found = find_stretches(turns, pause)
     found["duration"] = found["end"] - found["start"]
     long = found["takes"] & (found["duration"].round(6) >= least)
-    return _told(found[long], ["start", "end", "duration", "speaker"], turns)
+    return _select(found[long], ["start", "end", "duration", "speaker"], turns)
 
 
-def stretches(turns: pd.DataFrame, pause: float) -> pd.DataFrame:
-    """Give the stretches of all speakers, by recording and start, and who holds the floor.
+def find_stretches(turns: pd.DataFrame, pause: float) -> pd.DataFrame:
+    """Find the stretches of all speakers, by recording and start, and who holds the floor.
 
     Columns ``recording`` (a number in order of appearance), ``start``, ``end``, ``speaker``, ``takes`` (whether it
     outlasts all that began before), ``holder`` (the row that has the floor when it begins, -1 for none), and ``uri``.
@@ -244,15 +244,15 @@ def stretches(turns: pd.DataFrame, pause: float) -> pd.DataFrame:
     return joined
 
 
-def transfers(found: pd.DataFrame) -> pd.DataFrame:
-    """Give the stretches that take the floor from somebody else, with ``after`` and ``offset``."""
+def find_transfers(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the stretches that take the floor from somebody else, with ``after`` and ``offset``."""
     before = found.iloc[found["holder"].clip(lower=0)].reset_index(drop=True)
     table = found.assign(after=before["speaker"], offset=found["start"] - before["end"])
     return table[found["takes"] & (found["holder"] >= 0) & (found["speaker"] != before["speaker"])]
 
 
-def begun(found: pd.DataFrame, backchannel: float = BACKCHANNEL, early: float = EARLY) -> pd.DataFrame:
-    """Give the stretches that begin while somebody else speaks, with ``kind``, ``other`` and ``overlap``."""
+def find_overlapped_starts(found: pd.DataFrame, backchannel: float = BACKCHANNEL, early: float = EARLY) -> pd.DataFrame:
+    """Return the stretches that begin while somebody else speaks, with ``kind``, ``other`` and ``overlap``."""
     other = found.iloc[found["holder"].clip(lower=0)].reset_index(drop=True)
     begins = (found["holder"] >= 0) & (found["start"] > other["start"]) & (found["start"] < other["end"])
     overlap = np.minimum(found["end"], other["end"]) - found["start"]
@@ -269,7 +269,7 @@ def check_seconds(lengths: Mapping[str, Any]) -> None:
             raise InvalidParameterError(f"{name} is a number of seconds, 0 or more, not {value!r:.60}")
 
 
-def _told(table: pd.DataFrame, columns: list[str], turns: pd.DataFrame) -> pd.DataFrame:
+def _select(table: pd.DataFrame, columns: list[str], turns: pd.DataFrame) -> pd.DataFrame:
     result = table[[*columns, *(["uri"] if "uri" in table else [])]].reset_index(drop=True)
     result.attrs = dict(turns.attrs)
     return result

@@ -8,18 +8,27 @@ import numpy as np
 import pandas as pd
 
 from diarnb._text import visible
-from diarnb.analysis.floor import AT_LENGTH, BACKCHANNEL, EARLY, PAUSE, begun, check_seconds, stretches, transfers
+from diarnb.analysis.floor import (
+    AT_LENGTH,
+    BACKCHANNEL,
+    EARLY,
+    PAUSE,
+    check_seconds,
+    find_overlapped_starts,
+    find_stretches,
+    find_transfers,
+)
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.tables.activity import sweep
 from diarnb.tables.checks import check_turns
-from diarnb.tables.turns import own_speech
+from diarnb.tables.turns import cut_own_overlap
 
 _FACTS = ("start", "end", "speech", "overlap", "silence", "transfers")
 _MOST_WINDOWS = 1_000_000
 
 
 def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE) -> pd.DataFrame:
-    """Tell for each minute who talks how much.
+    """Sum up each minute: who talks how much.
 
     Parameters
     ----------
@@ -67,15 +76,15 @@ def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE)
     if not step or last / step > _MOST_WINDOWS:
         raise InvalidParameterError(f"step={step:g} would make too many rows of {last:g} s; give more seconds")
     borders = np.append(np.arange(0.0, last, step), last) if last else np.zeros(1)
-    own = own_speech(checked)
-    speech, overlap = _together(own, borders)
+    own = cut_own_overlap(checked)
+    speech, overlap = _sum_speech(own, borders)
     lengths = np.diff(borders)
-    place = np.searchsorted(borders, transfers(stretches(checked, pause))["start"], side="right") - 1
+    place = np.searchsorted(borders, find_transfers(find_stretches(checked, pause))["start"], side="right") - 1
     table = pd.DataFrame({"start": borders[:-1], "end": borders[1:], "speech": speech, "overlap": overlap}, dtype=float)
     table["silence"] = np.maximum(lengths - speech, 0.0)
     table["transfers"] = np.bincount(place, minlength=len(lengths)).astype(np.int64)
     by_name = dict(list(own.groupby("speaker", sort=False)))
-    talk = {name: _seconds_in(by_name[name], borders) if name in by_name else np.zeros(len(lengths)) for name in names}
+    talk = {name: _sum_between(by_name[name], borders) if name in by_name else np.zeros(len(lengths)) for name in names}
     table = pd.concat([table, pd.DataFrame(talk, columns=pd.Index(names, dtype=checked["speaker"].dtype))], axis=1)
     table.attrs = dict(turns.attrs)
     return table
@@ -130,7 +139,7 @@ def summary(
     uris = checked["uri"].drop_duplicates().reset_index(drop=True) if several else pd.Series([""])
     checked["recording"] = pd.factorize(checked["uri"], use_na_sentinel=False)[0] if several else 0
     count, index = len(uris), range(len(uris))
-    rows, own = checked.groupby("recording"), own_speech(checked)
+    rows, own = checked.groupby("recording"), cut_own_overlap(checked)
 
     last = rows["end"].max().reindex(index, fill_value=0.0)
     known = None if several else turns.attrs.get("diarnb", {}).get("duration")
@@ -149,14 +158,17 @@ def summary(
     table["most_talk"] = most["speaker"]
     table["most_share_of_talk"] = most["duration"] / talk.groupby("recording").sum().reindex(index)
 
-    found = stretches(checked, pause)
-    passed, kinds = transfers(found).groupby("recording")["offset"], begun(found, backchannel, early)
+    found = find_stretches(checked, pause)
+    passed, kinds = (
+        find_transfers(found).groupby("recording")["offset"],
+        find_overlapped_starts(found, backchannel, early),
+    )
     table["transfers"] = passed.size().reindex(index, fill_value=0).astype(np.int64)
     table["median_offset"] = passed.median().reindex(index)
     for column, kind in (("interruptions", "interruption"), ("backchannels", "backchannel")):
         of_kind = kinds.loc[kinds["kind"] == kind, "recording"].to_numpy(dtype=np.int64)
         table[column] = np.bincount(of_kind, minlength=count).astype(np.int64)
-    held = stretches(checked, AT_LENGTH)
+    held = find_stretches(checked, AT_LENGTH)
     lengths = (held["end"] - held["start"])[held["takes"]].groupby(held["recording"])
     table["longest_monologue"] = lengths.max().reindex(index, fill_value=0.0)
     if several:
@@ -166,7 +178,7 @@ def summary(
     return table
 
 
-def _together(own: pd.DataFrame, borders: Any) -> tuple[Any, Any]:
+def _sum_speech(own: pd.DataFrame, borders: Any) -> tuple[Any, Any]:
     """Return the seconds between each border and the next in which anybody speaks, and in which several do."""
     starts, ends = (np.append(own[side], borders) for side in ("start", "end"))
     swept = sweep(starts, ends, np.zeros(len(starts), dtype=np.int64))
@@ -175,8 +187,8 @@ def _together(own: pd.DataFrame, borders: Any) -> tuple[Any, Any]:
     return anybody, several
 
 
-def _seconds_in(own: pd.DataFrame, borders: Any) -> Any:
-    """Give the seconds of one speaker between each border and the next."""
+def _sum_between(own: pd.DataFrame, borders: Any) -> Any:
+    """Return the seconds of one speaker between each border and the next."""
     times = own[["start", "end"]].to_numpy().ravel()
     spoken = np.column_stack([np.zeros(len(own)), own["duration"]]).ravel().cumsum()
     return np.diff(np.interp(borders, times, spoken))

@@ -33,7 +33,7 @@ _OWN = 0.1  # seconds of own speech that a piece must have
 
 
 def channels(source: Any) -> pd.DataFrame:
-    """Tell of a recording of several channels whether each is a side of its own, by energy alone.
+    """Find out of a recording of several channels whether each is a side of its own, by energy alone.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ def channels(source: Any) -> pd.DataFrame:
     ['side', 'side']
     """
     with open_recording(source) as recording:
-        level = _levels(recording)
-    bleed = _bleed(level)
-    spoken = _spoken(level)
+        level = _measure_levels(recording)
+    bleed = _measure_bleed(level)
+    spoken = _mark_speech(level)
     rows = []
     for number, own in enumerate(level):
         others = np.delete(bleed[:, number], number)
         most = np.nan if np.isnan(others).all() else float(np.nanmax(others))
-        rows.append((number, spoken[number].sum() * _STEP, most, _verdict(level, number, own, most)))
+        rows.append((number, spoken[number].sum() * _STEP, most, _judge(level, number, own, most)))
     table = pd.DataFrame(rows, columns=["channel", "speech", "bleed", "verdict"])
     return table.astype({"channel": np.int64, "speech": float, "bleed": float, "verdict": str})
 
@@ -129,11 +129,11 @@ def without_bleed(turns: pd.DataFrame, audio: Any = None) -> pd.DataFrame:
     if "uri" in checked and len(checked["uri"].unique()) > 1:
         raise TurnTableError("turns holds several recordings; give those of one, picked by its uri, and its audio=")
     with open_recording(find_audio(turns) if audio is None else audio) as recording:
-        level = _levels(recording)
+        level = _measure_levels(recording)
     numbers = pd.to_numeric(checked["channel"], errors="coerce")
     if not numbers.isin(range(len(level))).all():
         raise TurnTableError(f"turns has channels other than 0 to {len(level) - 1}, which are those of the recording")
-    bleed = _bleed(level)
+    bleed = _measure_bleed(level)
     pieces = []
     for number in sorted({int(channel) for channel in numbers}):
         own = checked[numbers == number]
@@ -142,14 +142,14 @@ def without_bleed(turns: pd.DataFrame, audio: Any = None) -> pd.DataFrame:
             warnings.warn(message, DiarnbWarning, stacklevel=2)
             pieces.append(own)
         else:
-            pieces.append(_cut_to(own, *_weighed(level, bleed, number)))
+            pieces.append(_keep(own, *_mark_kept(level, bleed, number)))
     table = check_turns(pd.concat(pieces)) if pieces else checked
     table.attrs = checked.attrs
     return table
 
 
-def _levels(recording: Recording) -> Floats:
-    """Give the power of each channel (rows) in each frame (columns), in dB of full scale."""
+def _measure_levels(recording: Recording) -> Floats:
+    """Return the power of each channel (rows) in each frame (columns), in dB of full scale."""
     rows = []
     for channel in range(recording.channels):
         power, rest = [], np.empty(0, dtype=np.float32)
@@ -162,8 +162,8 @@ def _levels(recording: Recording) -> Floats:
     return 10 * np.log10(np.stack(rows) + 1e-10)
 
 
-def _spoken(level: Floats) -> NDArray[np.bool_]:
-    """Say where each channel is loud, and the loudest."""
+def _mark_speech(level: Floats) -> NDArray[np.bool_]:
+    """Return where each channel is loud, and the loudest."""
     if not level.shape[1]:
         return np.zeros(level.shape, dtype=bool)
     enough = np.maximum(np.percentile(level, 99, axis=1, keepdims=True) - _LOUD, _SILENT)
@@ -171,15 +171,15 @@ def _spoken(level: Floats) -> NDArray[np.bool_]:
     return speaks
 
 
-def _lately(level: Floats) -> Floats:
-    """Give the highest level within the time that an echo takes."""
+def _find_recent_peak(level: Floats) -> Floats:
+    """Return the highest level within the time that an echo takes."""
     late = round(_ECHO / _STEP)
     return maximum_filter1d(level, size=late + 1, axis=-1, origin=(late + 1) // 2 - 1)
 
 
-def _bleed(level: Floats) -> Floats:
-    """Give how loud each side (rows) is on each channel (columns), in dB of its own level; NaN where it is silent."""
-    spoken = _spoken(level)
+def _measure_bleed(level: Floats) -> Floats:
+    """Measure how loud each side (rows) is on each channel (columns), in dB of its own level; NaN for silence."""
+    spoken = _mark_speech(level)
     result = np.full((len(level), len(level)), np.nan)
     for side, (own, speaks) in enumerate(zip(level, spoken, strict=True)):
         if speaks.sum() * _STEP >= 1.0:
@@ -187,7 +187,7 @@ def _bleed(level: Floats) -> Floats:
     return result
 
 
-def _verdict(level: Floats, number: int, own: Floats, bleed: float) -> str:
+def _judge(level: Floats, number: int, own: Floats, bleed: float) -> str:
     if not len(own) or np.percentile(own, 99) < _SILENT:
         return "silent"
     heard = own > np.percentile(own, 99) - _LOUD
@@ -197,22 +197,22 @@ def _verdict(level: Floats, number: int, own: Floats, bleed: float) -> str:
     return "mixed" if bleed > _SIDE else "side"
 
 
-def _weighed(level: Floats, bleed: Floats, number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say of each frame of a channel whether it is kept, and whether it is own speech for certain."""
+def _mark_kept(level: Floats, bleed: Floats, number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return of each frame of a channel whether it is kept, and whether it is own speech for certain."""
     own = level[number]
     loud = own > np.percentile(own, 99) - 2 * _LOUD
     through = np.zeros(len(own), dtype=bool)
     for side, other in enumerate(level):
         if side != number and np.isfinite(bleed[side, number]):
             speaks = other > np.percentile(other, 99) - _LOUD
-            near = _lately(np.where(speaks, other, -np.inf))
+            near = _find_recent_peak(np.where(speaks, other, -np.inf))
             through |= own <= near + bleed[side, number] + _SPREAD
     certain = loud & ~through
     weight = uniform_filter1d(certain.astype(float) - through, size=round(_SMOOTH / _STEP) | 1)
     return weight > -1e-9, certain
 
 
-def _cut_to(turns: pd.DataFrame, kept: NDArray[np.bool_], certain: NDArray[np.bool_]) -> pd.DataFrame:
+def _keep(turns: pd.DataFrame, kept: NDArray[np.bool_], certain: NDArray[np.bool_]) -> pd.DataFrame:
     """Cut turns to the frames that are kept, pieces without own speech left out unless nothing speaks against it."""
     rows = []
     for turn in turns.to_dict("records"):

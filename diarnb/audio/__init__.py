@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from diarnb._text import shortened
+from diarnb._text import shorten
 from diarnb.audio.av import AvDecoder
 from diarnb.audio.content import Content, open_content
 from diarnb.audio.decode import MAX_SAMPLES, Block, Decoder, SamplesDecoder, SoundFileDecoder, Tally, check_shape
@@ -84,7 +84,7 @@ class Recording:
         self.channels: int = decoder.channels
         self.duration: float = decoder.frames / decoder.rate
         self.seeks: bool = not isinstance(decoder, AvDecoder)
-        self._shown = shortened(name)
+        self._shown = shorten(name)
         self._decoder, self._content, self._open = decoder, content, True
         self._max_frames = min(max_duration * decoder.rate, MAX_SAMPLES / decoder.channels)
         self._size = max(1, min(_READ // decoder.channels, 10 * decoder.rate))
@@ -385,7 +385,7 @@ def _wrap_samples(source: tuple[Any, ...], max_duration: float) -> Recording:
 
 
 def _open_decoder(content: Content, max_duration: float) -> Decoder:
-    shown = shortened(content.name)
+    shown = shorten(content.name)
     with content.open() as file:
         try:
             seen = look(file.read(HEAD), shown, content.size)

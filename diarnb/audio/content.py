@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from diarnb._text import printable, public_url, shortened, suggest
+from diarnb._text import printable, public_url, shorten, suggest
 from diarnb.audio.download import MAX_BYTES, MAX_SECONDS, download
 from diarnb.errors import (
     AudioChangedError,
@@ -78,7 +78,7 @@ class Content:
             now = None
         if now is None or _identity(now) != _identity(self.before):
             raise AudioChangedError(
-                f"{shortened(self.name)} changed while it was being read; nothing of it was kept. "
+                f"{shorten(self.name)} changed while it was being read; nothing of it was kept. "
                 "Wait until it is complete, then run the cell again."
             )
 
@@ -138,7 +138,7 @@ def _open_local(source: str | os.PathLike[Any]) -> Content:
     given = os.fspath(source)
     if isinstance(given, bytes):
         given = os.fsdecode(given)
-    shown = shortened(given, 120)
+    shown = shorten(given, 120)
     if not given.strip() or "\0" in given:
         raise InvalidParameterError(f"{shown!r} is no file name. A source is {_ACCEPTED}.")
     path = Path(given)
@@ -174,7 +174,7 @@ def _explain_denied(shown: str) -> str:
 
 
 def _explain_missing(path: Path, given: str, error: OSError) -> AudioError:
-    shown = shortened(given, 120)
+    shown = shorten(given, 120)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given):
         return NotAudioError(
             f"{shown} is neither a file nor an http(s) URL. Download it first, or pass an open binary file."
@@ -189,7 +189,7 @@ def _explain_missing(path: Path, given: str, error: OSError) -> AudioError:
         there = [f.name for f in path.parent.iterdir()]
     except OSError:
         return AudioNotFoundError(f"{shown} does not exist, nor does its folder. Check the path.")
-    guess = suggest(path.name, there, "check the path.", show=lambda name: repr(shortened(name, 60)))
+    guess = suggest(path.name, there, "check the path.", show=lambda name: repr(shorten(name, 60)))
     return AudioNotFoundError(f"{shown} does not exist; {guess}")
 
 
@@ -198,7 +198,7 @@ def _suggest_inside(folder: Path) -> str:
         first = min((f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES), default=None)
     except OSError:
         return ""
-    return f" Did you mean {shortened(first, 60)!r} in it?" if first else ""
+    return f" Did you mean {shorten(first, 60)!r} in it?" if first else ""
 
 
 def _find_name(file: Any) -> str:
@@ -208,7 +208,7 @@ def _find_name(file: Any) -> str:
 
 def _copy_file(file: Any, target: Path, name: str, max_bytes: int) -> None:
     """Copy an open file from its start, and leave its position as it was: the caller may go on using it."""
-    shown = shortened(name)
+    shown = shorten(name)
     try:
         position = file.tell() if file.seekable() else None
     except (AttributeError, OSError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from diarnb._text import public_url, shortened, without_queries
+from diarnb._text import public_url, shorten, strip_queries
 from diarnb.errors import AudioDownloadError, AudioError, AudioLimitError, AudioNotFoundError, AudioPermissionError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def download(url: str, target: Path, *, max_bytes: int = MAX_BYTES, max_seconds:
     AudioDownloadError
         Everything else: other answers, no connection, a body that is cut off, too slow, too many redirects.
     """
-    shown = shortened(public_url(url), 160)
+    shown = shorten(public_url(url), 160)
     deadline = time.monotonic() + max_seconds
     try:
         with quiet_log(), httpx.Client(timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
@@ -115,7 +115,7 @@ def quiet_log() -> Iterator[None]:
     """Let the transport log its requests, but without what signs an address."""
 
     def redact(record: logging.LogRecord) -> bool:
-        record.msg, record.args = without_queries(record.getMessage()), ()
+        record.msg, record.args = strip_queries(record.getMessage()), ()
         return True
 
     loggers = [

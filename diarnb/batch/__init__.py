@@ -27,7 +27,7 @@ from diarnb.params import Params
 from diarnb.store.batches import Manifest
 from diarnb.store.run import hash_json
 from diarnb.tables.turns import SCHEMA
-from diarnb.transcribers.request import wanted_words
+from diarnb.transcribers.request import request_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -153,7 +153,7 @@ def diarize_many(
     params = Params(**{field.name: settings.pop(field.name) for field in fields(Params) if field.name in settings})
     chosen = engines.get(engine)
     question = Question.settle(chosen, params, settings)
-    wanted = wanted_words(words, chosen)
+    wanted = request_words(words, chosen)
     if executor is not None and "threads" in chosen.offer.options:
         settings.setdefault("threads", 1)
     named = name_sources(sources)

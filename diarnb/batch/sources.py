@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from diarnb._text import printable, public_url, shortened
+from diarnb._text import printable, public_url, shorten
 from diarnb.audio.content import SUFFIXES
 from diarnb.errors import InvalidParameterError
 
@@ -71,7 +71,7 @@ def _list_folder(given: str | bytes) -> list[str]:
     else:
         return [text]
     if not found:
-        raise InvalidParameterError(f"there is no {what} in {shortened(text, 120)}; name the recordings in a list")
+        raise InvalidParameterError(f"there is no {what} in {shorten(text, 120)}; name the recordings in a list")
     return found
 
 

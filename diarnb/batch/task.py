@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from diarnb import engines
 from diarnb._pipeline import answer_question, open_source
-from diarnb._text import shortened
+from diarnb._text import shorten
 from diarnb.audio import Recording, open_recording
 from diarnb.engines.local import voiceprints
 from diarnb.engines.question import Question
@@ -16,7 +16,7 @@ from diarnb.errors import DiarnbError, RateLimitedError
 from diarnb.results import table_of
 from diarnb.store import Store
 from diarnb.store.run import hash_json
-from diarnb.transcribers.request import wanted_words
+from diarnb.transcribers.request import request_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ def do_task(task: Task, report: Progress = lambda stage, fraction: None) -> Outc
         failure = error
     kind = type(failure).__name__
     message = str(failure) if isinstance(failure, DiarnbError) else f"{task.uri}: {kind}: {failure}"
-    for shown in (task.source, shortened(task.source, 120)):  # a table that travels tells of no folder
+    for shown in (task.source, shorten(task.source, 120)):  # a table that travels tells of no folder
         message = message.replace(shown, task.uri)
     return Outcome(time.monotonic() - began, error=kind, message=message, again_after=wait)
 
@@ -110,7 +110,7 @@ def keep_voices(run: Run, voices: Evidence, store: Store) -> None:
 def _answer_task(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
     engine = engines.get(task.engine)
     question = Question.settle(engine, task.params, task.options)
-    words = wanted_words(task.words, engine)
+    words = request_words(task.words, engine)
     with open_source(task.source, question, report) as recording:
         run = answer_question(recording, question, report, refresh=task.refresh, words=words)
         if not task.voices:

@@ -68,7 +68,7 @@ def group_words(words: pd.DataFrame) -> list[list[dict[str, Any]]]:
     places: dict[Any, list[dict[str, Any]]] = {}
     for word in sorted(list_rows(words), key=lambda word: word["start"]):
         places.setdefault((word.get("uri"), word.get("channel")), []).append(word)
-    return [group for own in places.values() for group in transcripts.groups_of(own, PAUSE)]
+    return [group for own in places.values() for group in transcripts.group_words(own, PAUSE)]
 
 
 def _text(word: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from matplotlib import font_manager
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.ticker import Formatter, Locator
 
-from diarnb._text import clock, escaped, visible
+from diarnb._text import clock, escape, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def plain(text: object, limit: int = 24) -> tuple[str, dict[str, Any]]:
         found = (font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families)
         fonts = [font_manager.get_font(path) for path in dict.fromkeys(found)]
         # matplotlib warns of a glyph that no font has whenever it draws; an escape also keeps two such names apart.
-        shown = "".join(c if any(font.get_char_index(ord(c)) for font in fonts) else escaped(c) for c in shown)
+        shown = "".join(c if any(font.get_char_index(ord(c)) for font in fonts) else escape(c) for c in shown)
     return shown, {"fontfamily": families, **LITERAL}
 
 

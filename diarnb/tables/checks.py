@@ -24,7 +24,7 @@ _OTHER_NAMES = {
 
 
 def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
-    """Check that a table is one of turns, and give it back in order.
+    """Check that a table is one of turns, and return it in order.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
         advice = f"; run `{name}.to_pandas()`" if hasattr(table, "to_pandas") else ""
         raise TurnTableError(f"{name} is a {kind}, not a pandas DataFrame with start, end and speaker{advice}")
     _check_columns(table, name)
-    start, end = _seconds(table["start"], name), _seconds(table["end"], name)
+    start, end = _read_seconds(table["start"], name), _read_seconds(table["end"], name)
     # Asking for what is wrong, `end < start`, would let NaN through: every comparison with NaN is False.
     possible = (start >= 0) & (end >= start) & np.isfinite(end)
     if not possible.all():
@@ -144,7 +144,7 @@ def _check_columns(table: pd.DataFrame, name: str) -> None:
     raise TurnTableError(f"{name} has no column {' nor '.join(missing)} (found: {found:.150}); try `{fix}`")
 
 
-def _seconds(column: pd.Series[Any], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _read_seconds(column: pd.Series[Any], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Read a column as float64 seconds, NaN where there is none; what only looks like a number is refused."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)

@@ -1,4 +1,4 @@
-"""Carried here.."""
+"""Colours of speakers, alike in pictures, players and pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F
 
 
 def speaker_colors(speakers: Iterable[str]) -> dict[str, str]:
-    """Give each speaker a colour, in the order in which they come; the ninth shares that of the first.
+    """Choose a colour for each speaker, in the order in which they come; the ninth shares that of the first.
 
     The order of first appearance makes a colour outlast a renaming, which an alphabetical one would not.
 

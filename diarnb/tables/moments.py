@@ -29,7 +29,7 @@ class Pair(NamedTuple):
     right: pd.DataFrame
 
 
-def pairs(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str], *, known: bool = False) -> list[Pair]:
+def pair_tables(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str], *, known: bool = False) -> list[Pair]:
     """Pair two tables by recording, in the order of the left one; who is in one table only meets an empty one.
 
     `uri` is None where neither table tells recordings apart, or only one does and has no more than one. With `known`,
@@ -51,8 +51,8 @@ def pairs(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str], *, kn
     strange = [uri for uri in second if uri not in set(first)]
     if known and strange:
         raise InvalidParameterError(
-            f"{names[1]} has {_listed(strange)}, which {names[0]} does not have (it has {_listed(first)}); leave it "
-            f"out, or let both have the same names in uri"
+            f"{names[1]} has {_list_uris(strange)}, which {names[0]} does not have (it has {_list_uris(first)}); "
+            "leave it out, or let both have the same names in uri"
         )
     parts = [
         dict(iter(table.groupby(table["uri"].astype(str)))) if own else {}
@@ -64,7 +64,7 @@ def pairs(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str], *, kn
     ]
 
 
-def _listed(uris: Sequence[str]) -> str:
+def _list_uris(uris: Sequence[str]) -> str:
     shown = ", ".join(repr(visible(uri, limit=60)) for uri in uris[:3])
     return f"{shown} and {len(uris) - 3} more" if len(uris) > 3 else shown or "none"
 
@@ -93,19 +93,19 @@ class Moments:
         tables = zip((left, right), self.names, strict=True)
         self.active: tuple[Masks, Masks] = tuple(mark_active(table, names, self.edges) for table, names in tables)  # type: ignore[assignment]
 
-    def covered(self, starts: Floats, ends: Floats) -> Masks:
-        """Say which moments lie in a stretch; all bounds must be edges."""
+    def mark_covered(self, starts: Floats, ends: Floats) -> Masks:
+        """Return which moments lie in a stretch; all bounds must be edges."""
         return count_active(starts, ends, self.edges) > 0
 
-    def twins(self, inside: Masks | None = None) -> dict[str, str]:
-        """Give right speakers the left one they are, each at most one, so that they share the most time in all."""
+    def match_speakers(self, inside: Masks | None = None) -> dict[str, str]:
+        """Match right speakers with left ones, one to one, so that they share the most time in all."""
         left, right = self.active
         seconds = self.seconds if inside is None else self.seconds * inside
         shared = (left * seconds) @ right.T
         return {self.names[1][column]: self.names[0][row] for row, column in match_one_to_one(shared).items()}
 
-    def apart(self, twins: dict[str, str], inside: Masks | None = None) -> tuple[Masks, Masks]:
-        """Say who speaks when by one table and not by the other, right speakers being their twins."""
+    def find_differences(self, twins: dict[str, str], inside: Masks | None = None) -> tuple[Masks, Masks]:
+        """Return who speaks when by one table and not by the other, right speakers being whom they are matched with."""
         only = [active.copy() if inside is None else active & inside for active in self.active]
         for right, left in twins.items():
             row, column = self.names[0].index(left), self.names[1].index(right)
@@ -114,13 +114,13 @@ class Moments:
             only[1][column] &= ~both
         return only[0], only[1]
 
-    def agreed(self, apart: tuple[Masks, Masks]) -> tuple[Floats, Floats]:
-        """Give seconds of speech on which both tables agree, and of all speech that either has, for every moment."""
+    def sum_agreement(self, apart: tuple[Masks, Masks]) -> tuple[Floats, Floats]:
+        """Return seconds of speech on which both tables agree, and of all speech that either has, for every moment."""
         speaking, missing, extra = (part.sum(axis=0) for part in (self.active[0], *apart))
         same = speaking - missing
         return self.seconds * same, self.seconds * (same + np.maximum(missing, extra))
 
-    def stretches(self, apart: tuple[Masks, Masks], labels: Mapping[str, tuple[int, Sequence[str]]]) -> pd.DataFrame:
+    def join_moments(self, apart: tuple[Masks, Masks], labels: Mapping[str, tuple[int, Sequence[str]]]) -> pd.DataFrame:
         """Join moments in which the same speakers are on one side only.
 
         Columns: ``start``, ``end``, ``duration``; ``wrong``, seconds of speech: those of the stretch times the larger
@@ -139,15 +139,15 @@ class Moments:
         missed, added = (part[:, first].sum(axis=0) for part in apart)
         count = np.maximum(missed, added)
         table = pd.DataFrame({"start": start, "end": end, "duration": end - start, "wrong": (end - start) * count})
-        who = [combinations(part[:, first]) for part in apart]
+        who = [find_combinations(part[:, first]) for part in apart]
         for column, (side, names) in labels.items():
             texts = [AND.join(filter(None, np.array(names, object)[speaking])) for speaking in who[side][0]]
             table[column] = pd.Series(np.array([*texts, ""], dtype=object)[who[side][1]], dtype=str)
         return table.assign(side=np.select([added == 0, missed == 0], [0, 1], 2))
 
 
-def combinations(who: Masks) -> tuple[list[Masks], NDArray[np.intp]]:
-    """Give the different columns, and for each column which of them it is."""
+def find_combinations(who: Masks) -> tuple[list[Masks], NDArray[np.intp]]:
+    """Return the different columns, and for each column which of them it is."""
     packed = np.ascontiguousarray(np.packbits(who, axis=0).T)
     if not packed.size:  # nobody, or never
         return [who[:, 0]] if who.shape[1] else [], np.zeros(who.shape[1], dtype=np.intp)

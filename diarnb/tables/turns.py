@@ -30,7 +30,7 @@ _DOUBTFUL_TURN = 2.0  # and seconds at once: who stays within all three may be n
 
 
 def empty_turns(*columns: str) -> pd.DataFrame:
-    """Give a table of turns without rows, whose columns have their types all the same.
+    """Return a table of turns without rows, whose columns have their types all the same.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def empty_turns(*columns: str) -> pd.DataFrame:
     >>> empty_turns("channel").dtypes["channel"]
     dtype('int64')
     """
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _dtypes(columns).items()})
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _choose_dtypes(columns).items()})
 
 
 def make_turns(
@@ -82,7 +82,7 @@ def make_turns(
        start  end  duration     speaker
     0    0.0  2.0       2.0  SPEAKER_00
     """
-    dtypes = _dtypes(columns)
+    dtypes = _choose_dtypes(columns)
     rows = list(rows)
     values: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in ("start", "end", "speaker")}
     for name, missing in (("confidence", np.nan), ("text", ""), ("channel", 0), ("uri", "")):
@@ -130,7 +130,7 @@ def cut_overlap(turns: pd.DataFrame) -> pd.DataFrame:
     return _cut(check_turns(turns), ["uri"] if "uri" in turns else [])
 
 
-def own_speech(turns: pd.DataFrame) -> pd.DataFrame:
+def cut_own_overlap(turns: pd.DataFrame) -> pd.DataFrame:
     """Cut turns so that no two of the same speaker overlap: no moment of anybody's speech is there twice.
 
     Parameters
@@ -146,14 +146,14 @@ def own_speech(turns: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> turns = pd.DataFrame({"start": [0, 3], "end": [4, 6], "speaker": ["A", "A"]})
-    >>> own_speech(check_turns(turns))["start"].tolist()
+    >>> cut_own_overlap(check_turns(turns))["start"].tolist()
     [0.0, 4.0]
     """
     return _cut(turns, ["uri", "speaker"] if "uri" in turns else ["speaker"])
 
 
 def rename(turns: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
-    """Give speakers other names, all at once: names may be swapped, and two speakers may become one.
+    """Rename speakers, all at once: names may be swapped, and two speakers may become one.
 
     The names that the engine gave stay known in ``attrs["diarnb"]["names"]``, a mapping of the first label to the one
     now shown, so that every other table of the run can follow.
@@ -240,8 +240,8 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
     1       B        3.0         1.0
     """
     checked = check_turns(turns)
-    checked["recording"] = _recordings(checked)
-    own = own_speech(checked)  # a speaker's own rows may overlap, after a merge by `rename` for one
+    checked["recording"] = _number_recordings(checked)
+    own = cut_own_overlap(checked)  # a speaker's own rows may overlap, after a merge by `rename` for one
     swept = sweep(own["start"].to_numpy(), own["end"].to_numpy(), own["recording"].to_numpy())
     shared = np.concatenate([[0.0], np.cumsum(swept.seconds(2))])
     own["overlapped"] = np.maximum(shared[swept.last] - shared[swept.first], 0.0)
@@ -268,7 +268,7 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index().astype({"speaker": str, "turns": np.int64})
     order = ["recording", "talk_time", "first_start"]
     table = table.sort_values(order, ascending=[True, False, True], ignore_index=True)
-    return _of_recordings(table, checked, turns)
+    return _name_recordings(table, checked, turns)
 
 
 def overlap(turns: pd.DataFrame) -> pd.DataFrame:
@@ -297,8 +297,8 @@ def overlap(turns: pd.DataFrame) -> pd.DataFrame:
     0    3.0  4.0       1.0         2
     """
     checked = check_turns(turns)
-    checked["recording"] = _recordings(checked)
-    own = own_speech(checked)
+    checked["recording"] = _number_recordings(checked)
+    own = cut_own_overlap(checked)
     swept = sweep(own["start"].to_numpy(), own["end"].to_numpy(), own["recording"].to_numpy())
     change = np.diff(np.concatenate([[False], swept.active >= 2]).astype(int))
     first, beyond = np.flatnonzero(change > 0), np.flatnonzero(change < 0)
@@ -306,11 +306,11 @@ def overlap(turns: pd.DataFrame) -> pd.DataFrame:
     most = np.maximum.reduceat(swept.active, edges)[::2] if len(edges) else first
     table = pd.DataFrame({"start": swept.times[first], "end": swept.times[beyond]}, dtype=float)
     table = table.assign(duration=table["end"] - table["start"], speakers=most.astype(np.int64))
-    return _of_recordings(table.assign(recording=swept.group[first]), checked, turns)
+    return _name_recordings(table.assign(recording=swept.group[first]), checked, turns)
 
 
-def _dtypes(columns: Iterable[str]) -> dict[str, type]:
-    """Give the columns of a table of turns in the order of the schema, with their types."""
+def _choose_dtypes(columns: Iterable[str]) -> dict[str, type]:
+    """Return the columns of a table of turns in the order of the schema, with their types."""
     wanted = set(columns)
     if unknown := wanted - _OPTIONAL.keys():
         raise InvalidParameterError(f"a table of turns has no column {sorted(unknown)}; it may have {list(_OPTIONAL)}")
@@ -326,15 +326,15 @@ def _cut(turns: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return cut[cut["duration"] > 0].reset_index(drop=True)
 
 
-def _recordings(turns: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Give numbers to the recordings of a checked table, in the order in which they come."""
+def _number_recordings(turns: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Return the numbers of the recordings of a checked table, in the order in which they come."""
     if "uri" not in turns:
         return np.zeros(len(turns), dtype=np.int64)
     return pd.factorize(turns["uri"], use_na_sentinel=False)[0]
 
 
-def _of_recordings(table: pd.DataFrame, checked: pd.DataFrame, turns: pd.DataFrame) -> pd.DataFrame:
-    """Tell the recordings of a table by their names again, if they have any."""
+def _name_recordings(table: pd.DataFrame, checked: pd.DataFrame, turns: pd.DataFrame) -> pd.DataFrame:
+    """Name the recordings of a table again, if they have any."""
     numbers = table.pop("recording")
     if "uri" in checked:
         uris = checked["uri"].drop_duplicates()

@@ -124,7 +124,7 @@ def whisper(
 
 
 def transcriber(wanted: str | Transcriber) -> Transcriber:
-    """Give a transcriber by its name; a callable is taken as it is.
+    """Return a transcriber by its name; a callable is taken as it is.
 
     Parameters
     ----------
@@ -157,14 +157,14 @@ def transcriber(wanted: str | Transcriber) -> Transcriber:
     if name == "whisper":
         return whisper(more or "small")
     if more:
-        return _own(name, more)
+        return _load_own(name, more)
     known = ["sphinx", "whisper", "whisper:small"]
     hint = suggest(name, known, f"there are {', '.join(known)}, and any callable")
     raise InvalidParameterError(f"there is no transcriber {wanted!r:.60}; {hint}")
 
 
 def identity(transcriber: Transcriber) -> str | None:
-    """Tell a transcriber from others, and from what it was in other versions; None where it does not say."""
+    """Return what tells a transcriber from others and from its other versions; None where it does not say."""
     version = getattr(transcriber, "version", None)
     what: Any = transcriber if hasattr(transcriber, "__qualname__") else type(transcriber)
     return None if version is None else f"{what.__module__}.{what.__qualname__} {version}"
@@ -212,15 +212,15 @@ def transcribe(
     [{'start': 0.8, 'end': 1.7, 'word': 'hm', 'text': 'Hm.', 'confidence': None}]
     """
     together, longest = getattr(transcriber, "lengths", _LENGTHS)
-    stretches = _stretches(speech, together)
+    stretches = _plan_stretches(speech, together)
     blocks = iter([sound]) if isinstance(sound, np.ndarray) else sound.blocks(channel, **_until(stretches))
     total = sum(beyond - first for first, beyond in stretches)
     found: list[Word] = []
     heard = 0
     progress("transcribing", 0.0)
-    for first, piece in _pieces(blocks, stretches, longest):
+    for first, piece in _cut_pieces(blocks, stretches, longest):
         length, offset = len(piece) / SAMPLE_RATE, first / SAMPLE_RATE
-        for word in _checked(transcriber(piece, SAMPLE_RATE), length, transcriber):
+        for word in _check_answer(transcriber(piece, SAMPLE_RATE), length, transcriber):
             start, end = (round(offset + min(word[side], length), 6) for side in ("start", "end"))
             found.append({**word, "start": start, "end": end})
         heard += len(piece)
@@ -228,7 +228,7 @@ def transcribe(
     return sorted(found, key=lambda word: (word["start"], word["end"]))
 
 
-def _checked(words: Any, length: float, transcriber: Transcriber) -> list[Word]:
+def _check_answer(words: Any, length: float, transcriber: Transcriber) -> list[Word]:
     """Check what a transcriber gave for a stretch of so many seconds."""
     name = getattr(transcriber, "__qualname__", type(transcriber).__qualname__)
     try:
@@ -241,7 +241,7 @@ def _checked(words: Any, length: float, transcriber: Transcriber) -> list[Word]:
     return checked
 
 
-def _own(module: str, function: str) -> Transcriber:
+def _load_own(module: str, function: str) -> Transcriber:
     try:
         found = getattr(import_module(module), function)
     except (ImportError, AttributeError) as error:
@@ -256,8 +256,8 @@ def _until(stretches: list[tuple[int, int]]) -> dict[str, float]:
     return {"end": stretches[-1][1] / SAMPLE_RATE} if stretches else {}
 
 
-def _stretches(speech: Iterable[tuple[float, float]], together: float) -> list[tuple[int, int]]:
-    """Give what is heard at once, in samples: speech without overlap, with a little around it, joined where it fits."""
+def _plan_stretches(speech: Iterable[tuple[float, float]], together: float) -> list[tuple[int, int]]:
+    """Plan what is heard at once, in samples: speech without overlap, with a little around it, joined where it fits."""
     alone: list[tuple[float, float]] = []
     for start, end in sorted(speech):
         start = max(start, alone[-1][1]) if alone else start
@@ -277,10 +277,10 @@ def _stretches(speech: Iterable[tuple[float, float]], together: float) -> list[t
     return [(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)) for start, end in joined]
 
 
-def _pieces(
+def _cut_pieces(
     blocks: Iterator[Samples], stretches: list[tuple[int, int]], longest: float
 ) -> Iterator[tuple[int, Samples]]:
-    """Cut stretches out of the sound as it passes by; gives the first sample's number and the samples."""
+    """Cut stretches out of the sound as it passes by; yield the first sample's number and the samples."""
     held, at = np.zeros(0, np.float32), 0
     most = round(longest * SAMPLE_RATE)
     for first, beyond in stretches:
@@ -293,13 +293,13 @@ def _pieces(
             if not len(piece):
                 return  # the sound ends before the speech does
             if end < beyond:
-                piece = piece[: _quietest(piece)]
+                piece = piece[: _find_quietest(piece)]
             yield first, piece
             first += len(piece)
 
 
-def _quietest(piece: Samples) -> int:
-    """Give where to cut: in the last third, where the sound is weakest for a tenth of a second."""
+def _find_quietest(piece: Samples) -> int:
+    """Return where to cut: in the last third, where the sound is weakest for a tenth of a second."""
     low = len(piece) * 2 // 3
     energy = np.cumsum(np.square(piece[low:], dtype=np.float64))
     if len(energy) <= _QUIET:

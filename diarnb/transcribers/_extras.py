@@ -8,8 +8,8 @@ from diarnb.audio import SAMPLE_RATE
 from diarnb.errors import ConfigurationError, InvalidParameterError
 
 
-def version_of(package: str, extra: str) -> str:
-    """Give the version of the package that an extra brings.
+def require_version(package: str, extra: str) -> str:
+    """Return the version of the package that an extra brings.
 
     Raises
     ------

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from diarnb.audio.pcm import encode_pcm16
-from diarnb.transcribers._extras import check_rate, version_of
+from diarnb.transcribers._extras import check_rate, require_version
 
 if TYPE_CHECKING:
     from diarnb.audio import Samples
@@ -23,7 +23,7 @@ class Sphinx:
     """It gets fewer words wrong where a stretch is one person's. Ten seconds, because nothing can stop it meanwhile."""
 
     def __init__(self) -> None:
-        self.version: str = version_of("pocketsphinx", "sphinx")
+        self.version: str = require_version("pocketsphinx", "sphinx")
         self._lock = threading.Lock()  # one decoder hears one stretch at a time
         self._decoder: Any = None
 

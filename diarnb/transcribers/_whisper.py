@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ConfigurationError
-from diarnb.transcribers._extras import check_rate, version_of
+from diarnb.transcribers._extras import check_rate, require_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,12 +24,12 @@ class Whisper:
     def __init__(
         self, model: str, *, language: str | None, device: str, compute_type: str, options: Mapping[str, Any]
     ) -> None:
-        installed = version_of("faster-whisper", "whisper")
+        installed = require_version("faster-whisper", "whisper")
         self._name = str(model)
         self._how = {"device": device, "compute_type": compute_type}
         # A stretch stands for itself: what was said before leads Whisper into repeating it.
         self._asked = {"condition_on_previous_text": False, **options, "language": language, "word_timestamps": True}
-        details = json.dumps([_contents(self._name), compute_type, self._asked], sort_keys=True, default=repr)
+        details = json.dumps([_list_contents(self._name), compute_type, self._asked], sort_keys=True, default=repr)
         self.version: str = f"{Path(self._name).name} {installed} {hashlib.sha256(details.encode()).hexdigest()[:16]}"
         self._lock = threading.Lock()
         self._model: Any = None
@@ -40,11 +40,11 @@ class Whisper:
 
         with self._lock:
             if self._model is None:
-                folder = _folder(self._name)
+                folder = _find_model(self._name)
                 try:
                     self._model = WhisperModel(folder, **self._how)
                 except Exception as error:  # of CTranslate2, of the tokenizer, of the file system
-                    message = f"the Whisper model {self._name!r:.80} cannot be loaded: {_reason(error)}"
+                    message = f"the Whisper model {self._name!r:.80} cannot be loaded: {_format_reason(error)}"
                     raise ConfigurationError(message) from error
 
     def __call__(self, samples: Samples, sample_rate: int) -> list[dict[str, Any]]:
@@ -52,11 +52,11 @@ class Whisper:
         check_rate(sample_rate)
         self.prepare()
         segments, _ = self._model.transcribe(samples, **self._asked)
-        return words_of(segments, len(samples) / sample_rate)
+        return read_segments(segments, len(samples) / sample_rate)
 
 
-def words_of(segments: Iterable[Any], length: float) -> list[dict[str, Any]]:
-    """Give the words of faster-whisper's segments; what it hears in the silence that it adds is left out."""
+def read_segments(segments: Iterable[Any], length: float) -> list[dict[str, Any]]:
+    """Return the words of faster-whisper's segments; what it hears in the silence that it adds is left out."""
     return [
         {"start": word.start, "end": min(word.end, length), "text": word.word.strip(), "confidence": word.probability}
         for segment in segments
@@ -65,13 +65,13 @@ def words_of(segments: Iterable[Any], length: float) -> list[dict[str, Any]]:
     ]
 
 
-def _contents(model: str) -> list[Any]:
-    """Tell a folder's model from another under the same name, without reading it all."""
+def _list_contents(model: str) -> list[Any]:
+    """List what tells a folder's model from another under the same name, without reading it all."""
     files = sorted(Path(model).iterdir()) if Path(model).is_dir() else []
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def _folder(model: str) -> str:
+def _find_model(model: str) -> str:
     """Find a model on this machine, without asking anybody; else fetch it."""
     from faster_whisper import download_model
 
@@ -84,10 +84,11 @@ def _folder(model: str) -> str:
     except Exception as error:  # of the Hub, of its client, of the file system
         fetch = f"""python -c "import faster_whisper; faster_whisper.download_model('{model}', 'whisper-model')\""""
         raise ConfigurationError(
-            f"the Whisper model {model!r:.80} is not on this machine, nor could it be fetched ({_reason(error)}). Run "
-            f"`{fetch}` where the network allows, and pass the folder: words='whisper:whisper-model'"
+            f"the Whisper model {model!r:.80} is not on this machine, nor could it be fetched "
+            f"({_format_reason(error)}). Run `{fetch}` where the network allows, and pass the "
+            "folder: words='whisper:whisper-model'"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _format_reason(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__

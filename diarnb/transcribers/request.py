@@ -26,7 +26,7 @@ LISTENING = 0.1
 _MILLISECONDS = "; times in milliseconds want words[['start', 'end']] / 1000"
 
 
-class WantedWords:
+class WordsRequest:
     """The words that `diarize` is to have: given, or still to be heard.
 
     Attributes
@@ -42,17 +42,17 @@ class WantedWords:
             self.key = identity(self._transcriber)
         else:
             self._given = check_words(words)
-            self.key = _key_of(self._given)
+            self.key = _hash_words(self._given)
 
     def prepare(self, evidence: Evidence) -> None:
         """Fail now, and not after an hour of listening."""
-        if self._given is None and self._kept(evidence) is None:
+        if self._given is None and self._load_kept(evidence) is None:
             getattr(self._transcriber, "prepare", lambda: None)()
 
     def of(
         self, recording: Recording, channel: Any, raw: dict[str, Any], evidence: Evidence, progress: Progress
     ) -> tuple[list[Word], Evidence]:
-        """Give the words of a recording, and what is to be kept of them beside the evidence.
+        """Find the words of a recording, and what is to be kept of them beside the evidence.
 
         Parameters
         ----------
@@ -73,26 +73,26 @@ class WantedWords:
             ends = (word["end"] for word in self._given)
             check_end(ends, raw.get("duration") or recording.duration, name="words", advice=_MILLISECONDS)
             return self._given, {}
-        kept = self._kept(evidence)
+        kept = self._load_kept(evidence)
         if kept is not None:
             return kept, {}
-        words = self._heard(recording, channel, raw, progress)
+        words = self._transcribe(recording, channel, raw, progress)
         if self.key is None:
-            self.key = _key_of(words)
+            self.key = _hash_words(words)
             return words, {}
         return words, {self._place: np.frombuffer(json.dumps(words).encode(), np.uint8)}
 
     @property
     def _place(self) -> str:
-        return f"words {_short(self.key or '')}"
+        return f"words {_hash(self.key or '')}"
 
-    def _kept(self, evidence: Evidence) -> list[Word] | None:
+    def _load_kept(self, evidence: Evidence) -> list[Word] | None:
         if self.key is None or self._place not in evidence:
             return None
         words: list[Word] = json.loads(evidence[self._place].tobytes())
         return words
 
-    def _heard(self, recording: Recording, channel: Any, raw: dict[str, Any], progress: Progress) -> list[Word]:
+    def _transcribe(self, recording: Recording, channel: Any, raw: dict[str, Any], progress: Progress) -> list[Word]:
         """Hear all that is spoken; exclusive turns are cut where the speaker changes."""
         turns = raw.get("exclusiveDiarization") or raw["diarization"]
         if channel != "split":
@@ -101,13 +101,13 @@ class WantedWords:
         words = []
         for number in range(recording.channels):
             speech = [(turn["start"], turn["end"]) for turn in turns if turn.get("channel", 0) == number]
-            report = part_of(progress, number / recording.channels, (number + 1) / recording.channels)
+            report = scale_progress(progress, number / recording.channels, (number + 1) / recording.channels)
             heard = transcribe(recording, speech, self._transcriber, report, channel=number)
             words += [{**word, "channel": number} for word in heard]
         return sorted(words, key=lambda word: (word["start"], word["end"]))
 
 
-def wanted_words(words: Any, engine: Engine) -> WantedWords | None:
+def request_words(words: Any, engine: Engine) -> WordsRequest | None:
     """Check what `diarize` is given as ``words=``, before anything is read or sent.
 
     Raises
@@ -126,17 +126,17 @@ def wanted_words(words: Any, engine: Engine) -> WantedWords | None:
             f"words= goes with the local engine, not with {engine.name!r}: pyannoteAI transcribes with "
             "transcription=True, and Deepgram always has words; diarnb.words(turns) gives them"
         )
-    return WantedWords(words)
+    return WordsRequest(words)
 
 
-def part_of(progress: Progress, start: float, end: float) -> Progress:
-    """Give what reports a part of the work as so much of the whole."""
+def scale_progress(progress: Progress, start: float, end: float) -> Progress:
+    """Return what reports a part of the work as so much of the whole."""
     return lambda stage, fraction: progress(stage, start + (end - start) * fraction)
 
 
-def _key_of(words: list[Word]) -> str:
-    return f"table {_short(json.dumps(words, sort_keys=True))}"
+def _hash_words(words: list[Word]) -> str:
+    return f"table {_hash(json.dumps(words, sort_keys=True))}"
 
 
-def _short(text: str) -> str:
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -26,7 +26,7 @@ _FIELDS = ("who", "n", "speaker", "text", "start", "end")
 
 
 def assign_speakers(words: pd.DataFrame | Iterable[Any], turns: pd.DataFrame, *, within: float = 0.5) -> pd.DataFrame:
-    """Say who speaks each word, how clearly, and why: whoever speaks longest during it.
+    """Assign each word to a speaker, with how clearly and why: whoever speaks longest during it.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def assign_speakers(words: pd.DataFrame | Iterable[Any], turns: pd.DataFrame, *,
     """
     _check_seconds("within", within)
     words, turns = check_times(words), check_turns(turns)
-    found = _assigned(words, turns, within)
+    found = _assign(words, turns, within)
     last, end = words["end"].max(), turns["end"].max()
     if len(words) and found["speaker"].isna().all() and last > 20 * end:
         warnings.warn(
@@ -146,9 +146,9 @@ def doubtful_words(
     if isinstance(context, bool) or not isinstance(context, int | np.integer) or context < 0:
         raise InvalidParameterError(f"context is a number of words, 0 or more, not {context!r:.60}")
     words, turns = check_times(words), check_turns(turns)
-    found = _assigned(words, turns, within)
+    found = _assign(words, turns, within)
     keys = [name for name in ("uri", "channel") if name in words]
-    table = words[["start", "end", *keys]].assign(word=_spoken_text(words))
+    table = words[["start", "end", *keys]].assign(word=_read_texts(words))
     table[["speaker", "other", "margin", "reason"]] = found[["speaker", "other", "margin", "reason"]]
     in_time = np.lexsort([words["end"].to_numpy(dtype=float), words["start"].to_numpy(dtype=float)])
     if "uri" in words:
@@ -212,8 +212,8 @@ def transcript(table: pd.DataFrame, style: str = "[{who}] {text}") -> str:
     0: How are you?
     1: Not too bad.
     """
-    parts = _parts_of(style)
-    lines = _lines(table, [name for _, name in parts])
+    parts = _parse_style(style)
+    lines = _format_lines(table, [name for _, name in parts])
     return "\n".join("".join(literal + line.get(name, "") for literal, name in parts) for line in lines)
 
 
@@ -252,11 +252,11 @@ def transcript_html(table: pd.DataFrame, *, colors: Mapping[str, str] | None = N
     for color in (colors or {}).values():
         if not isinstance(color, str) or not re.fullmatch(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]+", color):
             raise InvalidParameterError(f"{color!r:.60} is no colour for a page; give one like '#0072B2' or 'teal'")
-    names = dict.fromkeys(str(name) for name in table["speaker"] if _some(name))
+    names = dict.fromkeys(str(name) for name in table["speaker"] if _has_text(name))
     looks = speaker_colors(names) | dict(colors or {})
     timed = "start" in table
     paragraphs = []
-    for line in _lines(table, ["start"] if timed else []):
+    for line in _format_lines(table, ["start"] if timed else []):
         color = looks.get(line["label"], "#7A7A7A")
         time = f'<span style="opacity:.65;font-variant-numeric:tabular-nums">{line["start"]}</span> ' if timed else ""
         paragraphs.append(
@@ -267,7 +267,7 @@ def transcript_html(table: pd.DataFrame, *, colors: Mapping[str, str] | None = N
     return HTML(page)  # type: ignore[no-untyped-call]
 
 
-def groups_of(words: list[dict[str, Any]], pause: float) -> list[list[dict[str, Any]]]:
+def group_words(words: list[dict[str, Any]], pause: float) -> list[list[dict[str, Any]]]:
     """Cut one channel's words where the speaker changes or a pause is longer than `pause` seconds."""
     groups: list[list[dict[str, Any]]] = []
     until = 0.0
@@ -281,7 +281,7 @@ def groups_of(words: list[dict[str, Any]], pause: float) -> list[list[dict[str, 
     return groups
 
 
-def utterance_of(words: list[dict[str, Any]]) -> dict[str, Any]:
+def make_utterance(words: list[dict[str, Any]]) -> dict[str, Any]:
     """Make one utterance of the words of a group."""
     known = [word["confidence"] for word in words if word["confidence"] is not None]
     return {
@@ -294,7 +294,7 @@ def utterance_of(words: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def table_of(words: Any, name: str = "words") -> pd.DataFrame:
+def make_word_table(words: Any, name: str = "words") -> pd.DataFrame:
     """Make a table of words that came as one, or as a list of mappings or dataclasses."""
     if isinstance(words, pd.DataFrame):
         return words
@@ -310,16 +310,16 @@ def table_of(words: Any, name: str = "words") -> pd.DataFrame:
 
 def check_times(words: Any) -> pd.DataFrame:
     """Make a table of words, and check that their times are possible; their order stays."""
-    table = table_of(words)
+    table = make_word_table(words)
     if not {"start", "end"} <= set(table.columns):
         raise TurnTableError("words needs the columns start and end, in seconds; rename yours with words.rename(...)")
-    check_timed(table, words)
+    check_untimed(table, words)
     # The check at the door wants speakers and sorts; all that is asked of words is that their times are possible.
     check_turns(table[["start", "end"]].assign(speaker=""), name="words")
     return table
 
 
-def check_timed(table: pd.DataFrame, given: Any, name: str = "words") -> None:
+def check_untimed(table: pd.DataFrame, given: Any, name: str = "words") -> None:
     """Refuse words without times, and say what to do with them; `given` is what the table was made of."""
     untimed = table[["start", "end"]].isna().any(axis=1).sum() if {"start", "end"} <= set(table) else 0
     if untimed:
@@ -337,9 +337,9 @@ def _check_seconds(name: str, value: Any) -> None:
         raise InvalidParameterError(f"{name} is a {unit}, not {value!r:.60}")
 
 
-def _spoken_text(words: pd.DataFrame) -> pd.Series[Any]:
+def _read_texts(words: pd.DataFrame) -> pd.Series[Any]:
     named = next((name for name in ("text", "word") if name in words), None)
-    said = [""] * len(words) if named is None else [str(text) if _some(text) else "" for text in words[named]]
+    said = [""] * len(words) if named is None else [str(text) if _has_text(text) else "" for text in words[named]]
     return pd.Series(said, index=words.index, dtype=str)
 
 
@@ -352,7 +352,7 @@ def _check_said(table: Any) -> None:
         )
 
 
-def _parts_of(style: Any) -> list[tuple[str, str]]:
+def _parse_style(style: Any) -> list[tuple[str, str]]:
     """Take a style apart into what stands before each field, and the field; the last has none."""
     fields = ", ".join("{" + name + "}" for name in _FIELDS)
     if not isinstance(style, str):
@@ -367,30 +367,30 @@ def _parts_of(style: Any) -> list[tuple[str, str]]:
     return [(literal, name or "") for literal, name, _, _ in parsed]
 
 
-def _lines(table: pd.DataFrame, asked: Iterable[str]) -> Iterable[dict[str, str]]:
-    """Give the fields of each line that says something, times only where they are asked for."""
+def _format_lines(table: pd.DataFrame, asked: Iterable[str]) -> Iterable[dict[str, str]]:
+    """Yield the fields of each line that says something, times only where they are asked for."""
     _check_said(table)
     times = [name for name in ("start", "end") if name in set(asked)]
     if missing := [name for name in times if name not in table]:
         raise TurnTableError(f"the style asks for {missing[0]}, and this table has no such column")
     columns = [table[name].to_numpy(dtype=float, na_value=np.nan).tolist() for name in times]
     clocks = [[clock(time, hours=True) for time in column] for column in columns]
-    labels = [str(name) if _some(name) else "" for name in table["speaker"]]
-    shown = {label: _shown(label, number) for label, number in _numbers(filter(None, labels)).items()}
+    labels = [str(name) if _has_text(name) else "" for name in table["speaker"]]
+    shown = {label: _format_speaker(label, number) for label, number in _number_speakers(filter(None, labels)).items()}
     shown[""] = {"who": "?", "n": "?", "speaker": "", "label": ""}
     for label, text, *at in zip(labels, table["text"], *clocks, strict=True):
-        if _some(text):
+        if _has_text(text):
             yield {**shown[label], "text": " ".join(text.split()), **dict(zip(times, at, strict=True))}
 
 
-def _shown(label: str, number: int) -> dict[str, str]:
+def _format_speaker(label: str, number: int) -> dict[str, str]:
     name = visible(label, limit=80)
     called = re.fullmatch(r"SPEAKER_(\d{1,9})", label)
     return {"who": f"Speaker:{number}" if called else name, "n": str(number), "speaker": name, "label": label}
 
 
-def _numbers(labels: Iterable[str]) -> dict[str, int]:
-    """Give each speaker a number: as the label has it, else by the next number that is free."""
+def _number_speakers(labels: Iterable[str]) -> dict[str, int]:
+    """Return a number for each speaker: as the label has it, else by the next number that is free."""
     labels = list(dict.fromkeys(labels))
     numbers = {label: int(found[1]) for label in labels if (found := re.fullmatch(r"SPEAKER_(\d{1,9})", label))}
     taken, following = set(numbers.values()), 0
@@ -403,12 +403,12 @@ def _numbers(labels: Iterable[str]) -> dict[str, int]:
     return numbers
 
 
-def _some(text: Any) -> bool:
+def _has_text(text: Any) -> bool:
     return isinstance(text, str) and bool(text.strip())
 
 
-def _assigned(words: pd.DataFrame, turns: pd.DataFrame, within: float) -> pd.DataFrame:
-    """Give speaker, other, margin and reason of each word, under the index of the words."""
+def _assign(words: pd.DataFrame, turns: pd.DataFrame, within: float) -> pd.DataFrame:
+    """Return speaker, other, margin and reason of each word, under the index of the words."""
     start, end = (words[name].to_numpy(dtype=float) for name in ("start", "end"))
     keys = [name for name in ("uri", "channel") if name in words and name in turns]
     if keys and len(words) and len(turns):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from diarnb.tables.turns import own_speech
+from diarnb.tables.turns import cut_own_overlap
 
 Array = np.ndarray[Any, Any]
 
@@ -37,17 +37,17 @@ def assign(turns: pd.DataFrame, names: list[str], start: Array, end: Array, with
     long = end - start >= _POINT
     middle = np.maximum((start + end) / 2, _POINT / 2)
     first, last = np.where(long, start, middle - _POINT / 2), np.where(long, end, middle + _POINT / 2)
-    own = own_speech(turns)
+    own = cut_own_overlap(turns)
     begins, ends = own["start"].to_numpy(), own["end"].to_numpy()
     speaker = pd.Index(names, dtype=object).get_indexer(pd.Index(own["speaker"], dtype=object))
-    best, second, seconds, runner_up, together = _heard(begins, ends, speaker, first, last, len(names))
+    best, second, seconds, runner_up, together = _rank_speakers(begins, ends, speaker, first, last, len(names))
 
     near = _Neighbours(begins, ends, speaker)
-    closest, distance = near.of(start, end, np.full(len(start), NOBODY))
+    closest, distance = near.find(start, end, np.full(len(start), NOBODY))
     silent = best == NOBODY
     who = np.where(silent & (distance <= within), closest, best)
     lonely = second == NOBODY
-    beside, distance = near.of(start, end, who)
+    beside, distance = near.find(start, end, who)
     other = np.where(lonely, np.where((distance <= within) & (who != NOBODY), beside, NOBODY), second)
 
     margin = np.clip((seconds - runner_up) / (last - first), 0.0, 1.0)
@@ -57,8 +57,10 @@ def assign(turns: pd.DataFrame, names: list[str], start: Array, end: Array, with
     return Assigned(who, other, margin, REASONS[chosen])
 
 
-def _heard(begins: Array, ends: Array, speaker: Array, first: Array, last: Array, count: int) -> tuple[Array, ...]:
-    """Give who speaks most in each span and who second most, their seconds, and whether several speak at once."""
+def _rank_speakers(
+    begins: Array, ends: Array, speaker: Array, first: Array, last: Array, count: int
+) -> tuple[Array, ...]:
+    """Find who speaks most in each span and who second most, their seconds, and whether several speak at once."""
     best, second = np.full((2, len(first)), NOBODY)
     most, next_most = np.zeros((2, len(first)))
     together = np.zeros(len(first), dtype=bool)
@@ -67,7 +69,7 @@ def _heard(begins: Array, ends: Array, speaker: Array, first: Array, last: Array
         return best, second, most, next_most, together
     # The speakers of all stretches in one list, and where in it those of each stretch begin.
     lows, highs = np.searchsorted(times, begins), np.searchsorted(times, ends)
-    stretch, speech = _ranges(lows, highs)
+    stretch, speech = _expand_ranges(lows, highs)
     order = np.argsort(stretch, kind="stable")
     stretch, voices = stretch[order], speaker[speech[order]]
     place = np.searchsorted(stretch, np.arange(len(times)))
@@ -77,7 +79,7 @@ def _heard(begins: Array, ends: Array, speaker: Array, first: Array, last: Array
     highs = np.maximum(place[np.minimum(np.searchsorted(times, last), len(times) - 1)], lows)
     batch = np.cumsum(highs - lows) // _AT_ONCE
     for spans in np.split(np.arange(len(first)), np.flatnonzero(np.diff(batch)) + 1):
-        asked, which = _ranges(lows[spans], highs[spans])
+        asked, which = _expand_ranges(lows[spans], highs[spans])
         span = spans[which]
         at = stretch[asked]
         shared = np.minimum(last[span], times[at + 1]) - np.maximum(first[span], times[at])
@@ -95,7 +97,7 @@ def _heard(begins: Array, ends: Array, speaker: Array, first: Array, last: Array
     return best, second, most, next_most, together
 
 
-def _ranges(lows: Array, highs: Array) -> tuple[Array, Array]:
+def _expand_ranges(lows: Array, highs: Array) -> tuple[Array, Array]:
     """Write out all numbers from each low to below its high, and which pair each is of."""
     lengths = highs - lows
     which = np.repeat(np.arange(len(lows)), lengths)
@@ -118,8 +120,8 @@ class _Neighbours:
         changes = np.flatnonzero(np.diff(self.before))
         self.back = np.append(0, changes)[np.searchsorted(changes, np.arange(len(self.before)))]
 
-    def of(self, start: Array, end: Array, but: Array) -> tuple[Array, Array]:
-        """Give the nearest speaker who is not `but`, and how many seconds away."""
+    def find(self, start: Array, end: Array, but: Array) -> tuple[Array, Array]:
+        """Return the nearest speaker who is not `but`, and how many seconds away."""
         following = np.searchsorted(self.begins, end)
         following = np.where((self.after[following] == but) & (but != NOBODY), self.onward[following], following)
         preceding = np.searchsorted(self.ends, start, side="right") - 1

@@ -11,7 +11,7 @@ import pandas as pd
 from diarnb.errors import TurnTableError
 from diarnb.tables.checks import check_turns
 from diarnb.tables.turns import cut_overlap, make_turns
-from diarnb.transcripts import assign_speakers, check_timed, groups_of, table_of, utterance_of
+from diarnb.transcripts import assign_speakers, check_untimed, group_words, make_utterance, make_word_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ _MARKS = ' .,;:!?…"“”«»()[]'
 
 
 def check_words(words: Any, name: str = "words") -> list[Word]:
-    """Check words from anywhere, and give them in order of time.
+    """Check words from anywhere, and return them in order of time.
 
     Parameters
     ----------
@@ -48,30 +48,30 @@ def check_words(words: Any, name: str = "words") -> list[Word]:
     >>> check_words([{"start": 0, "end": 0.4, "text": "Hello,"}])
     [{'start': 0.0, 'end': 0.4, 'word': 'hello', 'text': 'Hello,', 'confidence': None}]
     """
-    table = table_of(words, name)
+    table = make_word_table(words, name)
     if table.empty:
         return []
-    check_timed(table, words, name)
+    check_untimed(table, words, name)
     table = check_turns(table.assign(speaker=""), name=name)
     spelt = [column for column in ("word", "text") if column in table]
     if not spelt:
         raise TurnTableError(f"{name} has no column word, nor text; rename yours, as in {name}.rename(columns=...)")
     scored = next((column for column in _SCORES if column in table), None)
-    scores = [None] * len(table) if scored is None else _shares(table[scored], name)
-    channels = _channels(table["channel"], name) if "channel" in table else None
+    scores = [None] * len(table) if scored is None else _read_scores(table[scored], name)
+    channels = _read_channels(table["channel"], name) if "channel" in table else None
     found = []
     for number, row in enumerate(table[["start", "end", *spelt]].to_dict("records")):
-        text = _text(row.get("text")) or _text(row.get("word"))
+        text = _clean(row.get("text")) or _clean(row.get("word"))
         if not text:
             continue
-        plain = _text(row.get("word")) or text.strip(_MARKS).lower() or text
+        plain = _clean(row.get("word")) or text.strip(_MARKS).lower() or text
         word = {"start": row["start"], "end": row["end"], "word": plain, "text": text, "confidence": scores[number]}
         found.append(word if channels is None else {**word, "channel": channels[number]})
     return found
 
 
 def add_words(raw: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
-    """Give an answer words: who says each, what is said in each turn, and utterances.
+    """Add words to an answer: who says each, what is said in each turn, and utterances.
 
     Parameters
     ----------
@@ -88,28 +88,28 @@ def add_words(raw: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
         speaker's.
     """
     turns, alone = raw["diarization"], raw.get("exclusiveDiarization")
-    floor: Any = cut_overlap(_turns(turns)).to_dict("records") if alone is None else alone
-    said = [_said(word, *nearest) for word, nearest in _named(list(words), floor)]
+    floor: Any = cut_overlap(_make_turns(turns)).to_dict("records") if alone is None else alone
+    said = [_make_word(word, *nearest) for word, nearest in _assign_words(list(words), floor)]
     silent = sum(word["speaker"] is None for word in said)
     remark = f"{silent} of {len(said)} words are heard where nobody speaks: words(turns) has them, no turn does."
     channels = [[word for word in said if word["channel"] == channel] for channel in {each["channel"] for each in said}]
-    utterances = [utterance_of(group) for each in channels for group in groups_of(each, PAUSE)]
+    utterances = [make_utterance(group) for each in channels for group in group_words(each, PAUSE)]
     return {
         **raw,
         "columns": [*raw.get("columns", ()), "text"],
-        "diarization": _with_text(turns, said),
-        "exclusiveDiarization": None if alone is None else _with_text(alone, said),
+        "diarization": _add_text(turns, said),
+        "exclusiveDiarization": None if alone is None else _add_text(alone, said),
         "words": said,
         "utterances": sorted(utterances, key=lambda each: (each["start"], each["end"])),
         "warning": " ".join(filter(None, [raw.get("warning"), remark if silent else None])) or None,
     }
 
 
-def _text(value: Any) -> str:
+def _clean(value: Any) -> str:
     return "" if value is None or value is pd.NA or value != value else str(value).strip()
 
 
-def _shares(column: pd.Series[Any], name: str) -> list[float | None]:
+def _read_scores(column: pd.Series[Any], name: str) -> list[float | None]:
     scores = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     if ((scores < 0) | (scores > 1 + 1e-6)).any():
         wrong = scores[(scores < 0) | (scores > 1 + 1e-6)][0]
@@ -120,30 +120,30 @@ def _shares(column: pd.Series[Any], name: str) -> list[float | None]:
     return [None if np.isnan(score) else min(float(score), 1.0) for score in scores]
 
 
-def _channels(column: pd.Series[Any], name: str) -> list[int]:
+def _read_channels(column: pd.Series[Any], name: str) -> list[int]:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     if not ((numbers >= 0) & (numbers == np.floor(numbers))).all():
         raise TurnTableError(f"{name} has a column 'channel' that does not count channels from 0; leave it out")
     return [int(number) for number in numbers]
 
 
-def _turns(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _make_turns(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return make_turns(rows, columns=["channel"] if any("channel" in row for row in rows) else [])
 
 
-def _named(words: list[Word], floor: list[dict[str, Any]]) -> list[tuple[Word, tuple[str | None, Any]]]:
-    """Give each word its speaker and that one's nearest turn, or nobody."""
+def _assign_words(words: list[Word], floor: list[dict[str, Any]]) -> list[tuple[Word, tuple[str | None, Any]]]:
+    """Assign each word to a speaker and that one's nearest turn, or to nobody."""
     table = pd.DataFrame(words, columns=["start", "end"], dtype=float)
     if words and all("channel" in word for word in words):
         table["channel"] = [word["channel"] for word in words]
-    named = assign_speakers(table, _turns(floor))["speaker"]
+    named = assign_speakers(table, _make_turns(floor))["speaker"]
     speakers = [None if pd.isna(name) else str(name) for name in named]
-    places = _nearest([{**word, "speaker": name} for word, name in zip(words, speakers, strict=True)], floor)
+    places = _find_turns([{**word, "speaker": name} for word, name in zip(words, speakers, strict=True)], floor)
     turns = [None if place is None else floor[place] for place in places]
     return list(zip(words, zip(speakers, turns, strict=True), strict=True))
 
 
-def _said(word: Word, speaker: str | None, turn: Mapping[str, Any] | None) -> Word:
+def _make_word(word: Word, speaker: str | None, turn: Mapping[str, Any] | None) -> Word:
     """Write a word as `diarnb.engines.base.Reader` has it."""
     scores = (turn or {}).get("confidence") or {}
     return {
@@ -158,16 +158,16 @@ def _said(word: Word, speaker: str | None, turn: Mapping[str, Any] | None) -> Wo
     }
 
 
-def _with_text(turns: list[dict[str, Any]], words: list[Word]) -> list[dict[str, Any]]:
+def _add_text(turns: list[dict[str, Any]], words: list[Word]) -> list[dict[str, Any]]:
     texts: list[list[str]] = [[] for _ in turns]
-    for word, place in zip(words, _nearest(words, turns), strict=True):
+    for word, place in zip(words, _find_turns(words, turns), strict=True):
         if place is not None:
             texts[place].append(word["text"])
     return [{**turn, "text": " ".join(said)} for turn, said in zip(turns, texts, strict=True)]
 
 
-def _nearest(words: list[Word], turns: list[dict[str, Any]]) -> list[int | None]:
-    """Say which of its speaker's turns the middle of each word is in, or nearest to; None for who has none."""
+def _find_turns(words: list[Word], turns: list[dict[str, Any]]) -> list[int | None]:
+    """Find which of its speaker's turns the middle of each word is in, or nearest to; None for who has none."""
     own: dict[str, list[int]] = {}
     for number in sorted(range(len(turns)), key=lambda number: turns[number]["start"]):
         own.setdefault(turns[number]["speaker"], []).append(number)

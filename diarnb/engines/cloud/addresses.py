@@ -7,7 +7,7 @@ import os
 import socket
 from urllib.parse import urlsplit
 
-from diarnb._text import printable, public_url, shortened
+from diarnb._text import printable, public_url, shorten
 from diarnb.errors import ConfigurationError, InvalidParameterError
 
 
@@ -44,7 +44,7 @@ def checked_origin(given: str, variable: str) -> str:
     >>> checked_origin("https://api.example.org/v1/", "base_url")
     'https://api.example.org'
     """
-    shown = shortened(printable(public_url(str(given))), 80)
+    shown = shorten(printable(public_url(str(given))), 80)
     wrong = f"{variable} is {shown!r}"
     try:
         parts = urlsplit(given.strip().rstrip("/").removesuffix("/v1"))
@@ -87,7 +87,7 @@ def check_reachable(url: str, origin: str, service: str) -> None:
     InvalidParameterError
         It is private, or no address.
     """
-    shown = shortened(printable(public_url(url)), 120)
+    shown = shorten(printable(public_url(url)), 120)
     if is_loopback(origin):
         return
     try:

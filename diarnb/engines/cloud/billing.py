@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diarnb._text import shortened
+from diarnb._text import shorten
 from diarnb.engines.base import Option
 from diarnb.engines.cloud.keys import check_key
 from diarnb.engines.cloud.service import Body
@@ -85,13 +85,13 @@ def check_cost(name: str, seconds: float | None, options: Mapping[str, Any]) -> 
     most, price = options["max_cost"], options["price_per_hour"]
     if seconds is None:
         raise InvalidParameterError(
-            f"max_cost={most:g} cannot be kept for {shortened(name, 80)}, whose length is not known before it is sent; "
+            f"max_cost={most:g} cannot be kept for {shorten(name, 80)}, whose length is not known before it is sent; "
             "download it, then pass its path"
         )
     cost = seconds / 3600 * price
     if cost > most:
         raise InvalidParameterError(
-            f"{shortened(name, 80)} would cost {cost:.2f} ({seconds:,.0f} s at {price:g} an hour), more than "
+            f"{shorten(name, 80)} would cost {cost:.2f} ({seconds:,.0f} s at {price:g} an hour), more than "
             f"max_cost={most:g}; nothing was sent. Raise max_cost, or cut the recording."
         )
 
@@ -104,7 +104,7 @@ def check_limits(name: str, content: Content, seconds: float | None, *, service:
     AudioLimitError
         It is too large or too long.
     """
-    shown = shortened(name, 80)
+    shown = shorten(name, 80)
     most_bytes, most_seconds = most
     if content.size > most_bytes:
         raise AudioLimitError(
@@ -151,9 +151,9 @@ def content_body(
         except AudioError:
             raise
         except FileNotFoundError as error:
-            raise AudioChangedError(f"{shortened(content.name)} disappeared while it was being sent.") from error
+            raise AudioChangedError(f"{shorten(content.name)} disappeared while it was being sent.") from error
         except OSError as error:
-            raise AudioError(f"{shortened(content.name)} cannot be read: {error.strerror}. Copy it first.") from error
+            raise AudioError(f"{shorten(content.name)} cannot be read: {error.strerror}. Copy it first.") from error
         if sent != content.size:
             raise AudioChangedError(_changed_message(content.name))
 
@@ -161,4 +161,4 @@ def content_body(
 
 
 def _changed_message(name: str) -> str:
-    return f"{shortened(name)} changed while it was being sent; nothing was billed. Run the cell again."
+    return f"{shorten(name)} changed while it was being sent; nothing was billed. Run the cell again."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from diarnb._text import printable, public_url, shortened
+from diarnb._text import printable, public_url, shorten
 from diarnb.audio.download import quiet_log
 from diarnb.engines.cloud.replies import Reply
 from diarnb.errors import ApiConnectionError, ApiError, ApiResponseError, ApiTimeoutError, AudioChangedError
@@ -116,7 +116,7 @@ class Exchange:
 
     async def run(self, read: float, within: float) -> Reply:
         """Exchange, in the time that there is."""
-        shown = shortened(printable(public_url(self.url.reveal())), 120)
+        shown = shorten(printable(public_url(self.url.reveal())), 120)
         steps = httpx.Timeout(connect=self.pace.connect, read=read, write=self.pace.write, pool=None)
         began = time.monotonic()
         try:
@@ -258,7 +258,7 @@ async def peek(url: str, pace: Pace | None = None) -> Reply:
     """
     pace = pace or Pace()
     steps = httpx.Timeout(pace.connect, read=2 * pace.connect)
-    shown = shortened(printable(public_url(url)), 120)
+    shown = shorten(printable(public_url(url)), 120)
     # Signed addresses are signed for GET, so that HEAD would be refused.
     headers = {"Range": "bytes=0-1023", "Accept-Encoding": "identity"}
     try:

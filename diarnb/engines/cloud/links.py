@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from diarnb._text import printable, public_url, shortened
+from diarnb._text import printable, public_url, shorten
 from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import check_reachable
 from diarnb.engines.cloud.service import peek
@@ -78,7 +78,7 @@ def look_at(url: str, origin: str, service: str, progress: Callable[[str, float]
     """
     check_reachable(url, origin, service)
     name = printable(public_url(url))
-    shown = shortened(name, 160)
+    shown = shorten(name, 160)
     try:
         reply = _loop.run(lambda _report: _follow_redirects(url, origin, service), progress)
     except ApiError:  # it may well be reachable from where the service is
@@ -110,7 +110,7 @@ async def _follow_redirects(url: str, origin: str, service: str) -> Any:
             return reply
         url = urljoin(url, target)
         check_reachable(url, origin, service)
-    raise ApiError(f"{shortened(public_url(url), 120)} redirects too often")
+    raise ApiError(f"{shorten(public_url(url), 120)} redirects too often")
 
 
 def _make_unversioned(url: str, name: str, why: str) -> Link:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from diarnb._text import printable, shortened, without_queries
+from diarnb._text import printable, shorten, strip_queries
 from diarnb.errors import (
     ApiError,
     ApiResponseError,
@@ -84,10 +84,10 @@ class Reply:
         """What the service calls the request, from its headers or its answer."""
         for name in ("dg-request-id", "x-request-id", "request-id"):
             if name in self.headers:
-                return shortened(printable(self.headers[name]), 80)
+                return shorten(printable(self.headers[name]), 80)
         found = _facts(self.body)
         given = found.get("requestId") or found.get("request_id")
-        return shortened(printable(given), 80) if isinstance(given, str) else None
+        return shorten(printable(given), 80) if isinstance(given, str) else None
 
     def time(self) -> float | None:
         """Read the service's clock, in seconds since 1970."""
@@ -111,7 +111,7 @@ class Reply:
 
     def unlike(self, what: str) -> ApiResponseError:
         """Make the error for an answer that is not what the contract says."""
-        text = shortened(printable(without_queries(self.body[:2048].decode("utf-8", "replace"))), 2048)
+        text = shorten(printable(strip_queries(self.body[:2048].decode("utf-8", "replace"))), 2048)
         return ApiResponseError(
             f"{self.service} answered {self.status}, but not as its contract says: {what}. Try again, and look whether "
             f"a proxy or a login page stands in between.{_request(self.request_id)}",
@@ -127,9 +127,9 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
         return None
     if 300 <= status < 400:
         host = re.sub(r"^\w+://([^/@]*@)?", "", reply.headers.get("location", "")).partition("/")[0].partition("?")[0]
-        return reply.unlike(f"unexpected redirect to host {shortened(printable(host), 60) or 'unknown'}; not followed")
+        return reply.unlike(f"unexpected redirect to host {shorten(printable(host), 60) or 'unknown'}; not followed")
     kind = _CLASSES.get(status) or (ServerError if status >= 500 else ApiStatusError)
-    said = shortened(printable(_find_explanation(reply)), 200)
+    said = shorten(printable(_find_explanation(reply)), 200)
     if status == 400 and "corrupt or unsupported" in said.lower():
         kind = UnsupportedMediaError
     advice = _ADVICE.get(status, "Try again later." if status >= 500 or status == 408 else "")
@@ -211,7 +211,7 @@ def _find_explanation(reply: Reply) -> str:
     if _is_text(code) and code not in parts:
         parts.append(f"[{code}]")
     text = "; ".join(dict.fromkeys(part.strip().rstrip(".") for part in parts))
-    return without_queries(text) or _looks(reply)
+    return strip_queries(text) or _looks(reply)
 
 
 def _is_text(value: Any) -> bool:
@@ -225,7 +225,7 @@ def _ours(name: str) -> str:
 
 def _looks(reply: Reply) -> str:
     """Describe a body that is no JSON."""
-    kind = shortened(printable(reply.headers.get("content-type", "").partition(";")[0]), 40) or "no content type"
+    kind = shorten(printable(reply.headers.get("content-type", "").partition(";")[0]), 40) or "no content type"
     text = reply.body[:4096].decode("utf-8", "replace").strip()
     if not text:
         return "an empty answer"
@@ -235,7 +235,7 @@ def _looks(reply: Reply) -> str:
         return f"{kind}: {' '.join((title or code)[1].split())!r:.120}"  # type: ignore[index]
     if "html" in kind or "xml" in kind:
         return kind
-    return f"{kind}: {without_queries(shortened(' '.join(text.split()), 80))!r}"
+    return f"{kind}: {strip_queries(shorten(' '.join(text.split()), 80))!r}"
 
 
 def _request(request_id: str | None) -> str:

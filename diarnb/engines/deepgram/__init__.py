@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from diarnb._text import shortened
+from diarnb._text import shorten
 from diarnb.engines.base import Answer, Engine, Offer, Option, Receipt, check_offered, check_options
 from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import check_reachable, find_origin
@@ -139,7 +139,7 @@ class DeepgramEngine(Engine):
         channels = recording.channels if options.get("multichannel") else 1
         if channels > MOST_CHANNELS:
             raise AudioLimitError(
-                f"{shortened(recording.name, 80)} has {channels} channels, and Deepgram transcribes {MOST_CHANNELS} "
+                f"{shorten(recording.name, 80)} has {channels} channels, and Deepgram transcribes {MOST_CHANNELS} "
                 "each by itself. Leave channels='split' out, or cut the recording."
             )
         check_cost(recording.name, recording.duration * channels, options)
@@ -251,7 +251,7 @@ class DeepgramEngine(Engine):
             if ledger.find(order.submission.key) is None:
                 raise
             raise KeyboardInterrupt(
-                f"{shortened(order.submission.source, 80)} had been sent to Deepgram as a whole, which does the work "
+                f"{shorten(order.submission.source, 80)} had been sent to Deepgram as a whole, which does the work "
                 "and bills it; its answer is lost by this interrupt. on_lost_response='rebill' asks, and pays, again"
             ) from None
         return Answer(raw, receipt=Receipt(row.id, row.job_id, row.billed_seconds))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from diarnb.engines.deepgram.parameters import UTT_SPLIT
 from diarnb.errors import ApiResponseError
-from diarnb.transcripts import groups_of, utterance_of
+from diarnb.transcripts import group_words, make_utterance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,10 +66,10 @@ def read_answer(raw: Any, options: Mapping[str, Any], *, split: bool = False) ->
     where = split or len(channels) > 1
     pause = options.get("utt_split", UTT_SPLIT)
     _check_diarized(spoken, options)
-    turns = [_turn(group, labels, where) for words in channels for group in groups_of(words, pause)]
+    turns = [_turn(group, labels, where) for words in channels for group in group_words(words, pause)]
     utterances = _utterances(results, len(channels), until)
     if utterances is None:
-        utterances = [utterance_of(group) for words in channels for group in groups_of(words, pause)]
+        utterances = [make_utterance(group) for words in channels for group in group_words(words, pause)]
     return {
         "duration": duration,
         "columns": ["text", "channel"] if where else ["text"],
@@ -155,9 +155,9 @@ def _utterances(results: Mapping[str, Any], channels: int, until: float) -> list
         if channel >= max(channels, 1):
             raise _wrong(f"{place}.channel", channel, f"one of {channels} channels")
         words = read_words(item, place, until, channel)
-        pieces = groups_of(words, math.inf)
+        pieces = group_words(words, math.inf)
         if len(pieces) > 1:
-            found += [utterance_of(piece) for piece in pieces]
+            found += [make_utterance(piece) for piece in pieces]
             continue
         start, end = _span(item, place, until)
         whole = {

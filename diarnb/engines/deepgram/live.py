@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from diarnb._text import printable, shortened
+from diarnb._text import printable, shorten
 from diarnb.audio.pcm import encode_pcm16
 from diarnb.engines.base import Answer
 from diarnb.engines.cloud.replies import Reply, failure, wait
@@ -213,7 +213,7 @@ class LiveStream:
             found = None
         kind = found.get("type") if isinstance(found, dict) else None
         if kind == "Error":
-            said = shortened(printable(str(found.get("description") or found.get("message") or "no reason given")), 200)
+            said = shorten(printable(str(found.get("description") or found.get("message") or "no reason given")), 200)
             raise StreamError(f"Deepgram ended the stream: {said}. What was understood until then is complete.")
         if kind != "Results":
             log.debug("Deepgram: a live message of another kind was skipped")
@@ -264,7 +264,7 @@ class LiveStream:
             refusal = failure(reply, self._service.key) or reply.unlike("it opened no stream")
             return _Refusal(refusal, wait(reply))
         except (InvalidHandshake, OSError, EOFError, TimeoutError, ValueError) as error:
-            why = "no answer in time" if isinstance(error, TimeoutError) else shortened(printable(str(error)), 120)
+            why = "no answer in time" if isinstance(error, TimeoutError) else shorten(printable(str(error)), 120)
             return ApiConnectionError(f"cannot open a stream at {host}: {why}. Check the network, and base_url.")
         self._socket = connection
         first = self._kept[0][0] if self._kept else self._heard
@@ -369,4 +369,4 @@ def _code(error: Exception) -> int | None:
 
 def _reason(error: Exception) -> str:
     frame = getattr(error, "rcvd", None)
-    return shortened(printable(getattr(frame, "reason", "") or "no reason given"), 160)
+    return shorten(printable(getattr(frame, "reason", "") or "no reason given"), 160)

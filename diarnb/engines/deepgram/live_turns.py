@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from diarnb.engines.deepgram.answers import read_words
 from diarnb.errors import ApiResponseError
-from diarnb.transcripts import groups_of
+from diarnb.transcripts import group_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ class GrowingTurns:
 
     def _changes(self, words: list[Word], final: int) -> list[dict[str, Any]]:
         """Find what has changed, of turns whose first `final` words are final."""
-        groups = groups_of(words, self._pause)
+        groups = group_words(words, self._pause)
         changed, told, seen = [], {}, 0
         closed = 0
         for place, group in enumerate(groups):

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from diarnb._text import shortened
+from diarnb._text import shorten
 from diarnb.engines.cloud.billing import content_body
 from diarnb.engines.cloud.replies import Reply
 from diarnb.engines.cloud.service import Kind
@@ -248,7 +248,7 @@ def billed_seconds(answer: dict[str, Any]) -> float | None:
 
 def _make_lost_error(row: Submission, why: str, request_id: str | None = None) -> AnswerLostError:
     return AnswerLostError(
-        f"the answer for {shortened(row.source, 80)} is lost ({shortened(why, 200)}). Deepgram may have done the work, "
+        f"the answer for {shorten(row.source, 80)} is lost ({shorten(why, 200)}). Deepgram may have done the work, "
         "and bills it, and keeps no transcript. Nothing is sent again unasked: on_lost_response='rebill' pays once "
         "more; next time, callback='https://...' has the answer delivered.",
         request_id=request_id,
@@ -257,7 +257,7 @@ def _make_lost_error(row: Submission, why: str, request_id: str | None = None) -
 
 def _make_accepted_error(row: Submission, how: str) -> JobAcceptedError:
     return JobAcceptedError(
-        f"the request {row.job_id} for {shortened(row.source, 80)} {how}: Deepgram sends its answer to the callback, "
+        f"the request {row.job_id} for {shorten(row.source, 80)} {how}: Deepgram sends its answer to the callback, "
         "and diarnb cannot fetch it. diarnb.cloud.from_payload(body) makes the table of what is delivered.",
         job_id=row.job_id or "",
         request_id=row.job_id,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from diarnb._text import shortened
+from diarnb._text import shorten
 from diarnb.engines.base import Answer, Engine, Offer, Receipt
 from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import find_origin
@@ -233,7 +233,7 @@ class PyannoteAIEngine(Engine):
             except KeyboardInterrupt as error:
                 raise _explain_interrupt(error, ledger.find(key), recording.name) from None
             except ApiError as error:
-                name = shortened(recording.name, 80)
+                name = shorten(recording.name, 80)
                 if name not in str(error):  # the transport knows of no recording
                     error.args = (f"{name}: {error}",)
                 raise
@@ -286,7 +286,7 @@ def _answer(ledger: Ledger, row: Submission) -> Answer:
 
 def _explain_interrupt(error: KeyboardInterrupt, row: Submission | None, name: str) -> KeyboardInterrupt:
     """Make the interrupt that tells what goes on without us."""
-    shown = shortened(name, 80)
+    shown = shorten(name, 80)
     if row is not None and row.state == "accepted":
         return KeyboardInterrupt(
             f"job {row.job_id} ({shown}) goes on at pyannoteAI and will be billed, for a job there cannot be canceled; "

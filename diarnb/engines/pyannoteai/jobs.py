@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from diarnb._text import printable, public_url, shortened
+from diarnb._text import printable, public_url, shorten
 from diarnb.engines.cloud.addresses import is_loopback
 from diarnb.engines.cloud.billing import content_body
 from diarnb.engines.cloud.keys import Secret
@@ -146,7 +146,7 @@ class PaidJobs:
         """Wait for an accepted submission, and archive its answer."""
         if row.state == "succeeded":
             return row
-        job_id, name = check_job_id(row.job_id), shortened(row.source, 80)
+        job_id, name = check_job_id(row.job_id), shorten(row.source, 80)
         self._report("waiting", 0.35)
         reply, job = await Poller.of(self._service).wait_for_end(
             self._service, job_id, name, self._waits, timeout, lambda status: self._report(status, 0.4)
@@ -159,7 +159,7 @@ class PaidJobs:
             raise _make_expired_error(row)
         self._ledger.change(row, state=job["status"])
         said = output.get("error") if isinstance(output, dict) else None
-        reason = shortened(printable(said), 150) if isinstance(said, str) and said.strip() else "no reason given"
+        reason = shorten(printable(said), 150) if isinstance(said, str) and said.strip() else "no reason given"
         if job["status"] == "failed" and row.media is None:
             reason += ". Is the address public and direct, without a page in between?"
         kind, what = (JobFailedError, "failed") if job["status"] == "failed" else (JobCanceledError, "was canceled")
@@ -237,7 +237,7 @@ class PaidJobs:
                 continue
             return self._ledger.change(row, media_at=time.time())
         raise UploadExpiredError(
-            f"{shortened(row.source, 80)} could not be uploaded: the address that pyannoteAI gave was refused "
+            f"{shorten(row.source, 80)} could not be uploaded: the address that pyannoteAI gave was refused "
             f"{_ADDRESSES} times as expired. Nothing was submitted. Check this machine's clock, then try again."
         ) from expired
 
@@ -250,7 +250,7 @@ class PaidJobs:
         except ValueError:
             parts, near = urlsplit(""), False
         if not parts.hostname or parts.username is not None or not (parts.scheme == "https" or near):
-            shown = shortened(printable(public_url(url)), 80)
+            shown = shorten(printable(public_url(url)), 80)
             raise reply.unlike(f"the address to upload to is {shown!r}, which is not a secure one")
         return Secret(url, "")
 
@@ -338,7 +338,7 @@ class PaidJobs:
     def _make_uncertain_error(self, row: Submission, candidates: list[str], why: str) -> SubmissionUncertainError:
         look = f"diarnb.resume({candidates[0]!r}) fetches it" if candidates else "Run the cell again to look once more"
         return SubmissionUncertainError(
-            f"{shortened(row.source, 80)} may have been submitted to pyannoteAI, {why}; nothing was sent again. "
+            f"{shorten(row.source, 80)} may have been submitted to pyannoteAI, {why}; nothing was sent again. "
             f"{look}; resubmit=True submits anew, and may be billed twice.",
             candidates=candidates,
         )
@@ -357,7 +357,7 @@ def load_answer(ledger: Ledger, row: Submission) -> dict[str, Any]:
 def _make_expired_error(row: Submission) -> JobExpiredError:
     age = (time.time() - row.created) / 3600
     return JobExpiredError(
-        f"job {row.job_id} ({shortened(row.source, 80)}) is done, but pyannoteAI has deleted its result, as it does "
+        f"job {row.job_id} ({shorten(row.source, 80)}) is done, but pyannoteAI has deleted its result, as it does "
         f"after 24 h; it was submitted {age:.0f} h ago. resubmit=True submits it anew, and is billed again.",
         job_id=row.job_id or "",
     )
