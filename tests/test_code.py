@@ -88,6 +88,32 @@ def test_a_folder_can_be_taken_in_at_a_glance() -> None:
         assert len(inside) <= CROWDED.get(name, 14), f"{name}: {sorted(inside)}"
 
 
+TESTS = list((ROOT / "tests").glob("test_*.py"))
+SUBJECTS = {  # what is tested of the whole, and belongs to no module
+    "public", "typing", "code", "package", "environments", "notebooks", "benchmarks", "golden", "kernel", "browser",
+    "cli", "diarize", "http", "widget",
+}  # fmt: skip
+LONG = {"test_batch", "test_deepgram", "test_diarize", "test_formats_of_tools", "test_pyannoteai"}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_a_test_is_found_by_the_name_of_what_it_tests(path: Path) -> None:
+    """`test_NAME.py` or `test_NAME_subject.py`, where NAME is a module or a folder, here or in tools and benchmarks."""
+    folders = [
+        *SOURCES,
+        *(f"{folder}/{path.stem}" for folder in ("tools", "benchmarks") for path in (ROOT / folder).glob("*.py")),
+    ]
+    names = {part.strip("_") for name in folders for part in name.split("/")} | SUBJECTS
+    name = path.stem.removeprefix("test_")
+    assert any(name == each or name.startswith(f"{each}_") for each in names)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_a_test_fits_in_a_head(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 500 or path.stem in LONG
+
+
 def test_the_version_is_the_newest_of_the_changelog() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     heading = re.search(
