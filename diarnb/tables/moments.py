@@ -84,8 +84,8 @@ class Moments:
     """
 
     def __init__(self, left: pd.DataFrame, right: pd.DataFrame, *, also: Iterable[float] = ()) -> None:
-        self.edges = find_edges(left, right, also=also)
-        self.seconds = np.diff(self.edges)
+        self.edges: Floats = find_edges(left, right, also=also)
+        self.seconds: Floats = np.diff(self.edges)
         self.names: tuple[list[str], list[str]] = (
             left["speaker"].unique().tolist(),
             right["speaker"].unique().tolist(),

@@ -77,7 +77,7 @@ class Cards(Panel):
         self._cards: dict[str, _Card] = {}
         self._kept: set[str] = set()  # names that several voices are to have
         self._stack, self._asking = ipywidgets.VBox(), ipywidgets.VBox()
-        self.children = [
+        self.children: list[ipywidgets.Widget] = [
             ipywidgets.HTML(parts.STYLE),
             self._stack,
             self._asking,

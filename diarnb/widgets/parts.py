@@ -27,7 +27,7 @@ class CodeLine(anywidget.AnyWidget):
     """A line of Python with a button that copies it."""
 
     _esm = load_script("copy.js")
-    code = traitlets.Unicode().tag(sync=True)
+    code: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
 
 
 def note(text: str, *, problem: bool = False) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from diarnb.corrections import Corrections
 
-log = logging.getLogger("diarnb")
+log: logging.Logger = logging.getLogger("diarnb")
 
 _VOICES = 9  # that have a key
 _ROWS = 12  # of a proposal that are shown
@@ -108,7 +108,7 @@ class Review(Panel):
         self._playing, self._who, self._proposed = (parts.row() for _ in range(3))
         keys = {"p": self._play, "y": self.right, "n": self.wrong, "s": self.skip, "u": self.undo}
         keys |= {str(number): self._said_by(number) for number in range(_VOICES + 1)}
-        self.children = [
+        self.children: list[ipywidgets.Widget] = [
             ipywidgets.HTML(parts.STYLE),
             self._shown,
             self._playing,
@@ -306,8 +306,8 @@ class Keys(anywidget.AnyWidget):
     """
 
     _esm = load_script("keys.js")
-    watched = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    label = traitlets.Unicode().tag(sync=True)
+    watched: traitlets.List[str] = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    label: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self, does: dict[str, Callable[[], Any]], attempt: Callable[[Callable[[], Any]], None], label: str

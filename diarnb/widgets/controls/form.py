@@ -32,16 +32,16 @@ class SpeakerCount:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         slider = {"min": 1, "max": choices.MOST, "layout": {"width": "20em"}, "readout": False}
-        self.mode = radio("Speakers", ["automatic", "exactly", "between"], "automatic")
-        self.exactly = ipywidgets.IntSlider(
+        self.mode: ipywidgets.RadioButtons = radio("Speakers", ["automatic", "exactly", "between"], "automatic")
+        self.exactly: ipywidgets.IntSlider = ipywidgets.IntSlider(
             value=2, description="Number", style={"description_width": "84px"}, **slider
         )
-        self.between = ipywidgets.IntRangeSlider(
+        self.between: ipywidgets.IntRangeSlider = ipywidgets.IntRangeSlider(
             value=(1, choices.MOST), description="Range", style={"description_width": "84px"}, **slider
         )
         self._told = help_line()
         self._place = row(self.exactly, self.between, self._told)
-        self.box = ipywidgets.VBox([self.mode, self._place])
+        self.box: ipywidgets.VBox = ipywidgets.VBox([self.mode, self._place])
         self._changed = changed
         for widget in (self.mode, self.exactly, self.between):
             widget.observe(self._set, "value")
@@ -72,12 +72,12 @@ class Options:
         self._list = ipywidgets.VBox()
         self._list.add_class("diarnb-scroll")
         # A button and no accordion, whose titles keys do not reach.
-        self.more = ipywidgets.ToggleButton(
+        self.more: ipywidgets.ToggleButton = ipywidgets.ToggleButton(
             description=f"More for {name}" if name in NAMES else "More for this engine", icon="caret-right"
         )
         self.more.add_class("diarnb-more")
         self.more.observe(self._open, "value")
-        self.box = ipywidgets.VBox([self.more, self._list])
+        self.box: ipywidgets.VBox = ipywidgets.VBox([self.more, self._list])
         visible_if(self._list, False)
 
     @property
@@ -122,8 +122,8 @@ class EngineForm:
 
     def __init__(self, name: str, offer: Offer, changed: Callable[[], None]) -> None:
         self._offer, self._changed, self._channels = offer, changed, 1
-        self.count = SpeakerCount(changed) if offer.count else None
-        self.flags = {
+        self.count: SpeakerCount | None = SpeakerCount(changed) if offer.count else None
+        self.flags: dict[str, Any] = {
             flag: ipywidgets.Checkbox(description=_LEGEND[flag], indent=False, layout={"width": "11em"})
             for flag in choices.flags_of(offer)
         }
@@ -134,7 +134,9 @@ class EngineForm:
         parts += [] if self.count is None else [self.count.box]
         if "threshold" in offer.options:
             parts.append(self._threshold(offer.options["threshold"]))
-        self.channels = ipywidgets.Dropdown(description="Channels", options=["mix"], **wide("19em"))
+        self.channels: ipywidgets.Dropdown = ipywidgets.Dropdown(
+            description="Channels", options=["mix"], **wide("19em")
+        )
         self._channels_row = row(self.channels, help_line(Params.help()["channels"]))
         visible_if(self._channels_row, False)
         parts.append(self._channels_row)
@@ -147,9 +149,9 @@ class EngineForm:
                 value=0.0, min=0.0, max=1e6, step=0.01, description="Price", **wide("14em")
             )
             parts.append(row(self.price, help_line(offer.options["price_per_hour"].help)))
-        self.options = Options(name, offer, changed) if choices.options_of(offer) else None
+        self.options: Options | None = Options(name, offer, changed) if choices.options_of(offer) else None
         parts += [] if self.options is None else [self.options.box]
-        self.box = ipywidgets.VBox(parts)
+        self.box: ipywidgets.VBox = ipywidgets.VBox(parts)
         for widget in (self.model, self.threshold, self.threshold_on, self.channels, self.price, *self.flags.values()):
             if widget is not None:
                 widget.observe(self._set, "value")

@@ -37,11 +37,13 @@ class Picker:
         kinds = [("example", "example"), ("file", "file"), ("upload", "upload"), ("address", "url")]
         if kind == "given":
             kinds.append(("as passed", "given"))
-        self.kind = parts.radio("Recording", kinds, kind)
+        self.kind: ipywidgets.RadioButtons = parts.radio("Recording", kinds, kind)
         place = parts.wide("31em")
         named = Path(source).stem if kind == "example" and source is not None else choices.EXAMPLES[0]
-        self.example = ipywidgets.Dropdown(description="Example", options=choices.EXAMPLES, value=named, **place)
-        self.path = ipywidgets.Combobox(
+        self.example: ipywidgets.Dropdown = ipywidgets.Dropdown(
+            description="Example", options=choices.EXAMPLES, value=named, **place
+        )
+        self.path: ipywidgets.Combobox = ipywidgets.Combobox(
             description="Path",
             value=os.fsdecode(source) if kind == "file" else "",
             options=_sounds_here(),
@@ -49,14 +51,16 @@ class Picker:
             continuous_update=False,
             **place,
         )
-        self.upload = ipywidgets.HBox([self._uploader()])
-        self.url = ipywidgets.Text(description="Address", placeholder="https://…", continuous_update=False, **place)
-        self.facts = parts.help_line()
+        self.upload: ipywidgets.HBox = ipywidgets.HBox([self._uploader()])
+        self.url: ipywidgets.Text = ipywidgets.Text(
+            description="Address", placeholder="https://…", continuous_update=False, **place
+        )
+        self.facts: ipywidgets.HTML = parts.help_line()
         self._places = {"example": self.example, "file": self.path, "upload": self.upload, "url": self.url}
-        self.box = ipywidgets.VBox([self.kind, parts.row(*self._places.values(), self.facts)])
+        self.box: ipywidgets.VBox = ipywidgets.VBox([self.kind, parts.row(*self._places.values(), self.facts)])
         if kind == "url":
             self._take_address(source)
-        self.source = self._choose_source()
+        self.source: choices.Source = self._choose_source()
         for widget in (self.kind, self.example, self.path):
             widget.observe(lambda _: self._handle_pick(), "value")
         self.url.observe(self._handle_address, "value")
