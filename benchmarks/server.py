@@ -175,7 +175,7 @@ def s5(sizes: Sizes, seed: int) -> tuple[str, list[str]]:
                     found = {job_id: client.ended(job_id) for job_id in accepted}
                     listed = client.jobs()
                 else:
-                    # who was interrupted is done first: a job with which the server died three times would be failed
+                    # so that every life gets somewhere, and the random moment lies within a job
                     client.ended(next(i for i in accepted if client.job(i)["status"] in ("created", "running")))
                     time.sleep(draw.uniform(0, 1.5 * usual))
                     in_a_job += any(client.job(job_id)["status"] == "running" for job_id in accepted)

@@ -108,7 +108,7 @@ class Server:
         self._key, self._folder = key, settings.folder if temporary else None
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         told = json.dumps({"settings": settings.as_json(), "temporary": temporary})
-        with (settings.folder / "server.log").open("ab") as log:
+        with open(settings.folder / "server.log", "ab", opener=_open_private) as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "diarnb.server.process"],
                 stdin=subprocess.PIPE,
@@ -171,6 +171,10 @@ class Server:
         if "error" in answer:
             raise ConfigurationError(answer["error"])
         return str(answer["origin"])
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def check_installed(words: str | None) -> None:

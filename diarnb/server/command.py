@@ -138,7 +138,7 @@ def _serve(asked: argparse.Namespace) -> int:
         if settings.host not in ("127.0.0.1", "::1", "localhost"):
             _say("others on the network can reach it, and nothing is encrypted: let a proxy with TLS stand before it")
 
-    process.configure_logging()
+    process.prepare()
     try:
         asyncio.run(process.serve_until_stopped(settings, ready))
     except KeyboardInterrupt:  # before the server had begun

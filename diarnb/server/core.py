@@ -11,6 +11,7 @@ import hmac
 import json
 import logging
 import os
+import re
 import sqlite3
 import time
 import uuid
@@ -18,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ConfigurationError
-from diarnb.server.jobs import ATTEMPTS, JobTable
+from diarnb.server.jobs import MOST_CRASHES, JobTable
 from diarnb.server.web.deliveries import Deliveries
 from diarnb.server.web.fetcher import Fetcher, FetchError
 from diarnb.server.web.media import Media
@@ -40,6 +41,7 @@ JOB_SECONDS = 7200.0
 _DISK = 5.0  # seconds until a disk that could not be written is tried again
 _SOON = 5  # of 19: who speaks live waits for the server, but not for recordings
 _AHEAD = 16 << 20  # bytes of a stream's sound: eight minutes of 16 kHz
+_OURS = re.compile(r"scratch|media|jobs|jobs\.sqlite.*|server\.(log|lock)")  # what a server writes into its folder
 _SWEEP = 600.0  # seconds between two looks for what is too old
 
 
@@ -58,6 +60,7 @@ class Core:
         """What clients call the server; known once it listens."""
         folder = settings.folder
         self.scratch: Path = _make_private(folder / "scratch")
+        _restrict(folder)
         self._lock = _lock.take(folder / "server.lock")
         if self._lock is None:
             raise ConfigurationError(f"another server uses {folder}: stop it, or name another folder with --folder")
@@ -75,8 +78,7 @@ class Core:
 
     async def start(self) -> None:
         """Begin where the last server ended."""
-        for job in await self.jobs.recover():
-            await self._fail(job, f"The server ended {ATTEMPTS} times while this was worked on.")
+        await self.jobs.requeue_running()
         self.media.delete_job_files_except(self.jobs.list_open_ids())
         await asyncio.gather(self.workers.start(), self.streams.start(1))  # who speaks live cannot wait
         loops: list[Callable[[], Coroutine[Any, Any, None]]] = [self._run_jobs] * self.settings.workers
@@ -148,11 +150,11 @@ class Core:
         except TaskTimeoutError:
             await self._fail(job, f"It took longer than {JOB_SECONDS / 3600:g} hours.")
         except WorkerCrashedError:
-            if job.attempts >= ATTEMPTS:
-                await self._fail(job, f"It ended the process that worked on it, {ATTEMPTS} times.")
+            if job.crashes + 1 >= MOST_CRASHES:
+                await self._fail(job, f"It ended the process that worked on it, {MOST_CRASHES} times.")
             else:
                 log.warning("job %s lost its worker and waits again", job.id)
-                await self.jobs.requeue(job)
+                await self.jobs.requeue(job, crashed=True)
         else:
             await self.jobs.finish(job, "succeeded", answer)
             self.media.delete_job_file(job.id)
@@ -179,6 +181,19 @@ def derive_owner(key: str) -> str:
 
 def _make_private(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(OSError, NotImplementedError):
-        folder.chmod(0o700)
     return folder
+
+
+def _restrict(folder: Path) -> None:
+    """Take the rights of others from what an earlier server, or nobody in particular, made with any.
+
+    A folder that holds something else too, which others may use, keeps its rights; what is ours in it does not.
+    """
+    ours = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
+    if len(ours) == len(list(folder.iterdir())):
+        ours.append(folder)
+    ours += [path for each in ours if each != folder and each.is_dir() for path in each.rglob("*")]
+    for path in ours:
+        with suppress(OSError, NotImplementedError):
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-ATTEMPTS = 3
-"""Times that a job is begun: whatever ends the server or a worker this often is the job itself."""
+MOST_CRASHES = 3
+"""Times that a job's own worker ends before the job is failed: whatever ends it this often is the job itself."""
 
 RESULT_KEPT = 24 * 3600.0
 """Seconds after its end for which a job's output is kept, as the services keep theirs."""
@@ -31,7 +31,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, kind TEXT NOT NULL, task TEXT NOT NULL,
-    state TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, crashes INTEGER NOT NULL DEFAULT 0,
     output BLOB, delivery TEXT, due REAL
 );
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, number);
@@ -55,6 +55,8 @@ class Job:
         What a worker is given, and what else must be known to do it.
     state : str
         ``created``, ``running``, ``succeeded``, ``failed`` or ``canceled``.
+    crashes : int
+        Times that its worker has ended; ends of the server are not counted.
     delivery : dict or None
         Whom to tell, and how often that was tried; `due` is when it is tried next, None where nobody waits.
     """
@@ -66,7 +68,7 @@ class Job:
     state: str = "created"
     created: float = field(default_factory=time.time)
     updated: float = field(default_factory=time.time)
-    attempts: int = 0
+    crashes: int = 0
     output: bytes | None = None
     delivery: dict[str, Any] | None = None
     due: float | None = None
@@ -90,6 +92,9 @@ class JobTable:
         self._path = path
         self._writer = ThreadPoolExecutor(1, "diarnb-jobs")
         self._write_to = self._open()
+        columns = {row[1] for row in self._write_to.execute("PRAGMA table_info(jobs)")}
+        if "attempts" in columns:  # of 0.1, which counted the ends of servers too
+            self._write_to.executescript("ALTER TABLE jobs RENAME attempts TO crashes; UPDATE jobs SET crashes = 0")
         self._write_to.executescript(_SCHEMA)
         self._read_from = self._open()
         self.job_waiting: asyncio.Event = asyncio.Event()
@@ -156,7 +161,7 @@ class JobTable:
     async def start_next(self) -> Job | None:
         """Mark the job that has waited longest as running, and return it; None if none waits."""
         row = await self._write(
-            "UPDATE jobs SET state = 'running', attempts = attempts + 1, updated = ? WHERE number = "
+            "UPDATE jobs SET state = 'running', updated = ? WHERE number = "
             "(SELECT min(number) FROM jobs WHERE state = 'created') RETURNING id",
             (time.time(),),
         )
@@ -172,27 +177,19 @@ class JobTable:
         )
         self.delivery_due.set()
 
-    async def requeue(self, job: Job) -> None:
-        """Put a job back into the queue: its worker ended."""
-        await self._write("UPDATE jobs SET state = 'created', updated = ? WHERE id = ?", (time.time(), job.id))
+    async def requeue(self, job: Job, *, crashed: bool = False) -> None:
+        """Put a job back into the queue, and count it where its worker ended."""
+        await self._write(
+            "UPDATE jobs SET state = 'created', crashes = crashes + ?, updated = ? WHERE id = ?",
+            (int(crashed), time.time(), job.id),
+        )
         self.job_waiting.set()
-
-    async def recover(self) -> list[Job]:
-        """Put the jobs that were running when the last server was killed back into the queue.
-
-        Returns
-        -------
-        list of Job
-            Those that were begun too often: they are not begun again, and somebody has to end them.
-        """
-        await self._write("UPDATE jobs SET state = 'created' WHERE state = 'running' AND attempts < ?", (ATTEMPTS,))
-        self.job_waiting.set()
-        self.delivery_due.set()
-        return self._select("WHERE state = 'running'", ())
 
     async def requeue_running(self) -> None:
-        """Put the jobs that are running now back into the queue for the next server, as if they had not been begun."""
-        await self._write("UPDATE jobs SET state = 'created', attempts = attempts - 1 WHERE state = 'running'", ())
+        """Put all running jobs back into the queue: a server ends or has ended, which costs no job anything."""
+        await self._write("UPDATE jobs SET state = 'created' WHERE state = 'running'", ())
+        self.job_waiting.set()
+        self.delivery_due.set()
 
     def next_delivery(self, besides: Collection[str] = ()) -> Job | None:
         """Find the job whose delivery is due first, now or later, besides those that are under way."""

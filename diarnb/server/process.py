@@ -95,8 +95,9 @@ def _cannot_listen(settings: Settings, error: OSError) -> str:
     return f"cannot listen at {where}: {why}. Name another with --port, or 0 for a free one."
 
 
-def configure_logging() -> None:
-    """Set up the log of a process that only serves: warnings, without what says nothing to who runs it."""
+def prepare() -> None:
+    """Prepare a process that only serves: what it writes is nobody else's, and its log holds warnings."""
+    os.umask(0o077)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
@@ -104,7 +105,7 @@ def main() -> None:
     """Serve for the process that started this one, until it closes the pipe."""
     told = json.loads(sys.stdin.readline())
     settings = Settings.from_json(told["settings"])
-    configure_logging()
+    prepare()
 
     def say(**what: str) -> None:
         print(json.dumps(what), flush=True)
