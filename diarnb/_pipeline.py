@@ -49,8 +49,10 @@ def answer_question(
         question = replace(question, words=words.key or "")
     about = question.describe(recording)
     key = question.key(recording.content_hash)
-    if not refresh and (known := store.find(key)) is not None:
+    if not refresh and (known := store.find(key) or find_paid(store, key, engine)) is not None:
         return update_place(known, about, store)
+    if refresh and engine.offer.billed:
+        Ledger(store).retire(key)
     heard = question.evidence_key(recording.content_hash) if engine.can(Engine.decide) else None
     evidence = None if refresh or heard is None else store.evidence(heard)
     if words is not None:
@@ -97,9 +99,28 @@ def keep_answer(store: Store, about: Description, key: str, engine: Engine, answ
         table_of(run)  # what is impossible is not kept: an engine that is mended would be answered for by it
     if store.save(run) and receipt is not None:
         with suppress(StoreError):  # the ledger lists no job that has a run
-            Ledger(store).close(receipt.row)
+            Ledger(store).close(receipt.row, run)
     if failure is not None:
         raise failure
+    return run
+
+
+def find_paid(store: Store, key: str, engine: Engine) -> Run | None:
+    """Find a run that was paid for and that the store has lost; where its answer is damaged too, the engine decides.
+
+    Raises
+    ------
+    StoreError
+        The ledger cannot be read; nothing is sent.
+    """
+    found = Ledger(store).find_paid(key) if engine.offer.billed else None
+    if found is None:
+        return None
+    row, run = found
+    if run is None:
+        Ledger(store).change(row, state="accepted" if row.job_id else "uncertain")
+    else:
+        store.save(run)
     return run
 
 

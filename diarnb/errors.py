@@ -194,7 +194,11 @@ class ApiError(DiarnbError):
         Whether the service may have carried the request out all the same, and bill it.
     request_id : str or None
         What the service calls the request; it asks for this when one asks it.
+    status : int
+        Of the answer by HTTP, whoever gave it; 0 where none came.
     """
+
+    status: int = 0
 
     def __init__(self, message: str, *, uncertain: bool = False, request_id: str | None = None) -> None:
         super().__init__(message)
@@ -225,14 +229,7 @@ class ApiResponseError(ApiError):
 
 
 class ApiStatusError(ApiError):
-    """The service answered with an HTTP status that says no.
-
-    Attributes
-    ----------
-    status : int
-    """
-
-    status: int = 0
+    """The service answered with an HTTP status that says no."""
 
 
 class BadRequestError(ApiStatusError):

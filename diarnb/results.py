@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,7 +170,7 @@ def runs() -> pd.DataFrame:
     """
     store = Store.default()
     listed = store.runs()
-    unfinished = Ledger(store).table()
+    unfinished = Ledger(store).table(set(listed["job_id"].dropna()))
     if unfinished.empty:
         return listed
     table = pd.concat([listed.astype(object), unfinished.astype(object)]).sort_values("created", ascending=False)
@@ -191,9 +192,13 @@ def forget(run: str | pd.DataFrame) -> None:
     """
     run_id = run if isinstance(run, str) else run_of(run).id
     store = Store.default()
-    if not Ledger(store).close(run_id):
+    row = Ledger(store).forget(run_id)
+    if row is None:
         store.forget(run_id)
-        Manifest(store).forget(run_id)
+    elif row.run is not None:
+        with suppress(RunNotFoundError):  # it was paid for, and the store had lost it
+            store.forget(row.run["id"])
+    Manifest(store).forget(run_id)
 
 
 def raw(turns: pd.DataFrame | str) -> dict[str, Any]:

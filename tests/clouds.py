@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import diarnb
+from diarnb.engines.cloud.paid_jobs import Waits
 from diarnb.engines.cloud.service import Pace, Service
 from diarnb.engines.pyannoteai import PyannoteAIEngine
-from diarnb.engines.pyannoteai.polling import Waits
 from diarnb.store import Store
 from diarnb.store.ledger import Ledger
 from tests.faultserver import KEY
@@ -37,10 +37,10 @@ class Crash(BaseException):
     """The process ends here, as far as anybody can tell."""
 
 
-def hasty(*, read: float = 0.4, poll: float = 0.02) -> PyannoteAIEngine:
+def hasty(*, read: float = 0.4, poll: float = 0.02, search: float = 0.3) -> PyannoteAIEngine:
     """An engine that waits for nothing long."""
     pace = Pace(connect=2.0, read=read, write=2.0, base=0.002, cap=0.01, within=20.0)
-    return PyannoteAIEngine(pace=pace, waits=Waits(poll=poll, first_look=0.02, second_look=0.05, submit=1.5))
+    return PyannoteAIEngine(pace=pace, waits=Waits(poll=poll, first_look=0.02, search=search, submit=1.5))
 
 
 def sound(number: int = 0) -> tuple[np.ndarray, int]:

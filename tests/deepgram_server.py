@@ -82,6 +82,7 @@ class Server:
     origin: str = ""
     seen: list[Seen] = field(default_factory=list)
     billed: int = 0
+    usage: list[dict[str, Any]] | None = None  # what the lists of usage tell; None where the key may not see them
     faults: list[Callable[[Any], None]] = field(default_factory=list)
     change: Callable[[dict[str, Any]], Any] | None = None
     v2_only: bool = False
@@ -171,6 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             state.billed += 1
             found: Any = {"request_id": _id()} if seen.asked("callback") else transcript(state, seen)
+            if state.usage is not None and "metadata" in found:
+                state.usage.append({"request_id": found["metadata"]["request_id"], "path": seen.path})
             self.answer(200, state.change(found) if state.change else found)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
@@ -182,6 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
             elif self.path.startswith("/talk.flac"):  # what an address leads to
                 with diarnb.example(self.server_state.example).open("rb") as file:
                     self.answer(200, file.read(), ETag='"1"', Content_Type="audio/flac")
+            elif self.server_state.usage is not None and self.path == "/v1/projects":
+                self.answer(200, {"projects": [{"project_id": "p", "name": "ours"}]})
+            elif self.server_state.usage is not None and self.path.startswith("/v1/projects/p/requests?start="):
+                self.answer(200, {"page": 0, "limit": 100, "requests": self.server_state.usage})
             else:
                 self.answer(404, {"err_code": "NOT_FOUND", "err_msg": "Not found.", "request_id": _id()})
         except OSError:
@@ -190,8 +197,10 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: Any, **headers: str) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"dg-request-id": _id(), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
+        named = {name.replace("_", "-").lower(): value for name, value in headers.items()}
+        for name, value in {"dg-request-id": _id(), "content-type": "application/json", **named}.items():
+            if value:  # empty: another server would not send it
+                self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -471,7 +480,10 @@ def say(status: int, body: Any = b"", *, billed: bool = False, **headers: str) -
     """Answer this instead."""
 
     def fault(handler: Any) -> None:
-        handler.server_state.billed += billed
+        state = handler.server_state
+        state.billed += billed
+        if state.usage is not None and billed:
+            state.usage.append({"request_id": "0-lost", "path": "/v1/listen"})
         handler.answer(status, body, **headers)
 
     return fault

@@ -265,7 +265,7 @@ def test_a_lost_answer_is_named_and_nothing_is_sent_again_unasked(server: Server
             ask(server)
         assert caught.value.uncertain
         assert "meeting.flac" in str(caught.value)
-        assert "rebill" in str(caught.value)
+        assert "resubmit=True" in str(caught.value)
         assert len(server.seen) == 1
     assert list(diarnb.runs()["state"]) == ["uncertain"]
     assert len(ask(server, on_lost_response="rebill"))
@@ -273,6 +273,50 @@ def test_a_lost_answer_is_named_and_nothing_is_sent_again_unasked(server: Server
     assert list(diarnb.runs()["state"]) == ["succeeded"]
     ask(server)
     assert server.billed == 2
+
+
+ELSEWHERE = {
+    "a login page": say(200, b"<html><title>Sign in</title></html>", Content_Type="text/html", dg_request_id=""),
+    "a redirect": say(307, b"", Location="https://login.example.org/", dg_request_id=""),
+    "a proxy that wants a name": say(511, b"<html></html>", Content_Type="text/html", dg_request_id=""),
+}
+
+
+@pytest.mark.parametrize("fault", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_something_in_between_answered_never_arrived_and_is_sent_again(server: Server, fault: Any) -> None:
+    server.faults = [fault]
+    with pytest.raises(errors.ApiError) as caught:
+        ask(server)
+    assert not isinstance(caught.value, errors.AnswerLostError)
+    assert not caught.value.uncertain
+    assert diarnb.runs().empty
+    assert len(ask(server))
+    assert server.billed == 1
+
+
+def test_a_proxys_error_is_told_from_one_of_the_service(server: Server) -> None:
+    server.faults = [say(502, b"<html><title>Bad gateway</title></html>", dg_request_id="")]
+    with pytest.raises(errors.AnswerLostError, match=r"bears no request id, so it is not Deepgram's") as caught:
+        ask(server)
+    assert caught.value.request_id is None
+    with pytest.raises(errors.AnswerLostError):
+        ask(server)
+    assert len(server.seen) == 1  # it may have passed the recording on
+    assert len(ask(server, resubmit=True))
+    assert server.billed == 1
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_where_the_key_may_see_the_usage_it_says_what_became_of_a_lost_request(
+    server: Server, carried_out: bool
+) -> None:
+    server.usage = []
+    ask(server, smart_format=True)  # known: it is not taken for the lost one
+    server.faults = [say(502, {"message": "x"}, billed=carried_out)]
+    told = "lists 0" if carried_out else "lists no such request so far"
+    with pytest.raises(errors.AnswerLostError, match=told) as caught:
+        ask(server)
+    assert len(str(caught.value)) <= 500
 
 
 def test_a_lost_answer_is_paid_again_only_so_often(server: Server) -> None:

@@ -60,7 +60,8 @@ class Offer:
 
     ``links`` says that the service fetches an address by itself, so that nothing is downloaded here, and ``any_model``
     that it may know models newer than those listed. ``at_once`` recordings are done at a time in one process: more than
-    one where waiting is the work. ``a_minute`` is how many the service may be sent.
+    one where waiting is the work. ``a_minute`` is how many the service may be sent. ``billed`` says that
+    answers cost money, so that the ledger is asked before the engine.
     """
 
     models: tuple[str, ...]
@@ -71,6 +72,7 @@ class Offer:
     channels: bool = True
     links: bool = False
     any_model: bool = False
+    billed: bool = False
     at_once: int = 1
     a_minute: int | None = None
     options: Mapping[str, Option] = field(default_factory=dict)

@@ -1,9 +1,10 @@
 """The run store: every run with its raw answer, on disk, so that nothing is computed or paid twice.
 
 One SQLite file (write-ahead log, ``synchronous=FULL``) that only its owner can read, in `DIARNB_HOME`, else in the
-user's data folder. Nothing is held open or remembered between two calls, so threads, processes and a folder deleted in
-between need no care. What diarnb does of itself (`find`, `save`, `evidence`, `put_evidence`) never fails: it warns, and
-the work is done anew. What the user orders (`get`, `runs`, `forget`) raises. Nothing is pickled.
+user's data folder. It is a cache: what was paid for stands in the ledger beside it (`ledger`), from which its runs are
+made again. Nothing is held open or remembered between two calls, so threads, processes and a folder deleted in between
+need no care. What diarnb does of itself (`find`, `save`, `evidence`, `put_evidence`) never fails: it warns, and the
+work is done anew. What the user orders (`get`, `runs`, `forget`) raises. Nothing is pickled.
 
 The version of the layout is in the file's name: another version of diarnb leaves this file alone.
 """
@@ -23,7 +24,6 @@ import tempfile
 import warnings
 import zlib
 from contextlib import closing, contextmanager, suppress
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,7 +33,8 @@ import pandas as pd
 import platformdirs
 
 from diarnb.errors import RunNotFoundError, StoreError, StoreWarning
-from diarnb.store.run import Run
+from diarnb.store.ledger_file import LedgerFile
+from diarnb.store.run import Run, format_time, pack_facts, unpack_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +111,9 @@ class Store:
             store = cls(folder.expanduser())  # raises where there is no home
             store.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             why = _unfit(store.path)
+            if why is None and not LedgerFile(store.path.parent).exists():
+                with suppress(StoreError):  # told before anything is sent
+                    LedgerFile(store.path.parent).read()
             if why is None and not store.path.exists():
                 store._create()
         except (OSError, RuntimeError, sqlite3.Error) as error:
@@ -156,15 +160,8 @@ class Store:
             False, with a `StoreWarning`, where it could not be kept.
         """
         raw = zlib.compress(json.dumps(run.raw).encode(), level=1)  # four times as fast, for half as much again
-        values = {entry.name: getattr(run, entry.name) for entry in fields(run)} | {
-            "raw": raw,
-            "sha256": _sha256(raw),
-            "params": json.dumps(run.params),
-            "options": json.dumps(run.options),
-            "problems": json.dumps(run.problems),
-            "created": _timestamp(run.created),
-            "expires": run.expires and _timestamp(run.expires),
-        }
+        values = pack_facts(run) | {"raw": raw, "sha256": _sha256(raw)}
+        values |= {name: json.dumps(values[name]) for name in ("params", "options", "problems")}
         query = f"INSERT OR REPLACE INTO runs ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
 
         def work(db: sqlite3.Connection) -> bool:
@@ -185,7 +182,7 @@ class Store:
             _warn("what was kept of the audio is damaged in the run store and was dropped; it is computed anew")
             return None
         used = "UPDATE evidence SET last_used = ? WHERE key = ?"
-        self._automatic(lambda db: db.execute(used, [_timestamp(datetime.now(UTC)), key]), None)
+        self._automatic(lambda db: db.execute(used, [format_time(datetime.now(UTC)), key]), None)
         with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
             return {name[1:]: array for name, array in arrays.items()}
 
@@ -210,7 +207,7 @@ class Store:
 
         def work(db: sqlite3.Connection) -> bool:
             db.execute("BEGIN IMMEDIATE")
-            entry = [key, _timestamp(datetime.now(UTC)), _sha256(content), content]
+            entry = [key, format_time(datetime.now(UTC)), _sha256(content), content]
             db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)", entry)
             total = db.execute("SELECT coalesce(sum(length(raw)), 0) FROM runs").fetchone()[0]
             entries = db.execute(
@@ -322,8 +319,22 @@ class Store:
             with closing(sqlite3.connect(fresh)) as db:
                 db.executescript(_LAYOUT)
             fresh.chmod(0o600)
-            with suppress(FileExistsError):
+            try:
                 self.path.hardlink_to(fresh)
+            except FileExistsError:
+                return
+        self._restore()
+
+    def _restore(self) -> None:
+        """Make the runs that were paid for again, where this store is new and their answers are not."""
+        file = LedgerFile(self.path.parent)
+        if not file.exists():
+            return
+        with suppress(StoreError):  # the ledger tells by itself what is wrong with it, before anything is sent
+            for row in file.read().rows.values():
+                content = file.find_answer(row["answer"]) if row.get("run") and row.get("answer") else None
+                if content is not None:
+                    self.save(unpack_run(row["run"], content))
 
     def _set_aside(self, inode: int) -> None:
         with suppress(FileNotFoundError):
@@ -372,14 +383,12 @@ def _private_folder(why: str) -> Path:
 def _run_from(row: sqlite3.Row) -> Run:
     """Read a run; ValueError if it is damaged."""
     values = dict(row)
-    if _sha256(values["raw"] or b"") != values.pop("sha256"):
+    raw = values.pop("raw") or b""
+    if _sha256(raw) != values.pop("sha256"):
         raise ValueError("the raw answer is not what was written")
-    values["raw"] = json.loads(zlib.decompress(values["raw"]))
-    for name in ("params", "options", "problems"):
-        values[name] = json.loads(values[name])
-    for name in ("created", "expires"):
-        values[name] = values[name] and datetime.fromisoformat(values[name])
-    return Run(**values)
+    return unpack_run(
+        values | {name: json.loads(values[name]) for name in ("params", "options", "problems")}, zlib.decompress(raw)
+    )
 
 
 def _mark_damaged(db: sqlite3.Connection, run_id: str) -> None:
@@ -398,10 +407,6 @@ def _limit() -> int:
     if given and not given.isdecimal():
         _warn(f"DIARNB_STORE_LIMIT={given!r:.40} is no number of bytes; the limit is {LIMIT}")
     return int(given) if given.isdecimal() else LIMIT
-
-
-def _timestamp(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds")  # of one length, so that text sorts as time
 
 
 def _sha256(content: bytes) -> str:

@@ -1,14 +1,15 @@
 """The ledger of paid work: what was sent, what became of it, and what came back, so that nothing is paid twice.
 
-One row for each logical submission, in the same file as the run store:
+One row for each logical submission, in a file of its own (`ledger_file`) that no rule of the cache touches:
 
-    prepared ── sent ── accepted ── succeeded | failed | canceled | expired
+    prepared ── sent ── accepted ── succeeded ── kept | failed | canceled | expired
                   └── uncertain ──┘
 
 ``sent`` is on disk before the first byte of a billed request leaves, ``accepted`` (with the job's id) before anything
 else is done, and the answer, byte for byte, before it is parsed. A row that is ``sent`` while nobody holds its lock
-belongs to a process that died: whether it was billed is for the engine to find out. Here nothing fails in silence: what
-cannot be written raises `StoreError`, and then nothing is sent. When the run is in the run store, the row goes.
+belongs to a process that died: whether it was billed is for the engine to find out. ``kept`` is what has its run in the
+run store; the run can be made again from here. Here nothing fails in silence: what cannot be written raises
+`StoreError`, and then nothing is sent.
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ import hashlib
 import json
 import secrets
 import time
-import zlib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from diarnb.store import Store
+from diarnb.store.ledger_file import LedgerFile
 from diarnb.store.lock import exclusively
-from diarnb.store.run import Description
+from diarnb.store.run import Description, pack_facts, unpack_run
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection
     from contextlib import AbstractAsyncContextManager
 
     from diarnb.store.run import Run
@@ -38,14 +38,7 @@ if TYPE_CHECKING:
 OPEN = ("prepared", "sent", "uncertain", "accepted")
 """States from which the work can go on."""
 
-_LAYOUT = """
-    CREATE TABLE IF NOT EXISTS submissions (
-        id TEXT PRIMARY KEY, key TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL,
-        engine TEXT NOT NULL, origin TEXT NOT NULL, endpoint TEXT NOT NULL, about TEXT NOT NULL,
-        media TEXT, media_at REAL, sent_at REAL, job_id TEXT, expires REAL, billed_seconds REAL,
-        adopted INTEGER NOT NULL, sha256 TEXT, answer BLOB
-    )
-"""
+_DONE = ("kept", "replaced", "forgotten")  # has a run in the store, had one until it was asked anew, or had one at all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +52,26 @@ class Submission:
     engine, origin, endpoint : str
         Who is asked for what.
     about : Description
-        The recording, and what was asked.
+        The recording, and what is asked about it.
     state : str
     media, media_at : str and float, optional
         The address of the uploaded audio at the service, and when it was complete.
+    newest : str, optional
+        The newest job that the service listed before the request left; "" where it listed none.
     sent_at : float, optional
-        When the request began to leave, by the service's clock.
+        When the request began to leave.
     job_id : str, optional
     expires : float, optional
         When the service deletes the result.
     billed_seconds : float, optional
     adopted : bool
         Whether the job was found in the service's list, and not told in an answer.
+    answer : str, optional
+        The name under which the answer is kept.
+    run : dict, optional
+        The run that was made of the answer, but for the answer itself.
     id, created : str and float
-        12 hexadecimal digits, and now. Times are seconds since 1970.
+        12 hexadecimal digits, and now. Times are seconds since 1970, by this machine's clock.
     """
 
     key: str
@@ -83,11 +82,14 @@ class Submission:
     state: str = "prepared"
     media: str | None = None
     media_at: float | None = None
+    newest: str | None = None
     sent_at: float | None = None
     job_id: str | None = None
     expires: float | None = None
     billed_seconds: float | None = None
     adopted: bool = False
+    answer: str | None = None
+    run: dict[str, Any] | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(6))
     created: float = field(default_factory=time.time)
 
@@ -98,10 +100,11 @@ class Submission:
 
 
 _COLUMNS = tuple(entry.name for entry in fields(Submission))
+_DESCRIBED = tuple(entry.name for entry in fields(Description))
 
 
 class Ledger:
-    """The ledger in a run store.
+    """The ledger beside a run store.
 
     Parameters
     ----------
@@ -111,20 +114,21 @@ class Ledger:
     Raises
     ------
     StoreError
-        From every method, where the store cannot be read or written.
+        From every method, where the ledger cannot be read or written.
 
     Examples
     --------
     >>> ledger = Ledger()
-    >>> about = Description(source="talk.wav", engine="e", model="m")
-    >>> row = ledger.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about=about))
+    >>> about = Description(source="a.wav", engine="e", model="m")
+    >>> row = ledger.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about={}))
     >>> row = ledger.change(row, state="accepted", job_id="j")
     >>> ledger.find("k") == row
     True
     """
 
     def __init__(self, store: Store | None = None) -> None:
-        self._store = store or Store.default()
+        self._folder = (store or Store.default()).path.parent
+        self._file = LedgerFile(self._folder)
 
     def sending(self, engine: str, origin: str) -> AbstractAsyncContextManager[None]:
         """Hold the right to submit to a service.
@@ -133,13 +137,19 @@ class Ledger:
         most one of them is in doubt when something breaks, and whoever wants the same finds it accepted.
         """
         name = hashlib.sha256(f"{engine} {origin}".encode()).hexdigest()[:16]
-        return exclusively(self._store.path.parent / f"{name}.lock")
+        return exclusively(self._folder / f"{name}.lock")
+
+    def damage(self) -> str | None:
+        """Return what was lost of the ledger, in words, until `accept_loss`; None where nothing was."""
+        return "; ".join(self._file.read().damage) or None
+
+    def accept_loss(self) -> None:
+        """Let paid engines go on, though what the ledger lost may be paid again."""
+        self._file.accept_loss()
 
     def prepare(self, submission: Submission) -> Submission:
         """Write a new row."""
-        values = _row(submission)
-        query = f"INSERT INTO submissions ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
-        self._store.transact(lambda db: _write(db, query, values.values()))
+        self._file.write(asdict(submission))
         return submission
 
     def change(self, submission: Submission, **changes: Any) -> Submission:
@@ -147,76 +157,94 @@ class Ledger:
 
         On disk when this returns.
         """
-        return self._update(submission, changes)
+        with self._file.changing() as rows:
+            if submission.id in rows:
+                rows[submission.id] = {**rows[submission.id], **changes}
+        return replace(submission, **changes)
 
     def archive(self, submission: Submission, answer: bytes, **changes: Any) -> Submission:
-        """Write an answer as it came, and what has become of the row, in one go."""
-        packed = zlib.compress(answer)
-        return self._update(submission, changes, answer=packed, sha256=hashlib.sha256(packed).hexdigest())
+        """Write an answer as it came, and then what has become of the row."""
+        return self.change(submission, answer=self._file.keep_answer(answer), **changes)
 
     def answer(self, submission: Submission) -> bytes | None:
         """Read the archived answer; None if there is none, or it is damaged."""
-        query = "SELECT answer, sha256 FROM submissions WHERE id = ?"
-        row = self._read(query, [submission.id])
-        if not row or row[0]["answer"] is None or hashlib.sha256(row[0]["answer"]).hexdigest() != row[0]["sha256"]:
-            return None
-        return zlib.decompress(row[0]["answer"])
+        return None if submission.answer is None else self._file.find_answer(submission.answer)
 
-    def find(self, key: str) -> Submission | None:
-        """Find the newest row with this key."""
-        found = self._select("key = ?", [key])
-        return found[0] if found else None
+    def find(self, key: str, *earlier: str) -> Submission | None:
+        """Find the newest row with this key, or one of those that an earlier version gave to the same."""
+        return self._newest(lambda row: row.key in (key, *earlier) and row.state not in ("replaced", "forgotten"))
 
     def job(self, job_id: str) -> Submission | None:
         """Find the row of a job."""
-        found = self._select("job_id = ?", [job_id])
-        return found[0] if found else None
+        return self._newest(lambda row: row.job_id == job_id and row.state != "forgotten")
 
     def get(self, row_id: str) -> Submission | None:
         """Find a row by its id."""
-        found = self._select("id = ?", [row_id])
-        return found[0] if found else None
+        row = self._file.read().rows.get(row_id)
+        return None if row is None or row["state"] == "forgotten" else _submission(row)
 
     def of_service(self, engine: str, origin: str) -> list[Submission]:
-        """List all rows of a service, the newest first."""
-        return self._select("engine = ? AND origin = ?", [engine, origin])
+        """List the open rows of a service, the newest first."""
+        rows = self._rows()
+        return [row for row in rows if row.engine == engine and row.origin == origin and row.state not in _DONE]
 
     def media(self, origin: str, media: str, since: float) -> float | None:
         """Find when this audio was uploaded last, if that was after `since`."""
-        found = self._select("origin = ? AND media = ? AND media_at > ?", [origin, media, since])
-        return max((row.media_at for row in found if row.media_at is not None), default=None)
+        times = [row.media_at for row in self._rows() if (row.origin, row.media) == (origin, media) and row.media_at]
+        return max((moment for moment in times if moment > since), default=None)
 
     def known_jobs(self) -> set[str]:
-        """List the ids of all jobs of which this store knows the recording; another may be one that is looked for."""
-        either = "SELECT job_id FROM submissions UNION SELECT job_id FROM runs WHERE content_hash IS NOT NULL"
-        query = f"SELECT job_id FROM ({either}) WHERE job_id IS NOT NULL"  # noqa: S608
-        return {row["job_id"] for row in self._read(query, [])}
+        """List the ids of all jobs of which the recording is known; another may be one that is looked for."""
+        unknown = ("kept", "replaced")  # what was delivered to a hook may be what is looked for
+        known = [row for row in self._rows() if row.state not in unknown or row.about.content_hash]
+        return {row.job_id for row in known if row.job_id is not None}
 
-    def close(self, which: str) -> bool:
-        """Remove the row with this id, or of this job: its run is in the run store, or it is to be forgotten."""
-        query = "DELETE FROM submissions WHERE ? IN (id, job_id)"
-        return bool(self._store.transact(lambda db: _write(db, query, [which])))
+    def close(self, row_id: str, run: Run | None = None) -> None:
+        """Write that the run of a row is in the run store; without a run, that nothing came of the row."""
+        if run is None:
+            row = self.get(row_id)
+            if row is not None:
+                self._erase(row)
+            return
+        facts = pack_facts(run)
+        with self._file.changing() as rows:
+            known = rows.get(row_id)
+            if known is None:  # what was delivered to somebody else's hook
+                answer = self._file.keep_answer(json.dumps(run.raw).encode())
+                about = Description(**{name: facts[name] for name in _DESCRIBED})
+                known = asdict(
+                    Submission(key="", engine=run.engine, origin="", endpoint="", about=about, answer=answer)
+                )
+            rows[known["id"]] = {**known, "state": "kept", "job_id": run.job_id or known["job_id"], "run": facts}
 
-    def find_delivered_run(self, submission: Submission, since: datetime) -> Run | None:
-        """Find the run of an equal submission that another call, for which this one waited, has kept meanwhile."""
-        query = "SELECT id FROM runs WHERE engine = ? AND content_hash = ? AND created >= ? AND state = 'succeeded'"
-        about = submission.about
-        values = [submission.engine, about.content_hash, since.isoformat(timespec="microseconds")]
-        for row in self._read(query, values):
-            run = self._store.get(row["id"])
-            if all(getattr(run, name) == getattr(about, name) for name in ("model", "params", "options")):
-                return run
-        return None
+    def retire(self, run_key: str) -> None:
+        """Let what was paid before answer no more: the same is asked anew, and is to be paid."""
+        with self._file.changing() as rows:
+            for name, row in list(rows.items()):
+                if row["state"] == "kept" and row["run"]["key"] == run_key:
+                    rows[name] = {**row, "state": "replaced"}
+
+    def find_paid(self, run_key: str) -> tuple[Submission, Run | None] | None:
+        """Find what was paid for under a run's key; the run is None where its answer is damaged on disk."""
+        row = self._newest(lambda row: row.state == "kept" and row.run is not None and row.run["key"] == run_key)
+        return None if row is None else (row, self._run(row))
 
     def run_of_job(self, job_id: str | None) -> Run | None:
-        """Find the run of a job; another call may have kept it, and closed the row, a moment ago."""
-        found = self._read("SELECT id FROM runs WHERE job_id = ? AND state = 'succeeded'", [job_id])
-        return self._store.get(found[0]["id"]) if found else None
+        """Find the run of a job; another call may have kept it a moment ago."""
+        row = self._newest(lambda row: row.run is not None and row.job_id == job_id and row.state != "forgotten")
+        return None if row is None else self._run(row)
 
-    def table(self) -> pd.DataFrame:
-        """List what has no run in the store, as `Store.runs` lists runs."""
-        found = self._read("SELECT job_id FROM runs WHERE job_id IS NOT NULL", [])
-        delivered = {row["job_id"] for row in found}
+    def forget(self, which: str) -> Submission | None:
+        """Remove the row with this id, or of this job or run, and its answer, for good; return what it was."""
+        row = self._newest(lambda row: which in (row.id, row.job_id, (row.run or {}).get("id")))
+        if row is None or row.state == "forgotten":
+            return None
+        self._erase(row)
+        return row
+
+    def table(self, delivered: Collection[str] = ()) -> pd.DataFrame:
+        """List what has no run in the store, as `Store.runs` lists runs; `delivered` are jobs whose runs it has."""
+        rows = self._rows()
         listed = [
             {
                 "run": row.id,
@@ -231,42 +259,38 @@ class Ledger:
                 "job_id": row.job_id,
                 "expires": None if row.expires is None else datetime.fromtimestamp(row.expires, UTC),
             }
-            for row in self._select("1", [])
-            if row.job_id is None or row.job_id not in delivered
+            for row in rows
+            if row.state not in _DONE and (row.job_id is None or row.job_id not in delivered)
         ]
         return pd.DataFrame(listed)
 
-    def _update(self, submission: Submission, changes: dict[str, Any], **beside: Any) -> Submission:
-        changed = replace(submission, **changes)
-        values = {**{name: value for name, value in _row(changed).items() if name in changes}, **beside}
-        query = f"UPDATE submissions SET {', '.join(f'{name} = ?' for name in values)} WHERE id = ?"  # noqa: S608
-        self._store.transact(lambda db: _write(db, query, [*values.values(), submission.id]))
-        return changed
+    def _erase(self, row: Submission) -> None:
+        """Leave of a row nothing but its job's id, which is not to be taken for a lost one."""
+        gone = Submission(
+            key="",
+            engine=row.engine,
+            origin="",
+            endpoint="",
+            about=Description(source="", engine=row.engine, model=""),
+            state="forgotten",
+            job_id=row.job_id,
+            id=row.id,
+        )
+        self._file.erase(asdict(gone))
+        if row.answer is not None and not any(row.answer == other.answer for other in self._rows()):
+            self._file.remove_answer(row.answer)
 
-    def _select(self, where: str, values: list[Any]) -> list[Submission]:
-        query = f"SELECT * FROM submissions WHERE {where} ORDER BY rowid DESC"  # noqa: S608
-        return [_submission(row) for row in self._read(query, values)]
+    def _run(self, row: Submission) -> Run | None:
+        content = self.answer(row)
+        return None if content is None or row.run is None else unpack_run(row.run, content)
 
-    def _read(self, query: str, values: list[Any]) -> list[sqlite3.Row]:
-        def work(db: sqlite3.Connection) -> list[sqlite3.Row]:
-            db.execute(_LAYOUT)
-            return db.execute(query, values).fetchall()
+    def _newest(self, fits: Callable[[Submission], bool]) -> Submission | None:
+        return next((row for row in self._rows() if fits(row)), None)
 
-        return self._store.transact(work)
-
-
-def _write(db: sqlite3.Connection, query: str, values: Iterable[Any]) -> int:
-    db.execute("BEGIN IMMEDIATE")
-    db.execute(_LAYOUT)
-    return db.execute(query, list(values)).rowcount
-
-
-def _row(submission: Submission) -> dict[str, Any]:
-    values = {name: getattr(submission, name) for name in _COLUMNS}
-    return {**values, "about": json.dumps(vars(submission.about))}
+    def _rows(self) -> list[Submission]:
+        return [_submission(row) for row in reversed(self._file.read().rows.values())]
 
 
-def _submission(row: sqlite3.Row) -> Submission:
-    values = {name: row[name] for name in _COLUMNS}
-    about = Description(**json.loads(values["about"]))
-    return Submission(**{**values, "about": about, "adopted": bool(values["adopted"])})
+def _submission(row: dict[str, Any]) -> Submission:
+    about = Description(**{name: row["about"][name] for name in _DESCRIBED if name in row["about"]})
+    return Submission(**{**{name: row[name] for name in _COLUMNS if name in row}, "about": about})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -104,3 +104,23 @@ class Run(Description):
     state: str = "succeeded"
     id: str = field(default_factory=lambda: secrets.token_hex(6))
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def pack_facts(run: Run) -> dict[str, Any]:
+    """Write a run as JSON, but for its raw answer; times in UTC, of one length, so that their text sorts as time."""
+    facts = {entry.name: getattr(run, entry.name) for entry in fields(run) if entry.name != "raw"}
+    times = {name: facts[name] and format_time(facts[name]) for name in ("created", "expires")}
+    return {**facts, **times}
+
+
+def unpack_run(facts: dict[str, Any], answer: bytes) -> Run:
+    """Read what `pack_facts` wrote, with the answer as it came."""
+    times = {name: facts[name] and datetime.fromisoformat(facts[name]) for name in ("created", "expires")}
+    known = {entry.name for entry in fields(Run)}
+    facts = {name: value for name, value in {**facts, **times}.items() if name in known}
+    return Run(**facts, raw=json.loads(answer))
+
+
+def format_time(time: datetime) -> str:
+    """Write a time in UTC, always of one length."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +37,21 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Check what is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidParameterError(f"{name} is True or False, not {value!r:.60}")
+    return bool(value)
+
+
 CLOUD_OPTIONS: dict[str, Option] = {
     "api_key": Option("the key, where it is not in the environment", check_key, changes_result=False),
     "base_url": Option("another server that speaks the same language: its origin", _address),
+    "resubmit": Option(
+        "consent to pay again for what may have been paid before, and is uncertain, lost or expired",
+        partial(check_flag, "resubmit"),
+        changes_result=False,
+    ),
     "timeout": Option(
         "seconds to wait for the result; the job goes on",
         lambda value: positive("timeout", value),

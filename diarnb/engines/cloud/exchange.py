@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger("diarnb")
 
+_UNCLEAR = {
+    408,
+    409,
+    425,
+}  # statuses with which a request may have been carried out all the same, or another of its kind
+
 LARGEST = 64 * 1024**2
 """Bytes that an answer may have, decoded."""
 
@@ -108,9 +114,10 @@ class Exchange:
 
     def maybe_executed(self) -> bool:
         """Return whether the service can have got the whole request and not have refused it."""
-        if self.reply is not None and 300 <= self.reply.status < 500 and self.reply.status not in (302, 303, 408):
+        reply = self.reply
+        if reply is not None and 400 <= reply.status < 500 and reply.status not in _UNCLEAR:
             return False  # it says so itself
-        if self.reply is not None and self.reply.status == 408 and b"SLOW_UPLOAD" in self.reply.body:
+        if reply is not None and reply.status == 408 and b"SLOW_UPLOAD" in reply.body:
             return False
         return self._handed and (not self._broke or self._late)
 

@@ -143,7 +143,6 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
         else f"{service} is in trouble ({status}): {said}. {advice}{_request(reply.request_id)}",
         request_id=reply.request_id,
     )
-    error.status = status
     if isinstance(error, RateLimitedError):
         error.retry_after = wait(reply)
         if error.retry_after:

@@ -23,6 +23,7 @@ import functools
 import json as jsonlib
 import logging
 import time
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -93,12 +94,6 @@ class Service:
         The word before the key in the header.
     pace : Pace, optional
 
-    Attributes
-    ----------
-    skew : float
-        Seconds that the service's clock is ahead of ours, as of its latest answer.
-    heard : bool
-        Whether it has answered at all.
     """
 
     def __init__(
@@ -109,9 +104,12 @@ class Service:
         self.key: Secret = key
         self.scheme: str = scheme
         self.pace: Pace = pace or Pace()
-        self.skew: float = 0.0
-        self.heard: bool = False
         self._budget = _budget(origin)
+
+    def hurried(self) -> Service:
+        """Return the same service, asked once and not for long: for what is good to know and not needed."""
+        pace = replace(self.pace, attempts=1, read=min(self.pace.read, 10.0))
+        return Service(self.name, self.origin, self.key, scheme=self.scheme, pace=pace)
 
     async def request(
         self,
@@ -195,22 +193,17 @@ class Service:
         try:
             async with _places(self.origin, id(asyncio.get_running_loop())):
                 reply = await exchange.run(read, within or 4 * read)
-            self._set_clock(reply)
             failure = _replies.failure(reply, self.key)
             exchange.again = failure is not None and reply.status in _PASSING
             wait = _replies.wait(reply)
+            if failure is not None:
+                failure.status = reply.status
         except ApiError as error:
             failure = error
         if failure is not None and kind is Kind.BILLED:
             failure.uncertain = exchange.maybe_executed()
             exchange.again = exchange.again and not failure.uncertain
         return failure, wait
-
-    def _set_clock(self, reply: Reply) -> None:
-        self.heard = True
-        told = reply.time()
-        if told is not None:
-            self.skew = told - time.time()
 
 
 def _json_body(value: Any) -> Body:

@@ -74,12 +74,13 @@ class DeepgramEngine(Engine):
         confidence=False,
         links=True,
         any_model=True,
+        billed=True,
         at_once=10,
         options={
             **CLOUD_OPTIONS,
             **BATCH,
             "on_lost_response": Option(
-                "'raise' (unless given), or 'rebill': ask and pay again where an answer is lost",
+                "'raise' (unless given), or 'rebill', as resubmit=True",
                 _on_lost_response,
                 changes_result=False,
             ),
@@ -229,11 +230,10 @@ class DeepgramEngine(Engine):
         key = hash_json(recording.content_hash, origin, ENDPOINT, about.model, about.params, about.options)
         return RequestOrder(
             Submission(key=key, engine=self.name, origin=origin, endpoint=ENDPOINT, about=about),
-            recording.opened,
             query=query_of(about.model, options),
             patience=options.get("timeout", max(_PROCESSING, 0.5 * (recording.duration or 0.0))),
             called_back="callback" in options,
-            rebill=options.get("on_lost_response") == "rebill",
+            rebill=options.get("resubmit", False) or options.get("on_lost_response") == "rebill",
             **what,
         )
 
@@ -243,7 +243,7 @@ class DeepgramEngine(Engine):
         ledger = Ledger()
 
         def work(report: Callable[[str, float], None]) -> Coroutine[Any, Any, tuple[Submission, dict[str, Any]]]:
-            return PaidRequests(service, ledger, report).do(order)
+            return PaidRequests(service, ledger, report).fetch_or_ask(order)
 
         try:
             row, raw = _loop.run(work, progress)
@@ -252,7 +252,7 @@ class DeepgramEngine(Engine):
                 raise
             raise KeyboardInterrupt(
                 f"{shorten(order.submission.source, 80)} had been sent to Deepgram as a whole, which does the work "
-                "and bills it; its answer is lost by this interrupt. on_lost_response='rebill' asks, and pays, again"
+                "and bills it; its answer is lost by this interrupt. resubmit=True asks, and pays, again"
             ) from None
         return Answer(raw, receipt=Receipt(row.id, row.job_id, row.billed_seconds))
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from diarnb.engines.base import Option
+from diarnb.engines.cloud.billing import check_flag
 from diarnb.errors import InvalidParameterError
 
 MODELS = (
@@ -40,12 +41,6 @@ Check = Callable[[str, Any], Any]
 _LANGUAGE = r"multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*"
 _DIARIZERS = ("latest", "v2", "v1")
 _RAW = ("linear16", "flac", "mulaw", "amr-nb", "amr-wb", "opus", "speex", "g729")
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise InvalidParameterError(f"{name} is True or False, not {value!r:.60}")
-    return bool(value)
 
 
 def _text(name: str, value: Any, *, most: int = 2000, form: str = ".+", like: str = "text") -> str:
@@ -117,16 +112,16 @@ _topics = partial(_several, each=_text, most=100)
 _mode = partial(_choice, of=("extended", "strict"))
 
 _SHARED: dict[str, tuple[str, Check]] = {
-    "diarize": ("the older switch for speakers; excludes diarize_model", _flag),
+    "diarize": ("the older switch for speakers; excludes diarize_model", check_flag),
     "version": ("the version of the model, 'latest' unless given", _text),
     "language": ("the language spoken, 'en' unless given; 'multi' for several at once", _language),
     "language_hint": ("languages to expect, with nova-3 and language='multi'", partial(_several, each=_language)),
-    "punctuate": ("punctuation and capitals, on unless switched off", _flag),
-    "smart_format": ("dates, numbers and the like as one writes them", _flag),
-    "numerals": ("numbers as digits", _flag),
-    "dictation": ("spoken 'comma' becomes a comma; needs punctuate", _flag),
-    "profanity_filter": ("leave out profanity", _flag),
-    "detect_entities": ("find names, places and the like", _flag),
+    "punctuate": ("punctuation and capitals, on unless switched off", check_flag),
+    "smart_format": ("dates, numbers and the like as one writes them", check_flag),
+    "numerals": ("numbers as digits", check_flag),
+    "dictation": ("spoken 'comma' becomes a comma; needs punctuate", check_flag),
+    "profanity_filter": ("leave out profanity", check_flag),
+    "detect_entities": ("find names, places and the like", check_flag),
     "redact": (
         "hide 'pci', 'pii', 'numbers' or kinds of entities",
         partial(_flag_or, other=partial(_several, each=_entity)),
@@ -140,7 +135,7 @@ _SHARED: dict[str, tuple[str, Check]] = {
     ),
     "tag": ("labels for the usage report, 128 characters each at most", partial(_several, each=_tag)),
     "extra": ("'key:value' pairs that come back in the answer's metadata", partial(_several, each=_extra)),
-    "mip_opt_out": ("keep the audio out of the model improvement programme", _flag),
+    "mip_opt_out": ("keep the audio out of the model improvement programme", check_flag),
     "callback_method": (
         "'post' or 'put'; a pre-signed address needs 'put'",
         partial(_choice, of=("post", "put", "POST", "PUT")),
@@ -152,27 +147,27 @@ _BATCH: dict[str, tuple[str, Check]] = {
         "the diarizer: 'latest' (unless given), 'v2' or 'v1'",
         partial(_choice, of=_DIARIZERS),
     ),
-    "utterances": ("the service's own utterances, for diarnb.utterances(turns)", _flag),
+    "utterances": ("the service's own utterances, for diarnb.utterances(turns)", check_flag),
     "utt_split": ("seconds of pause that end an utterance, and here a turn; 0.8 unless given", _seconds),
-    "paragraphs": ("the transcript in paragraphs", _flag),
-    "multichannel": ("transcribe each channel by itself, as channels='split'", _flag),
+    "paragraphs": ("the transcript in paragraphs", check_flag),
+    "multichannel": ("transcribe each channel by itself, as channels='split'", check_flag),
     "detect_language": (
         "find out the language, of all or of a list of codes",
         partial(_flag_or, other=partial(_several, each=_language)),
     ),
-    "filler_words": ("keep 'uh' and 'um'", _flag),
-    "measurements": ("units in short", _flag),
+    "filler_words": ("keep 'uh' and 'um'", check_flag),
+    "measurements": ("units in short", check_flag),
     "encoding": ("of audio without a header, reached by URL", partial(_choice, of=_RAW)),
     "callback": (
         "where to send the answer, instead of waiting for it",
         partial(_callback, schemes=("https", "http")),
     ),
     "summarize": ("a summary: 'v2' or True", partial(_flag_or, other=partial(_choice, of=("v2",)))),
-    "sentiment": ("what feeling speaks from the words", _flag),
-    "topics": ("what is talked about", _flag),
+    "sentiment": ("what feeling speaks from the words", check_flag),
+    "topics": ("what is talked about", check_flag),
     "custom_topic": ("topics to look for, 100 at most", _topics),
     "custom_topic_mode": ("'extended' or 'strict': only those given", _mode),
-    "intents": ("what the speakers want", _flag),
+    "intents": ("what the speakers want", check_flag),
     "custom_intent": ("intents to look for, 100 at most", _topics),
     "custom_intent_mode": ("'extended' or 'strict': only those given", _mode),
     "alternatives": ("transcripts of each stretch; diarnb reads the first", partial(_number, low=1, whole=True)),
@@ -181,7 +176,7 @@ _BATCH: dict[str, tuple[str, Check]] = {
 
 _LIVE: dict[str, tuple[str, Check]] = {
     "diarize_model": ("refused by the service, unless newer_documents=True", partial(_choice, of=_DIARIZERS)),
-    "interim_results": ("give what is understood so far, too; on unless switched off", _flag),
+    "interim_results": ("give what is understood so far, too; on unless switched off", check_flag),
     "endpointing": (
         "milliseconds of silence that end a stretch of speech, or False",
         lambda name, value: value if value is False else _milliseconds(name, value),
@@ -190,8 +185,8 @@ _LIVE: dict[str, tuple[str, Check]] = {
         "tell of a pause of so many milliseconds; needs interim_results",
         partial(_milliseconds, low=1000),
     ),
-    "vad_events": ("tell of the beginning of speech", _flag),
-    "no_delay": ("do not wait for context to format numbers", _flag),
+    "vad_events": ("tell of the beginning of speech", check_flag),
+    "no_delay": ("do not wait for context to format numbers", check_flag),
     "callback": (
         "where to send the answers as well",
         partial(_callback, schemes=("wss", "ws", "https", "http")),

@@ -11,17 +11,19 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from diarnb._text import shorten
+from diarnb._text import printable, shorten
 from diarnb.engines.cloud.billing import content_body
+from diarnb.engines.cloud.paid_jobs import check_damage
 from diarnb.engines.cloud.replies import Reply
 from diarnb.engines.cloud.service import Kind
 from diarnb.errors import AnswerLostError, ApiError, ApiResponseError, JobAcceptedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from datetime import datetime
 
     from diarnb.audio.content import Content
     from diarnb.engines.cloud.service import Body, Service
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/v1/listen"
 
+_CLOCKS = 300.0  # seconds by which two clocks may differ
+_PROJECTS = 3  # of a key that are looked at
 _TRIES = 3  # times that one call pays where the user has said that lost answers are to be paid again
 
 
@@ -40,8 +44,6 @@ class RequestOrder:
     ----------
     submission : Submission
         As it is written if the ledger has none with its key.
-    began : datetime
-        When this was wanted; an answer that was delivered before is another one's.
     query : list of (str, str)
     patience : float
         Seconds to wait for the answer after the last byte has left.
@@ -56,7 +58,6 @@ class RequestOrder:
     """
 
     submission: Submission
-    began: datetime
     query: list[tuple[str, str]]
     patience: float
     url: str | None = None
@@ -80,7 +81,7 @@ class PaidRequests:
     def __init__(self, service: Service, ledger: Ledger, report: Callable[[str, float], None]) -> None:
         self._service, self._ledger, self._report = service, ledger, report
 
-    async def do(self, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
+    async def fetch_or_ask(self, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
         """Read an answer from the ledger, or send the request that is billed.
 
         Returns
@@ -102,9 +103,9 @@ class PaidRequests:
         # Held for one recording and one wish: whoever wants the same waits, and finds the answer.
         async with self._ledger.sending(order.submission.engine, order.submission.key):
             row = self._ledger.find(order.submission.key)
-            if row is None and (run := self._ledger.find_delivered_run(order.submission, order.began)) is not None:
-                return replace(order.submission, job_id=run.job_id, billed_seconds=run.billed_seconds), run.raw
-            if row is not None and (known := self._find_known_answer(row, order)) is not None:
+            if row is None:
+                check_damage(self._ledger, order.submission.source, resubmit=order.rebill)
+            if row is not None and (known := await self._find_known_answer(row, order)) is not None:
                 return known
             for attempt in range(1, _TRIES + 1):
                 row = self._ledger.prepare(replace(order.submission, id=secrets.token_hex(6)))
@@ -116,25 +117,26 @@ class PaidRequests:
                 self._ledger.close(row.id)
             raise AssertionError  # not reached: the last attempt returns or raises
 
-    def _find_known_answer(self, row: Submission, order: RequestOrder) -> tuple[Submission, dict[str, Any]] | None:
+    async def _find_known_answer(
+        self, row: Submission, order: RequestOrder
+    ) -> tuple[Submission, dict[str, Any]] | None:
         """Find the answer that the ledger has; None to ask (anew), for which the row makes room."""
-        content = self._ledger.answer(row) if row.state in ("succeeded", "uncertain") else None
+        content = self._ledger.answer(row) if row.state in ("succeeded", "kept", "uncertain") else None
         if content is not None:
             reply = Reply(200, {}, content, self._service.name)
-            if row.state == "succeeded":
+            if row.state != "uncertain":
                 return row, reply.json()
             try:  # it was written, and then this process died, or it cannot be understood
-                return self._archive_answer(row, reply, order)
+                return await self._archive_answer(row, reply, order)
             except AnswerLostError:
                 if not order.rebill:
                     raise
-        if row.state == "succeeded" and (run := self._ledger.run_of_job(row.job_id)) is not None:
-            return row, run.raw
         if row.state == "accepted" and not order.rebill:
             raise _make_accepted_error(row, "was accepted earlier")
-        if row.state in ("sent", "uncertain", "succeeded") and not order.rebill and not _incomplete(row):
+        if row.state in ("sent", "uncertain", "succeeded", "kept") and not order.rebill and not _incomplete(row):
             self._ledger.change(row, state="uncertain")
-            raise _make_lost_error(row, "an earlier call sent it")
+            why = "an earlier call sent it" if row.answer is None else "it was paid for, and is damaged on disk"
+            raise _make_lost_error(row, why, await self._look_at_usage(row))
         self._ledger.close(row.id)
         return None
 
@@ -161,9 +163,11 @@ class PaidRequests:
                 before=leaving,
             )
         except ApiError as error:
-            if error.uncertain:
-                self._ledger.change(row, state="uncertain")
-                raise _make_lost_error(row, str(error).rstrip("."), error.request_id) from error
+            if error.uncertain and not _is_intercepted(error):
+                row = self._ledger.change(row, state="uncertain", sent_at=row.sent_at or time.time())
+                usage = await self._look_at_usage(row)
+                raise _make_lost_error(row, str(error).rstrip("."), usage, error) from error
+            error.uncertain = False
             self._ledger.close(row.id)  # it is certain that nothing was done
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -174,9 +178,14 @@ class PaidRequests:
             if row.state != "sent" or _incomplete(row):
                 self._ledger.close(row.id)
             raise
-        return self._archive_answer(row, reply, order)
+        if reply.request_id is None and _is_page(reply):
+            self._ledger.close(row.id)
+            raise reply.unlike("this page is not Deepgram's, which did not get the recording and bills nothing")
+        return await self._archive_answer(row, reply, order)
 
-    def _archive_answer(self, row: Submission, reply: Reply, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
+    async def _archive_answer(
+        self, row: Submission, reply: Reply, order: RequestOrder
+    ) -> tuple[Submission, dict[str, Any]]:
         """Write an answer as it came, then look at it."""
         row = self._ledger.archive(row, reply.body, state="uncertain", job_id=reply.request_id or row.job_id)
         try:
@@ -187,7 +196,8 @@ class PaidRequests:
             if not isinstance(answer.get("results"), dict):
                 raise reply.unlike("it holds no results")
         except ApiResponseError as error:
-            raise _make_lost_error(row, str(error).rstrip("."), error.request_id) from error
+            usage = await self._look_at_usage(row)
+            raise _make_lost_error(row, str(error).rstrip("."), usage, error) from error
         metadata = answer.get("metadata")
         facts = metadata if isinstance(metadata, dict) else {}
         row = self._ledger.change(
@@ -198,6 +208,25 @@ class PaidRequests:
         )
         self._report("done", 1.0)
         return row, answer
+
+    async def _look_at_usage(self, row: Submission) -> str:
+        """Ask the usage lists what became of a request, where the key may see them; return a sentence, or nothing."""
+        since = datetime.fromtimestamp((row.sent_at or row.created) - _CLOCKS, UTC).isoformat(timespec="seconds")
+        known = self._ledger.known_jobs() - {row.job_id}
+        once = self._service.hurried()
+        try:
+            projects = (await once.request("GET", "/v1/projects", kind=Kind.READ)).json().get("projects")
+            found = []
+            for project in (projects if isinstance(projects, list) else [])[:_PROJECTS]:
+                path = f"/v1/projects/{quote(str(project.get('project_id')), safe='')}/requests"
+                reply = await once.request("GET", path, kind=Kind.READ, query={"start": since, "limit": 100})
+                found += [each for each in reply.json()["requests"] if each.get("request_id") not in known]
+        except (ApiError, AttributeError, KeyError, TypeError):
+            return ""
+        listens = [str(each["request_id"]) for each in found if ENDPOINT in str(each.get("path", ENDPOINT))]
+        if not listens:
+            return " The usage of its projects lists no such request so far."
+        return f" The usage of its projects lists {shorten(printable(', '.join(listens)), 90)} of that time."
 
     def _body(self, content: Content, expected: str | None, complete: Callable[[], None]) -> Body:
         """Make the recording a body that tells when its last bytes are about to leave."""
@@ -246,13 +275,25 @@ def billed_seconds(answer: dict[str, Any]) -> float | None:
     return float(duration) * max(1, len(channels) if isinstance(channels, list) else 1)
 
 
-def _make_lost_error(row: Submission, why: str, request_id: str | None = None) -> AnswerLostError:
+def _make_lost_error(row: Submission, why: str, usage: str, error: ApiError | None = None) -> AnswerLostError:
+    """Make the error for a request that may be billed; it tells whether the service or something else answered."""
+    foreign = error is not None and error.status > 0 and error.request_id is None
+    whose = "; that answer bears no request id, so it is not Deepgram's" if foreign else ""
     return AnswerLostError(
-        f"the answer for {shorten(row.source, 80)} is lost ({shorten(why, 200)}). Deepgram may have done the work, "
-        "and bills it, and keeps no transcript. Nothing is sent again unasked: on_lost_response='rebill' pays once "
-        "more; next time, callback='https://...' has the answer delivered.",
-        request_id=request_id,
+        f"the answer for {shorten(row.source, 60)} is lost ({shorten(why, 120)}{whose}). Deepgram may have done "
+        f"the work, and bills it, and keeps no transcript.{usage} Nothing is sent again unasked: resubmit=True pays "
+        "once more; callback='https://...' has the next one delivered.",
+        request_id=None if error is None else error.request_id,
     )
+
+
+def _is_intercepted(error: ApiError) -> bool:
+    """Return whether something between us and the service answered in its place: a redirect, or a proxy that asks."""
+    return error.request_id is None and (300 <= error.status < 400 or error.status in (407, 511))
+
+
+def _is_page(reply: Reply) -> bool:
+    return "html" in reply.headers.get("content-type", "") or reply.body.lstrip()[:1] == b"<"
 
 
 def _make_accepted_error(row: Submission, how: str) -> JobAcceptedError:

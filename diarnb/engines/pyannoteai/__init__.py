@@ -1,7 +1,7 @@
 """The pyannoteAI engine: a job at the service, paid once, whatever the network, the kernel or the user does.
 
-`parameters` says what may be asked, `jobs` does it by way of the ledger, `polling` waits for it, and `answers` reads
-what came.
+`parameters` says what may be asked, `jobs` how the service is asked (`engines.cloud.paid_jobs` pays once), `polling`
+waits for it, and `answers` reads what came.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import find_origin
 from diarnb.engines.cloud.billing import check_budget, check_cost, check_limits
 from diarnb.engines.cloud.keys import find_key
+from diarnb.engines.cloud.paid_jobs import Order, PaidJobs, Waits, load_answer
 from diarnb.engines.cloud.service import Kind, Pace, Service
 from diarnb.engines.pyannoteai import parameters
 from diarnb.engines.pyannoteai.answers import read_answer
-from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, JobOrder, PaidJobs, load_answer
-from diarnb.engines.pyannoteai.polling import Waits, list_jobs
+from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, PyannoteAIJobs
+from diarnb.engines.pyannoteai.polling import get_job, list_jobs
 from diarnb.engines.pyannoteai.voiceprint_text import MAKER, check_model, pack
 from diarnb.engines.question import Question, describe_job
 from diarnb.errors import ApiError, ApiResponseError, InvalidParameterError
@@ -62,6 +63,7 @@ class PyannoteAIEngine(Engine):
         channels=False,
         links=True,
         any_model=True,
+        billed=True,
         at_once=10,
         a_minute=90,  # of 100, which a team shares
         options=parameters.OPTIONS,
@@ -212,9 +214,8 @@ class PyannoteAIEngine(Engine):
             if content is not None:
                 most = (_VOICE_BYTES, _VOICE_SECONDS) if voice else (_MOST_BYTES, _MOST_SECONDS)
                 check_limits(recording.name, content, seconds, service="pyannoteAI", most=most)
-            order = JobOrder(
+            order = Order(
                 submission=row,
-                began=recording.opened,
                 request=request,
                 url=url,
                 content=content,
@@ -240,10 +241,10 @@ class PyannoteAIEngine(Engine):
         return ledger, done
 
     async def _run_order(
-        self, service: Service, ledger: Ledger, report: Callable[[str, float], None], order: JobOrder, *, wait: bool
+        self, service: Service, ledger: Ledger, report: Callable[[str, float], None], order: Order, *, wait: bool
     ) -> Submission:
-        jobs = PaidJobs(service, ledger, self._waits, report)
-        return await (jobs.do(order) if wait else jobs.submit(order))
+        jobs = PaidJobs(PyannoteAIJobs(service, self._waits), ledger, self._waits, report)
+        return await (jobs.fetch_or_submit(order) if wait else jobs.submit(order))
 
     def _wishes(
         self, recording: Any, params: Params, options: Mapping[str, Any]
@@ -259,9 +260,11 @@ class PyannoteAIEngine(Engine):
         service, timeout = self._service(options), options.get("timeout")
 
         async def work(report: Callable[[str, float], None]) -> Submission:
-            jobs = PaidJobs(service, ledger, self._waits, report)
+            jobs = PaidJobs(PyannoteAIJobs(service, self._waits), ledger, self._waits, report)
+            if new:
+                await get_job(service, row.job_id or "", "of another recording")
             kept = await jobs.claim_job(row.job_id or "", row) if new else row
-            return await jobs.result(kept, timeout)
+            return await jobs.wait_for_result(kept, timeout, named=True)
 
         try:
             return _loop.run(work, progress)

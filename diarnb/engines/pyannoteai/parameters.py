@@ -6,11 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from diarnb.engines.base import Option
 from diarnb.engines.cloud.addresses import check_reachable, is_loopback
-from diarnb.engines.cloud.billing import CLOUD_OPTIONS
+from diarnb.engines.cloud.billing import CLOUD_OPTIONS, check_flag
 from diarnb.engines.matching import check_matching, check_voiceprints
 from diarnb.engines.pyannoteai.voiceprint_text import check_model, unpack
 from diarnb.errors import InvalidParameterError
@@ -44,12 +42,6 @@ _VENDOR_NAMES = {
 }
 
 
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise InvalidParameterError(f"{name} is True or False, not {value!r:.60}")
-    return bool(value)
-
-
 def _webhook(value: Any) -> str:
     parts = urlsplit(value) if isinstance(value, str) else None
     if parts is None or parts.scheme not in ("https", "http") or not parts.hostname:
@@ -81,22 +73,17 @@ def _matching(value: Any) -> dict[str, Any]:
 
 OPTIONS: dict[str, Option] = {
     **CLOUD_OPTIONS,
-    "transcription": Option("words as well, for diarnb.words(turns)", partial(_flag, "transcription")),
+    "transcription": Option("words as well, for diarnb.words(turns)", partial(check_flag, "transcription")),
     "transcription_config": Option("how to transcribe: {'model': ...}", _transcription_config),
-    "speech_probability": Option("a score of speech for each frame", partial(_flag, "speech_probability")),
-    "crosstalk_probability": Option("a score of overlap for each frame", partial(_flag, "crosstalk_probability")),
-    "speaker_probability": Option("a score of each speaker for each frame", partial(_flag, "speaker_probability")),
+    "speech_probability": Option("a score of speech for each frame", partial(check_flag, "speech_probability")),
+    "crosstalk_probability": Option("a score of overlap for each frame", partial(check_flag, "crosstalk_probability")),
+    "speaker_probability": Option("a score of each speaker for each frame", partial(check_flag, "speaker_probability")),
     "voiceprints": Option("known people to find, {name: voiceprint}", _voiceprints, kept=hash_json),
     "matching": Option("how to find them: {'threshold': 0-100, 'exclusive': True or False}", _matching),
     "webhook": Option("an https address that gets the result too", _webhook, changes_result=False),
     "webhook_status_only": Option(
         "tell the webhook that it is done, and not the result",
-        partial(_flag, "webhook_status_only"),
-        changes_result=False,
-    ),
-    "resubmit": Option(
-        "submit anew, and pay, what an earlier call left uncertain or expired",
-        partial(_flag, "resubmit"),
+        partial(check_flag, "webhook_status_only"),
         changes_result=False,
     ),
 }

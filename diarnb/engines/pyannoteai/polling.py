@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -24,26 +22,6 @@ _UNDERWAY = {"pending", "created", "running"}
 _FEW = 3  # jobs that are asked after one by one
 _PAGE = 100  # the most that the list gives at once
 _SILENT = 3  # answers without a status before that is an error
-
-
-@dataclass(frozen=True)
-class Waits:
-    """How long to wait, in seconds; tests are in a hurry.
-
-    Attributes
-    ----------
-    poll : float
-        Between two looks at a job; the documents ask for 10 or more.
-    first_look, second_look : float
-        Before the job list is searched for a job that may have been created, and before that is repeated.
-    submit : float
-        For one attempt to submit.
-    """
-
-    poll: float = 10.0
-    first_look: float = 3.0
-    second_look: float = 10.0
-    submit: float = 60.0
 
 
 def check_job_id(value: Any) -> str:
@@ -82,7 +60,7 @@ class Poller:
         service: Service,
         job_id: str,
         name: str,
-        waits: Waits,
+        poll: float,
         timeout: float | None,
         report: Callable[[str], None],
     ) -> tuple[Reply, dict[str, Any]]:
@@ -101,7 +79,7 @@ class Poller:
         self._waiting.add(job_id)
         try:
             while True:
-                status = await self._status(service, job_id, waits)
+                status = await self._status(service, job_id, poll)
                 if status is None or status in ENDED:
                     reply, job = await get_job(service, job_id, name)
                     status = job.get("status")
@@ -123,16 +101,16 @@ class Poller:
                         f"Continue with diarnb.resume({job_id!r}) [pyannoteAI]",
                         job_id=job_id,
                     )
-                await asyncio.sleep(waits.poll if left is None else min(waits.poll, left))
+                await asyncio.sleep(poll if left is None else min(poll, left))
         finally:
             self._waiting.discard(job_id)
 
-    async def _status(self, service: Service, job_id: str, waits: Waits) -> str | None:
+    async def _status(self, service: Service, job_id: str, poll: float) -> str | None:
         """Read a job's status from the list; None where it has to be asked after by itself."""
         if len(self._waiting) <= _FEW:
             return None
         async with self._looking:
-            if time.monotonic() - self._seen_at >= waits.poll * 0.9:
+            if time.monotonic() - self._seen_at >= poll * 0.9:
                 self._statuses = await self._read_list(service)
                 self._seen_at = time.monotonic()
         return self._statuses.get(job_id)
@@ -196,9 +174,3 @@ async def list_jobs(service: Service, cursor: str | None = None) -> tuple[list[d
     return [item for item in items if isinstance(item.get("id"), str)], following if isinstance(
         following, str
     ) else None
-
-
-def parse_answer(answer: bytes) -> dict[str, Any]:
-    """Parse an archived answer."""
-    found: dict[str, Any] = json.loads(answer.decode("utf-8-sig"))
-    return found
