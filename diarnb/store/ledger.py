@@ -120,7 +120,7 @@ class Ledger:
     --------
     >>> ledger = Ledger()
     >>> about = Description(source="a.wav", engine="e", model="m")
-    >>> row = ledger.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about={}))
+    >>> row = ledger.prepare(Submission(key="k", engine="e", origin="o", endpoint="/diarize", about=about))
     >>> row = ledger.change(row, state="accepted", job_id="j")
     >>> ledger.find("k") == row
     True
