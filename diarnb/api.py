@@ -8,7 +8,7 @@ import threading
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from diarnb import engines
 from diarnb._pipeline import answer_question, keep_answer, open_source, read_facts, show_progress
@@ -28,15 +28,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
+    from diarnb.engines.arguments import Channels, DeepgramArguments, EngineName, LocalArguments, PyannoteAIArguments
     from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
     from diarnb.transcribers import Transcriber
 
 
+@overload
+def diarize(
+    source: Any, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
+) -> pd.DataFrame: ...
+@overload
+def diarize(
+    source: Any, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
+) -> pd.DataFrame: ...
+@overload
+def diarize(source: Any, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]) -> pd.DataFrame: ...
+@overload
+def diarize(
+    source: Any, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any
+) -> pd.DataFrame: ...
 def diarize(
     source: Any,
     *,
-    engine: str | OwnEngine = "local",
+    engine: EngineName | str | OwnEngine = "local",
     model: str | None = None,
     num_speakers: int | None = None,
     min_speakers: int | None = None,
@@ -44,7 +59,7 @@ def diarize(
     exclusive: bool = False,
     confidence: bool = False,
     turn_level_confidence: bool = False,
-    channels: str | int = "mix",
+    channels: Channels = "mix",
     words: str | Transcriber | pd.DataFrame | Iterable[Mapping[str, Any]] | None = None,
     refresh: bool = False,
     progress: bool | Progress = True,
@@ -145,6 +160,22 @@ def diarize(
     return _tabulate(run)
 
 
+@overload
+async def diarize_async(
+    source: Any, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
+) -> pd.DataFrame: ...
+@overload
+async def diarize_async(
+    source: Any, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
+) -> pd.DataFrame: ...
+@overload
+async def diarize_async(
+    source: Any, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]
+) -> pd.DataFrame: ...
+@overload
+async def diarize_async(
+    source: Any, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any
+) -> pd.DataFrame: ...
 async def diarize_async(source: Any, *, progress: bool | Progress = True, **arguments: Any) -> pd.DataFrame:
     """Find out who speaks when, without blocking the event loop.
 
@@ -164,7 +195,7 @@ async def diarize_async(source: Any, *, progress: bool | Progress = True, **argu
                 raise asyncio.CancelledError
             report(stage, fraction)
 
-        work = asyncio.ensure_future(asyncio.to_thread(diarize, source, progress=checked, **arguments))
+        work = asyncio.ensure_future(asyncio.to_thread(lambda: diarize(source, progress=checked, **arguments)))
         try:
             while not work.done():  # an interrupt of the kernel reaches a waiting loop only when it wakes
                 await asyncio.wait({work}, timeout=0.2)

@@ -15,7 +15,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb.engines.arguments import DeepgramStream, EngineName, LocalStream
     from diarnb.engines.base import Answer, OwnEngine
+
+    Chunked = Iterable[Any] | queue.Queue[Any] | queue.SimpleQueue[Any]
 
 _LONGEST_BLOCK = 0.25  # seconds handed over at once
 _AHEAD = 30.0  # seconds that a source faster than real time is read ahead
@@ -55,10 +58,16 @@ _DTYPES: dict[str, type] = {
 }
 
 
+@overload
+def stream(chunks: Chunked, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalStream]) -> Live: ...
+@overload
+def stream(chunks: Chunked, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramStream]) -> Live: ...
+@overload
+def stream(chunks: Chunked, *, engine: str | OwnEngine, **arguments: Any) -> Live: ...
 def stream(
-    chunks: Iterable[Any] | queue.Queue[Any] | queue.SimpleQueue[Any],
+    chunks: Chunked,
     *,
-    engine: str | OwnEngine = "local",
+    engine: EngineName | str | OwnEngine = "local",
     sample_rate: int = 16_000,
     model: str | None = None,
     num_speakers: int | None = None,

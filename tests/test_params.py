@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from diarnb import engines
+from diarnb.engines import arguments
 from diarnb.engines.base import Offer, Option, check_offered, check_options
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
@@ -165,3 +168,29 @@ def test_what_an_engine_does_not_offer_is_refused_by_name(asked: dict[str, Any])
     check_offered(Params(), BARE, "bare")
     with pytest.raises(InvalidParameterError, match=f"engine 'bare' does not offer {next(iter(asked))}"):
         check_offered(Params(**asked), BARE, "bare")
+
+
+@pytest.mark.parametrize(
+    ("engine", "known", "beside"),
+    [
+        ("local", arguments.LocalArguments, {"words"}),
+        ("pyannoteai", arguments.PyannoteAIArguments, set()),
+        ("deepgram", arguments.DeepgramArguments, set()),
+    ],
+)
+def test_editors_know_what_each_engine_declares(engine: str, known: Any, beside: set[str]) -> None:
+    offer = engines.get(engine).offer
+    assert known.__optional_keys__ == {*Params.help(), *offer.options, "refresh", "progress", *beside}
+    models = re.findall(r"['\"]([^'\"]+)['\"]", known.__annotations__["model"].__forward_arg__)
+    assert models
+    assert set(models) <= set(offer.models)
+
+
+@pytest.mark.parametrize(
+    ("engine", "known"), [("local", arguments.LocalStream), ("deepgram", arguments.DeepgramStream)]
+)
+def test_editors_know_what_each_stream_takes(engine: str, known: Any) -> None:
+    offer = engines.get(engine).live_offer
+    assert offer is not None
+    counts = COUNTS if offer.count else []
+    assert known.__optional_keys__ == {"model", "sample_rate", *counts, *offer.options}

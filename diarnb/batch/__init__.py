@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from diarnb import engines, errors
 from diarnb._pipeline import show_progress
@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
+    from diarnb.engines.arguments import DeepgramArguments, EngineName, LocalBatch, PyannoteAIArguments
     from diarnb.engines.base import Engine, OwnEngine
     from diarnb.transcribers import Transcriber
+
+    Sources = str | PathLike[str] | Iterable[str | PathLike[str]] | Mapping[str, str | PathLike[str]]
 
 __all__ = ["diarize_many", "manifest"]
 
@@ -47,12 +50,49 @@ def __dir__() -> list[str]:
     return __all__
 
 
+@overload
 def diarize_many(
-    sources: str | PathLike[str] | Iterable[str | PathLike[str]] | Mapping[str, str | PathLike[str]],
+    sources: Sources,
     *,
     executor: Executor | Any = None,
     same_speakers: bool = False,
-    engine: str | OwnEngine = "local",
+    engine: Literal["local"] = "local",
+    **settings: Unpack[LocalBatch],
+) -> pd.DataFrame: ...
+@overload
+def diarize_many(
+    sources: Sources,
+    *,
+    executor: Executor | Any = None,
+    same_speakers: bool = False,
+    engine: Literal["pyannoteai"],
+    **settings: Unpack[PyannoteAIArguments],
+) -> pd.DataFrame: ...
+@overload
+def diarize_many(
+    sources: Sources,
+    *,
+    executor: Executor | Any = None,
+    same_speakers: bool = False,
+    engine: Literal["deepgram"],
+    **settings: Unpack[DeepgramArguments],
+) -> pd.DataFrame: ...
+@overload
+def diarize_many(
+    sources: Sources,
+    *,
+    executor: Executor | Any = None,
+    same_speakers: bool = False,
+    engine: str | OwnEngine,
+    progress: bool | Progress = True,
+    **settings: Any,
+) -> pd.DataFrame: ...
+def diarize_many(
+    sources: Sources,
+    *,
+    executor: Executor | Any = None,
+    same_speakers: bool = False,
+    engine: EngineName | str | OwnEngine = "local",
     words: str | Transcriber | None = None,
     refresh: bool = False,
     progress: bool | Progress = True,

@@ -45,12 +45,14 @@ async def ask(samples: NDArray[np.float32], chunks: queue.Queue[bytes]) -> None:
     diarnb.diarize((samples, 16000), num_speakers=2, turn_level_confidence=True)
     diarnb.diarize(Path("a.wav"), min_speakers=2, max_speakers=4, channels="split", words="sphinx", refresh=True)
     diarnb.diarize("a.wav", engine="pyannoteai", model="precision-2", max_cost=1.0, channels=1)
-    diarnb.diarize("a.wav", engine=Yours(), progress=lambda stage, fraction: print(stage, fraction))
+    diarnb.diarize("a.wav", engine="deepgram", model="nova-3", smart_format=True, keyterm=["diarnb"])
+    diarnb.diarize("a.wav", engine=Yours(), floor=30, progress=lambda stage, fraction: print(stage, fraction))
     assert_type(await diarnb.diarize_async(b"..."), pd.DataFrame)
     turns = diarnb.diarize_many(["a.wav", Path("b.wav")], executor=ProcessPoolExecutor(), same_speakers=True)
     assert_type(turns, pd.DataFrame)
     assert_type(diarnb.recluster(turns, num_speakers=3), pd.DataFrame)
     assert_type(diarnb.resume("job"), pd.DataFrame)
+    diarnb.stream(chunks, engine="deepgram", vad_events=True)
     live = diarnb.stream(chunks, sample_rate=8000)
     assert_type(live, Live)
     for changed in live:
@@ -159,6 +161,8 @@ def errors() -> None:
 
 def mistakes(turns: pd.DataFrame) -> None:
     # What is wrong must be seen to be wrong: an ignore that ignores nothing is an error as well.
-    diarnb.diarize("a.wav", num_speakers="two")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    diarnb.diarize("a.wav", num_speakers="two")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    diarnb.diarize("a.wav", smart_format=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    diarnb.diarize_many("a", thread=2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     diarnb.rename(turns, "Beth")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     diarnb.diarize_now("a.wav")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
