@@ -73,9 +73,10 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
     """
 
     def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
+        corrections = turns if isinstance(turns, Corrections) else Corrections(turns, by=by)  # before there is a widget
         super().__init__()
         self.add_class("diarnb-panel")
-        self.corrections = turns if isinstance(turns, Corrections) else Corrections(turns, by=by)
+        self.corrections = corrections
         self._sound = Sound.of(self.corrections.turns, audio)
         self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
         self._closed = False
@@ -89,6 +90,8 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
 
     def close(self) -> None:
         """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
+        if not hasattr(self, "_lock"):  # what is no table of turns was refused before there was anything to close
+            return
         with self._lock:
             if self._closed:
                 return

@@ -10,9 +10,10 @@ import pandas as pd
 from diarnb._text import visible
 from diarnb.corrections import Corrections
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
+from diarnb.results import has_words
 from diarnb.results import words as words_of
 from diarnb.tables.activity import match_speakers
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import as_table, check_turns
 from diarnb.tables.colors import PALETTE
 from diarnb.widgets.frontend import load_script, load_style
 from diarnb.widgets.packing import KINDS, Spoken, differences, pack_differences, pack_turns
@@ -81,6 +82,7 @@ def player(
     'Beth'
     >>> shown.close()
     """
+    turns = as_table(turns)
     corrections = Corrections(turns, by=by)
     other = None if reference is None else check_turns(reference, name="reference")
     spoken = Spoken(_pieces(turns) if words is None else _checked_words(words))
@@ -234,7 +236,7 @@ class Player(Correcting, SoundWidget):
 def _pieces(turns: pd.DataFrame) -> pd.DataFrame:
     """Find what is said: the words of the run, or the texts of the turns, or nothing."""
     try:
-        found = words_of(turns)
+        found = words_of(turns) if has_words(turns) else pd.DataFrame()
     except (TurnTableError, RunNotFoundError):
         found = pd.DataFrame()
     if len(found):
