@@ -24,7 +24,7 @@ from diarnb.server.process import run_server
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterator, Sequence
 
     from diarnb.server.core import Core
 
@@ -121,13 +121,17 @@ def in_thread(folder: Path | None = None, **chosen: Any) -> Iterator[InThread]:
 
 @contextmanager
 def in_process(
-    folder: Path | None = None, *, program: str = "diarnb.server.workers.worker", **chosen: Any
+    folder: Path | None = None,
+    *,
+    program: str = "diarnb.server.workers.worker",
+    within: Sequence[str] = (),
+    **chosen: Any,
 ) -> Iterator[InProcess]:
-    """Run a server in a process of its own; it is asked to stop at the end, if it still runs."""
+    """Run a server in a process of its own, begun by a command; it is asked to stop at the end, if it still runs."""
     with _folder(folder) as place:
         imports = "from diarnb.server import process; from diarnb.server.workers import pool"
         run = f"{imports}; pool._PROGRAM = {program!r}; process.main()"
-        command = [sys.executable, "-c", run]
+        command = [*within, sys.executable, "-c", run]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None
         assert process.stdout is not None

@@ -7,19 +7,20 @@ import gzip
 import ipaddress
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from diarnb.server.web import fetcher
+from diarnb.server.web.disk import DiskReserve
 from diarnb.server.web.fetcher import Fetcher, FetchError, check_host, is_listed, is_public, open_public_session
 from tests.loopback import Answer, answering, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.server import BaseHTTPRequestHandler
-    from pathlib import Path
 
 SOUND = b"RIFF" + bytes(1000)
 
@@ -111,7 +112,7 @@ def canary() -> Iterator[tuple[Canary, int]]:
 
 def fetch(url: str, target: Path, *allowed: str, **limits: Any) -> bytes:
     async def run() -> None:
-        fetcher = Fetcher(allowed, **limits)
+        fetcher = Fetcher(allowed, DiskReserve(target.parent, 0), **limits)
         try:
             await fetcher.fetch(url, target)
         finally:
@@ -173,7 +174,7 @@ def test_this_machine_is_not_fetched_from_by_any_name(
     ],
 )
 def test_what_is_no_address_of_the_web_is_refused_at_once(canary: tuple[Canary, int], url: str) -> None:
-    assert Fetcher(("*",)).check(url.format(canary[1]))
+    assert Fetcher(("*",), DiskReserve(Path(), 0)).check(url.format(canary[1]))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "169.254.169.254", "64:ff9b::7f00:1", "0.0.0.0"])

@@ -14,6 +14,7 @@ import pytest
 
 import diarnb
 from diarnb.server.web import media
+from diarnb.server.web.disk import DiskReserve
 from diarnb.server.web.media import KEPT, MAX_UPLOAD, VALID, Media
 from diarnb.server.web.refusals import Refusal
 from tests.servers import OTHER_KEY, PATIENCE, InThread, Server, in_process, in_thread
@@ -35,7 +36,7 @@ def server() -> Iterator[InThread]:
 def store(tmp_path: Path) -> Media:
     for name in ("media", "jobs"):
         (tmp_path / name).mkdir()
-    return Media(tmp_path / "media", tmp_path / "jobs")
+    return Media(tmp_path / "media", tmp_path / "jobs", DiskReserve(tmp_path, 0))
 
 
 def address(server: Server, method: str = "input", key: str = KEY, **named: Any) -> str:
@@ -258,7 +259,7 @@ def test_a_secret_that_was_cut_off_is_made_anew(tmp_path: Path) -> None:
     for name in ("media", "jobs"):
         (tmp_path / name).mkdir()
     (tmp_path / "media" / "secret").write_bytes(b"short")
-    Media(tmp_path / "media", tmp_path / "jobs")
+    Media(tmp_path / "media", tmp_path / "jobs", DiskReserve(tmp_path, 0))
     assert len((tmp_path / "media" / "secret").read_bytes()) == 32
 
 

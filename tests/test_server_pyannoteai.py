@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from diarnb.server.pyannoteai.rules import parse_job
 from diarnb.server.web.deliveries import check_target
+from diarnb.server.web.disk import DiskReserve
 from diarnb.server.web.fetcher import Fetcher
 from diarnb.server.web.limits import PER_WINDOW, WINDOW, Limits
 from diarnb.server.web.refusals import Refusal
@@ -212,7 +214,7 @@ def test_of_any_json_comes_a_wish_or_a_refusal(kind: str, body: Any) -> None:
         return check_target("pyannoteai", url, ("127.0.0.1",))
 
     with suppress(Refusal):
-        wish = parse_job(kind, body, check_url=Fetcher(("*",)).refusal, check_webhook=webhook)
+        wish = parse_job(kind, body, check_url=Fetcher(("*",), DiskReserve(Path(), 0)).check, check_webhook=webhook)
         assert json.loads(json.dumps(wish.task, allow_nan=False)) == wish.task
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import logging
 import re
@@ -21,6 +20,7 @@ from diarnb.server.deepgram import live
 from diarnb.server.deepgram import routes as deepgram
 from diarnb.server.pyannoteai import routes as pyannoteai
 from diarnb.server.settings import MAX_JSON
+from diarnb.server.web.disk import is_full
 from diarnb.server.web.guard import IDLE, ConnectionGuards
 from diarnb.server.web.refusals import ID, OWNER, Refusal
 
@@ -38,7 +38,6 @@ _HOST = re.compile(r"(?:([a-z0-9._-]+?)\.?|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?")
 _LINE = 1 << 15  # bytes of an address; a hundred key terms make a long one
 _STOPPING = 3.0  # seconds for requests that are being answered when the server stops; as many to be canceled
 _HEADERS = {"Server": "diarnb", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SAID = {404: "Not found.", 405: "Method not allowed.", 413: "Payload too large."}
 
 
@@ -174,7 +173,7 @@ class App:
 
 def _refusal_of(error: Exception) -> Refusal:
     """Build the refusal for an error of ours: whose fault it is, and no more."""
-    if isinstance(error, sqlite3.OperationalError) or (isinstance(error, OSError) and error.errno in _FULL):
+    if isinstance(error, sqlite3.OperationalError) or is_full(error):
         return Refusal(507, "The server's disk is full.")
     return Refusal(500, "The server could not do this.")
 

@@ -100,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         help="new: streams take diarize_model=latest and v1, as Deepgram's do since July 2026.",
     )
     parser.add_argument(
+        "--reserve",
+        type=int,
+        default=known["reserve"].default,
+        metavar="MIB",
+        help="Disk space that recordings leave free for answers; by default 256.",
+    )
+    parser.add_argument(
         "--memory", type=int, default=known["memory"].default, metavar="MIB", help="A worker's; 0: any."
     )
     return parser
@@ -115,7 +122,17 @@ def _serve(asked: argparse.Namespace) -> int:
         "allow_webhook": tuple(asked.allow_webhook),
         "webhook_secret": asked.webhook_secret or os.environ.get("DIARNB_WEBHOOK_SECRET") or None,
     }
-    as_they_are = ("host", "port", "words", "public_url", "rate_limits", "streaming_diarize_model", "memory", "workers")
+    as_they_are = (
+        "host",
+        "port",
+        "words",
+        "public_url",
+        "rate_limits",
+        "streaming_diarize_model",
+        "reserve",
+        "memory",
+        "workers",
+    )
     chosen |= {name: value for name in as_they_are if (value := getattr(asked, name)) is not None}
     settings = Settings(**chosen)
     # imported when it is known that there is an aiohttp, and that it will be used

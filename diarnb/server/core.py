@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from diarnb.errors import ConfigurationError
 from diarnb.server.jobs import MOST_CRASHES, JobTable
 from diarnb.server.web.deliveries import Deliveries
+from diarnb.server.web.disk import DiskReserve, is_full
 from diarnb.server.web.fetcher import Fetcher, FetchError
 from diarnb.server.web.media import Media
 from diarnb.server.workers.pool import TaskFailedError, TaskTimeoutError, WorkerCrashedError, WorkerPool
@@ -67,8 +68,9 @@ class Core:
         for left in self.scratch.iterdir():  # what a killed server was receiving
             left.unlink()
         self.jobs: JobTable = JobTable(folder / "jobs.sqlite")
-        self.media: Media = Media(_make_private(folder / "media"), _make_private(folder / "jobs"))
-        self.fetcher: Fetcher = Fetcher(settings.allow_url_fetch)
+        self.disk: DiskReserve = DiskReserve(folder, settings.reserve << 20)
+        self.media: Media = Media(_make_private(folder / "media"), _make_private(folder / "jobs"), self.disk)
+        self.fetcher: Fetcher = Fetcher(settings.allow_url_fetch, self.disk)
         self.deliveries: Deliveries = Deliveries(self.jobs, settings)
         self.workers: WorkerPool = WorkerPool(settings.workers, memory=settings.memory)
         # while a worker is behind, what a stream brings is taken all the same: a client that is not read is not heard
@@ -102,6 +104,11 @@ class Core:
         known = [hmac.compare_digest(given, mine.encode()) for mine in self.settings.keys]
         return derive_owner(key) if any(known) else None
 
+    @property
+    def full(self) -> bool:
+        """Whether the disk has no room for recordings."""
+        return self.disk.low or not self.jobs.writable
+
     def scratch_file(self) -> Path:
         """Name a new file for what is being received."""
         return self.scratch / uuid.uuid4().hex
@@ -114,22 +121,24 @@ class Core:
                 if job is not None:
                     await self.jobs.requeue(job)
                 self.jobs.job_waiting.clear()
-                job = await self.jobs.start_next()
-                if job is None:
-                    await self.jobs.job_waiting.wait()
-                else:
+                low = self.disk.low
+                job = await self.jobs.start_next(fetches=not low)
+                if job is not None:
                     await self._run_or_fail(job)
                     job = None
-            except sqlite3.Error:  # the disk is full, most likely; what was accepted waits until it is not
-                log.exception("the table of jobs cannot be written")
+                else:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self.jobs.job_waiting.wait(), _DISK if low else None)
+            except (OSError, sqlite3.Error):  # the disk is full, most likely; what was accepted waits until it is not
+                log.exception("a job or its recording cannot be written")
                 await asyncio.sleep(_DISK)
 
     async def _run_or_fail(self, job: Job) -> None:
         try:
             await self._run(job)
-        except sqlite3.Error:
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) or is_full(error):
+                raise
             log.exception("job %s", job.id)
             await self._fail(job, "The server could not do this.")
 

@@ -96,6 +96,8 @@ class JobTable:
         if "attempts" in columns:  # of 0.1, which counted the ends of servers too
             self._write_to.executescript("ALTER TABLE jobs RENAME attempts TO crashes; UPDATE jobs SET crashes = 0")
         self._write_to.executescript(_SCHEMA)
+        self.writable = True
+        """Whether the last write found room on the disk."""
         self._read_from = self._open()
         self.job_waiting: asyncio.Event = asyncio.Event()
         """Set when there may be a job to begin."""
@@ -158,12 +160,19 @@ class JobTable:
         """List the ids of jobs that have not ended."""
         return {row[0] for row in self._read_from.execute("SELECT id FROM jobs WHERE state IN ('created', 'running')")}
 
-    async def start_next(self) -> Job | None:
-        """Mark the job that has waited longest as running, and return it; None if none waits."""
+    async def start_next(self, *, fetches: bool = True) -> Job | None:
+        """Mark the job that has waited longest as running, and return it; None if none waits.
+
+        Parameters
+        ----------
+        fetches : bool, default True
+            Whether it may be one whose recording has to be fetched first.
+        """
         row = await self._write(
             "UPDATE jobs SET state = 'running', updated = ? WHERE number = "
-            "(SELECT min(number) FROM jobs WHERE state = 'created') RETURNING id",
-            (time.time(),),
+            "(SELECT min(number) FROM jobs WHERE state = 'created' AND (? OR json_extract(task, '$.fetch') IS NULL)) "
+            "RETURNING id",
+            (time.time(), fetches),
         )
         return self.get(row[0]) if row else None
 
@@ -231,6 +240,9 @@ class JobTable:
         """Execute a statement, its own transaction; return its first row."""
 
         def write() -> Any:
-            return self._write_to.execute(statement, values).fetchone()
+            self.writable = False
+            found = self._write_to.execute(statement, values).fetchone()
+            self.writable = True
+            return found
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, write)

@@ -130,10 +130,11 @@ class _Pages:
     @open_to_all
     async def health(self, request: web.Request) -> web.Response:
         del request
-        facts: dict[str, Any] = {"status": "ok"}
+        facts: dict[str, Any] = {"status": "disk full" if self._core.full else "ok"}
         if self._at_home:
             facts |= {"version": _versions()["diarnb"], "uptime": round(time.time() - self._core.started)}
             facts |= {"jobs": {state: self._core.jobs.count(state) for state in ("created", "running")}}
+            facts |= {"disk": {"free": self._core.disk.free >> 20, "reserve": self._core.disk.reserve >> 20}}
             facts |= {"workers": {"busy": self._core.workers.busy, "all": self._core.workers.count}}
         return web.json_response(facts)
 
@@ -186,7 +187,7 @@ For machines that look after the server: <a href="/health">its health</a>.</p>
     def _state(self) -> str:
         core = self._core
         facts = {
-            "Health": '<span class="good">well</span>',
+            "Health": "disk full" if core.full else '<span class="good">well</span>',
             "Listening": f"{core.workers.busy} of {core.workers.count}",
             "Streams": f"{core.streams.busy} of {core.streams.count}",
             "Jobs waiting": f"{core.jobs.count('created')}",

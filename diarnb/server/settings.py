@@ -46,6 +46,8 @@ class Settings:
         Whether to refuse what the services would refuse as too much.
     streaming_diarize_model : {"seed", "new"}
         Whether a stream may name a diarizer: no by the older documents, ``latest`` and ``v1`` by the newer.
+    reserve : int
+        MiB of the disk that recordings leave free, for answers: what would take more is refused with 507; 0 for none.
     memory : int
         MiB that one worker may hold; 0 for no limit.
     queue : int
@@ -64,6 +66,7 @@ class Settings:
     webhook_secret: str | None = field(default=None, repr=False)
     rate_limits: str = "off"
     streaming_diarize_model: str = "seed"
+    reserve: int = 256
     memory: int = 4096
     queue: int = 100
 
@@ -75,6 +78,7 @@ class Settings:
         for name, least, most in (
             ("port", 0, 65535),
             ("workers", 1, 1 << 10),
+            ("reserve", 0, 1 << 30),
             ("memory", 0, 1 << 30),
             ("queue", 0, 1 << 30),
         ):

@@ -132,7 +132,7 @@ class _ListenRoute:
                 url = await _url(request)
                 if problem := self._core.fetcher.check(url):
                     raise Refusal(400, f"{problem}.", code="REMOTE_CONTENT_ERROR")
-            elif not await receive(request, path, MAX_BODY):
+            elif not await receive(request, path, MAX_BODY, self._core.disk):
                 raise _unusable("there is nothing in it")
             yield path, url
         finally:

@@ -87,7 +87,7 @@ class _Dialect:
         nonce = media.verify("PUT", name, request.query)
         arrived = self._core.scratch_file()
         try:
-            await receive(request, arrived, MAX_UPLOAD)
+            await receive(request, arrived, MAX_UPLOAD, self._core.disk)
             await asyncio.to_thread(media.accept, arrived, name, nonce)
         finally:
             arrived.unlink(missing_ok=True)

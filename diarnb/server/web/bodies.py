@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from diarnb.server.web.disk import DiskReserve
+
 _PIECE = 1 << 20  # bytes that are written at once
 
 
-async def receive(request: web.Request, target: Path, most: int) -> int:
+async def receive(request: web.Request, target: Path, most: int, disk: DiskReserve) -> int:
     """Write a body to a new file, of which nothing is left where it does not come whole.
 
     Parameters
@@ -29,6 +31,7 @@ async def receive(request: web.Request, target: Path, most: int) -> int:
         Of a file that does not exist.
     most : int
         Bytes.
+    disk : DiskReserve
 
     Returns
     -------
@@ -39,12 +42,16 @@ async def receive(request: web.Request, target: Path, most: int) -> int:
     ------
     Refusal
         413 as soon as it is plain that there are more, 400 where the body is not what its headers announce.
+    OSError
+        The disk has no room for it beyond the reserve, or none at all.
     """
     size = 0
+    disk.check(min(request.content_length or 0, most))
     try:
         with _refuse_incomplete(), target.open("xb") as file:
             async for piece in _read_pieces(request, most):
                 size += len(piece)
+                disk.check(len(piece))
                 await asyncio.to_thread(file.write, piece)
     except BaseException:
         target.unlink(missing_ok=True)

@@ -21,6 +21,8 @@ from diarnb.server.settings import MAX_BODY
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from diarnb.server.web.disk import DiskReserve
+
 SECONDS = 600.0
 """Seconds for a recording, from the first look-up to its last byte."""
 
@@ -146,12 +148,15 @@ class Fetcher:
     ----------
     allowed : tuple of str
         Hosts that may be asked, wherever they are; ``*`` for any that is public. Empty: nothing is fetched.
+    disk : DiskReserve
     max_bytes : int, default 2 GiB
     seconds : float, default 600
     """
 
-    def __init__(self, allowed: tuple[str, ...], *, max_bytes: int = MAX_BODY, seconds: float = SECONDS) -> None:
-        self._allowed, self._max_bytes, self._seconds = allowed, max_bytes, seconds
+    def __init__(
+        self, allowed: tuple[str, ...], disk: DiskReserve, *, max_bytes: int = MAX_BODY, seconds: float = SECONDS
+    ) -> None:
+        self._allowed, self._disk, self._max_bytes, self._seconds = allowed, disk, max_bytes, seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -181,6 +186,8 @@ class Fetcher:
         ------
         FetchError
             It is not public, is not there, is too large, or too slow.
+        OSError
+            The disk has no room for it beyond the reserve.
         """
         if self._session is None:
             self._session = open_public_session(self._allowed)
@@ -219,11 +226,13 @@ class Fetcher:
         left, too_large = self._max_bytes, FetchError(f"The media is larger than {self._max_bytes >> 20} MiB")
         if (response.content_length or 0) > left:
             raise too_large
+        self._disk.check(response.content_length or 0)
         with target.open("wb") as file:
             async for piece in response.content.iter_chunked(_PIECE):
                 left -= len(piece)
                 if left < 0:
                     raise too_large
+                self._disk.check(len(piece))
                 await asyncio.to_thread(file.write, piece)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from diarnb.server.web.disk import DiskReserve
+
 VALID = 3600.0
 """Seconds for which an address works."""
 
@@ -39,9 +41,11 @@ class Media:
         Of uploads, and of the secret that signs addresses.
     jobs_folder : Path
         Of what jobs listen to: a file each, its own, whatever becomes of the upload.
+    disk : DiskReserve
     """
 
-    def __init__(self, folder: Path, jobs_folder: Path) -> None:
+    def __init__(self, folder: Path, jobs_folder: Path, disk: DiskReserve) -> None:
+        self._disk = disk
         self._folder, self._jobs, self._used = folder, jobs_folder, folder / "used"
         self._used.mkdir(mode=0o700, exist_ok=True)
         self._secret = _load_secret(folder / "secret")
@@ -104,6 +108,7 @@ class Media:
             try:
                 os.link(found, own)
             except OSError:  # no links on this disk, or it is gone by now
+                self._disk.check(found.stat().st_size)
                 shutil.copyfile(found, own)
         return own
 
