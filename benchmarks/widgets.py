@@ -111,7 +111,7 @@ def shown(notebook: Notebook, received: list[bytes | str]) -> tuple[int, int]:
     while notebook.value("p._sound.peaks.done") < 1e9:
         time.sleep(1.0)
     notebook.page.wait_for_timeout(5000)  # the page asks for what was missing every 3 s at most
-    trace = notebook.value("sum(len(__import__('json').dumps(part)) for part in p._repr_mimebundle_()[0].values())")
+    trace = notebook.value("sum(len(__import__('json').dumps(part)) for part in p._repr_mimebundle_().values())")
     # Our own questions, with `value`, arrive as well: they are told by their code, which echoes.
     return sum(len(frame) for frame in received if not is_ours(frame)), trace
 

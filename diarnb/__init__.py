@@ -32,10 +32,7 @@ def __getattr__(name: str) -> object:
     if name == "__all__":
         return sorted(each for each, home in _homes().items() if home)
     if name.startswith("_") or name not in _homes():
-        from diarnb._text import explain
-
-        told = "" if name.startswith("_") else explain(name, _homes())
-        raise AttributeError(f"module 'diarnb' has no attribute {name!r}{told}")
+        raise AttributeError(f"module 'diarnb' has no attribute {name!r}")
     if not (home := _homes()[name]):
         return import_module(f"diarnb.{name}")
     import_module("diarnb.accessor")  # from here on every table has `.diar`

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,13 @@ import pandas as pd
 
 from diarnb import engines
 from diarnb.engines.base import Engine
-from diarnb.errors import ApiResponseError, DiarnbWarning, RunNotFoundError, TurnTableError
+from diarnb.errors import ApiResponseError, RunNotFoundError, TurnTableError
 from diarnb.params import Params
 from diarnb.store import Store
 from diarnb.store.batches import Manifest
+from diarnb.store.erase import erase_files
 from diarnb.store.ledger import Ledger
-from diarnb.tables.checks import as_table, check_end
+from diarnb.tables.checks import check_end
 from diarnb.tables.turns import cut_overlap, make_turns
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def runs() -> pd.DataFrame:
 
 
 def forget(run: str | pd.DataFrame) -> None:
-    """Remove a run from the store, and what it heard unless another needs it; or a submission.
+    """Remove a run, what it heard unless another needs it, and its corrections; or a submission.
 
     Parameters
     ----------
@@ -200,6 +200,8 @@ def forget(run: str | pd.DataFrame) -> None:
         with suppress(RunNotFoundError):  # it was paid for, and the store had lost it
             store.forget(row.run["id"])
     Manifest(store).forget(run_id)
+    for name in {run_id} if row is None or row.run is None else {run_id, row.run["id"]}:
+        erase_files((store.path.parent / "corrections").glob(f"*-{name}-*"))
 
 
 def raw(turns: pd.DataFrame | str) -> dict[str, Any]:
@@ -273,7 +275,6 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     >>> exclusive(diarize(example("meeting"), progress=False)).attrs["diarnb"]["exclusive"]
     'engine'
     """
-    turns = as_table(turns)
     facts = turns.attrs.get("diarnb") or {}
     run = run_of(turns) if "run" in facts and not facts.get("corrected") else None
     if run is not None and read_run(run).get("exclusiveDiarization") is not None:
@@ -380,18 +381,9 @@ def _pad_lists(lists: Mapping[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, range(len(values)), float) for name, values in lists.items()})
 
 
-def has_words(turns: pd.DataFrame) -> bool:
-    """Ask whether words were heard at all in a run, be it none."""
-    return read_run(run_of(turns)).get("words") is not None
-
-
 def _tabulate_speech(turns: pd.DataFrame, what: str, dtypes: dict[str, type]) -> pd.DataFrame:
     """Make a table of what was said, under the names that the table of turns shows."""
-    rows = read_run(run_of(turns)).get(what)
-    if rows is None:
-        message = "this run has no words: the local engine takes them from words=, pyannoteAI with transcription=True"
-        warnings.warn(message, DiarnbWarning, stacklevel=3)
-        rows = []
+    rows = read_run(run_of(turns)).get(what) or []
     # By way of a column: in pandas 2 `str` itself would make "None" of what is missing.
     columns = {
         name: pd.Series([row.get(name) for row in rows], dtype=object).astype(pd.Series(dtype=dtype).dtype)

@@ -7,7 +7,6 @@ combination once, before pyannote.metrics scores it: its time grows with the squ
 from __future__ import annotations
 
 import hashlib
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import pandas as pd
 
 from diarnb._text import visible
 from diarnb.errors import ConfigurationError, InvalidParameterError
-from diarnb.formats import read, read_path
 from diarnb.tables.activity import merge_turns
 from diarnb.tables.checks import check_turns
 from diarnb.tables.moments import Moments, find_combinations, pair_tables
@@ -23,8 +21,6 @@ from diarnb.tables.moments import Moments, find_combinations, pair_tables
 if TYPE_CHECKING:
     from diarnb.tables.activity import Floats, Masks
     from diarnb.tables.moments import Pair
-
-    Turns = pd.DataFrame | str | PathLike[str]
 
 CONVENTIONS = ((0.0, "scored"), (0.25, "scored"), (0.0, "skipped"), (0.25, "skipped"))
 """Seconds that are not scored on each side of a reference boundary, and what becomes of overlapped speech."""
@@ -35,18 +31,17 @@ _RESAMPLES = 2000
 _TOUCHING = 1e-6  # seconds by which turns may overlap and still only touch
 
 
-def score(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None) -> pd.DataFrame:
+def score(reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFrame | None = None) -> pd.DataFrame:
     """Score a diarization against the truth, by pyannote.metrics (the extra ``eval``).
 
     Parameters
     ----------
-    reference : pandas.DataFrame or path
-        The true turns: any table with start, end and speaker, or a file that `read` takes; of several recordings with
-        ``uri``.
-    hypothesis : pandas.DataFrame or path
+    reference : pandas.DataFrame
+        The true turns: any table with start, end and speaker; of several recordings with ``uri``.
+    hypothesis : pandas.DataFrame
         The turns to judge. A recording that it lacks counts as all missed; where only one of the tables has ``uri``,
         there must be but one recording.
-    uem : pandas.DataFrame or path, optional
+    uem : pandas.DataFrame, optional
         ``start`` and ``end`` of the stretches to score, and ``uri`` where there are several recordings, as ``read``
         gives them for a UEM file. Default: the whole recording.
 
@@ -107,7 +102,6 @@ def score(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None) -> p
     3    0.25  skipped
     """
     metrics = _Metrics()
-    reference, hypothesis = read_path(reference, "reference"), read_path(hypothesis, "hypothesis")
     found = pair_tables(reference, hypothesis, _NAMES, known=True)
     scored = _stretches(uem, found)
     sums = pd.DataFrame([row for pair, spans in zip(found, scored, strict=True) for row in _rows(metrics, pair, spans)])
@@ -125,12 +119,14 @@ def score(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None) -> p
     return table
 
 
-def worst(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None, n: int | None = 20) -> pd.DataFrame:
+def worst(
+    reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFrame | None = None, n: int | None = 20
+) -> pd.DataFrame:
     """List where a diarization is furthest from the truth, the longest error first.
 
     Parameters
     ----------
-    reference, hypothesis, uem : pandas.DataFrame or path
+    reference, hypothesis, uem : pandas.DataFrame
         As for `score`.
     n : int or None, default 20
         How many stretches at most; None for all.
@@ -171,7 +167,6 @@ def worst(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None, n: i
     """
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
         raise InvalidParameterError(f"n is the most stretches to list, a whole number or None for all, not {n!r:.40}")
-    reference, hypothesis = read_path(reference, "reference"), read_path(hypothesis, "hypothesis")
     found = pair_tables(reference, hypothesis, _NAMES, known=True)
     parts = [_errors(pair, spans) for pair, spans in zip(found, _stretches(uem, found), strict=True)]
     table = pd.concat(parts, ignore_index=True)
@@ -194,12 +189,10 @@ def _errors(pair: Pair, spans: Floats | None) -> pd.DataFrame:
     return table[shown] if pair.uri is None else table[shown].assign(uri=pd.Series(pair.uri, table.index, dtype=str))
 
 
-def _stretches(uem: Turns | None, found: list[Pair]) -> list[Floats | None]:
+def _stretches(uem: pd.DataFrame | None, found: list[Pair]) -> list[Floats | None]:
     """Find the stretches of each recording to score, as rows of start and end; None for all of it."""
     if uem is None:
         return [None] * len(found)
-    if isinstance(uem, str | PathLike):
-        uem = read(uem)
     if not isinstance(uem, pd.DataFrame):
         raise InvalidParameterError("uem is a table of start and end in seconds, as `diarnb.read('x.uem')` gives it")
     table = check_turns(uem.assign(speaker=""), name="uem")

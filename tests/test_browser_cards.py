@@ -65,7 +65,7 @@ def test_verdicts_are_given_by_keys(lab: Lab, theme: str) -> None:
     lab.theme(theme)
     notebook = lab.open([TURNS.format(kind="review"), "cells = 2"], name="review")
     notebook.run()
-    panel = notebook.output(0).locator(".diarnb-keys[tabindex]")
+    panel = notebook.output(0).locator(".diarnb-panel[tabindex]")
     panel.wait_for()
     notebook.screenshot(f"review_{theme}", notebook.output(0))
     panel.focus()

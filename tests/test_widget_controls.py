@@ -21,8 +21,8 @@ from diarnb.engines.base import Offer, Option
 from diarnb.errors import AudioNotFoundError, DiarnbWarning, InvalidParameterError, MissingApiKeyError
 from diarnb.params import Params
 from diarnb.testing import assert_turns_equal
+from diarnb.widgets.background import Worker
 from diarnb.widgets.controls import Controls, choices, controls
-from diarnb.widgets.controls.background import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from diarnb.widgets import frontend
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(frontend.__file__).parent
-SCRIPTS = ("player/player.js", "clip.js", "copy.js", "keys.js")
+SCRIPTS = ("player/player.js", "clip.js", "copy.js", "guard.js")
 
 
 def node() -> str:

@@ -386,9 +386,9 @@ class Markup(HTMLParser):
 def test_a_hostile_name_stays_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = table(name, "B").assign(text=[name, "b"])
     shown = player(turns, diarnb.example("interview"), reference=turns)
-    data, _ = shown._repr_mimebundle_()
+    data = shown._repr_mimebundle_()
     found = Markup(data["text/html"])
-    assert found.tags <= {"img", "table", "thead", "tbody", "tr", "th", "td", "p"}
+    assert found.tags <= {"div", "img", "table", "thead", "tbody", "tr", "th", "td", "p"}
     assert [(name, (value or "")[:22]) for name, value in found.active] == [("src", "data:image/png;base64,")]
     for text in (found.text, data["text/plain"], repr(shown)):
         assert all(c.isprintable() or c in "\n\u00a0" for c in text)
@@ -408,7 +408,7 @@ def test_a_name_is_renamed_to_what_was_typed_and_shown_safely(made: Player, ear:
 
 def test_a_picture_and_a_table_stay_with_the_notebook(known: dict[str, pd.DataFrame]) -> None:
     shown = player(known["meeting"])
-    data, _ = shown._repr_mimebundle_()
+    data = shown._repr_mimebundle_()
     shown.close()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert f"[{len(known['meeting'])} turns, the first 10 shown]" in data["text/plain"]
@@ -421,7 +421,7 @@ def test_a_long_table_leaves_no_more_than_a_short_one() -> None:
     starts = np.sort(rng.uniform(0, 14_000, 5000))
     turns = pd.DataFrame({"start": starts, "end": starts + 2.0, "speaker": rng.choice(list("ABCDEFGH"), 5000)})
     shown = player(turns, diarnb.example("interview"))
-    data, _ = shown._repr_mimebundle_()
+    data = shown._repr_mimebundle_()
     shown.close()
     assert len(json.dumps(data)) < 150_000
 
@@ -429,7 +429,7 @@ def test_a_long_table_leaves_no_more_than_a_short_one() -> None:
 def test_an_empty_table_is_shown_too(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = player(table(), diarnb.example("interview"))
     answer = Ear(shown, monkeypatch).ask(ask="hello")
-    data, _ = shown._repr_mimebundle_()
+    data = shown._repr_mimebundle_()
     shown.close()
     assert answer is not None
     assert (answer[0]["names"], answer[1]) == ([], [b""])

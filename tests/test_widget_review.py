@@ -9,7 +9,8 @@ import pytest
 
 import diarnb
 from diarnb.errors import InvalidParameterError
-from diarnb.widgets.review import Keys, Review, review
+from diarnb.widgets.parts import Guard
+from diarnb.widgets.review import Review, review
 from tests.test_widget_cards import check_harmless, inside, press, told, widgets
 from tests.test_widget_player import HOSTILE
 
@@ -27,7 +28,7 @@ def panel(known: dict[str, pd.DataFrame]) -> Iterator[Review]:
 
 
 def key(panel: Review, value: object) -> None:
-    [keys] = [widget for widget in inside(panel) if isinstance(widget, Keys)]
+    [keys] = [widget for widget in inside(panel) if isinstance(widget, Guard)]
     keys._handle_custom_msg(value, [])
 
 

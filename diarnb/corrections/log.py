@@ -1,226 +1,306 @@
-"""What lies under corrections: the log of edits, and the state of every turn and name that follows from it."""
+"""The log of corrections on disk: what was done by hand outlasts the widget, the kernel and the day.
+
+One file for each table that was corrected, in the folder ``corrections`` beside the run store, readable by its owner
+only. The first line says which table it is, each further line is one edit, after a checksum, and is on disk before the
+widget shows it:
+
+    5f1c29ab {"edit": 3, "at": "2026-11-28T09:14:03+00:00", "rows": [{"what": "rename", "speaker": "SPEAKER_00", …}]}
+
+Lines are only ever appended, by one process at a time; each first reads what others have written, so that the lines are
+one history. A process that is killed leaves at most a last line that is no whole line, which is passed over. The cache
+rules of the run store never touch these files; `diarnb.forget` removes them.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from copy import deepcopy
+import os
+import shutil
+import time
+import warnings
+import zlib
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
+from diarnb.corrections.history import Edit, digest_rows
+from diarnb.errors import RunNotFoundError, StoreError, StoreWarning
+from diarnb.store import Store
+from diarnb.store.erase import erase_files
+from diarnb.store.lock import take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-COLUMNS: dict[str, Any] = {
-    "edit": np.int64,
-    "at": "datetime64[us, UTC]",
-    "by": str,
-    "what": str,
-    "turn": np.int64,
-    "speaker": str,
-    "start": float,
-    "end": float,
-    "to": str,
-    "new_start": float,
-    "new_end": float,
-    "to_start": float,
-    "to_end": float,
-    "of": np.int64,
-}
-"""The columns of the log, with their types; `Corrections.edits` says what they mean."""
+    import pandas as pd
 
-REMARKS = ("confirm", "reject")
-"""What leaves every turn and name as it was."""
+LAYOUT = 1
+"""The version of the files, which stands in their first line."""
+
+_PATIENCE = 30.0  # seconds to wait for another process that is writing
+_AGAIN = 0.005
+_AFRESH = "afresh"  # what a line says from which on everything before is set aside
 
 
-class Turn(NamedTuple):
-    """One turn as it is now; `label` is the engine's or a later voice's, under all names and merges."""
-
-    start: float
-    end: float
-    label: str
-    origin: int | None = None  # the row of the first table that its other columns are from
-
-
-class Edit(NamedTuple):
-    """A row of the log; its fields are `COLUMNS`."""
-
-    edit: int
-    at: datetime
-    by: str
-    what: str
-    turn: int = -1
-    speaker: str = ""
-    start: float = math.nan
-    end: float = math.nan
-    to: str = ""
-    new_start: float = math.nan
-    new_end: float = math.nan
-    to_start: float = math.nan
-    to_end: float = math.nan
-    of: int = -1
-
-
-class Ledger:
-    """The log of edits of one table of turns, and the state that follows from it.
-
-    Parameters
-    ----------
-    base : pandas.DataFrame
-        The first table, checked.
+@dataclass(frozen=True)
+class Corrected:
+    """Which table was corrected.
 
     Attributes
     ----------
-    turns : dict of int to Turn
-        Every turn there is, by its id; ids are not used twice.
-    labels : list of str
-        Every label there ever was, in order of appearance.
-    log : list of Edit
-        Append-only.
-    done, undone : list of int
-        The edits that stand, and those that `redo` would do again, the next one last.
+    rows : str
+        A digest of who speaks when in it.
+    run : str
+        The run's id; empty for a table that is of none.
+    recording : str
+        The content hash of the run's recording; empty where none is known.
+    source, engine : str
+        What the run was of, and which engine made it.
     """
 
-    def __init__(self, base: pd.DataFrame) -> None:
-        self.base = base
-        rows = zip(base["start"].tolist(), base["end"].tolist(), base["speaker"].tolist(), strict=True)
-        self.turns: dict[int, Turn] = {
-            number: Turn(start, end, label, number) for number, (start, end, label) in enumerate(rows)
-        }
-        self.labels: list[str] = list(dict.fromkeys(was.label for was in self.turns.values()))
-        self.log: list[Edit] = []
-        self.done: list[int] = []
-        self.undone: list[int] = []
-        self._next = len(self.turns)
-        self._origins: dict[int, int | None] = {number: number for number in self.turns}
-        self._overlay: tuple[dict[str, str], dict[str, str]] | None = None
+    rows: str
+    run: str = ""
+    recording: str = ""
+    source: str = ""
+    engine: str = ""
+
+    @classmethod
+    def of(cls, turns: pd.DataFrame) -> Corrected:
+        """Tell which table this is, from its rows and from the run that it says it is of."""
+        rows = digest_rows(zip(turns["start"].tolist(), turns["end"].tolist(), turns["speaker"].tolist(), strict=True))
+        facts = turns.attrs.get("diarnb") or {}
+        if not isinstance(facts.get("run"), str):
+            return cls(rows)
+        try:
+            run = Store.default().get(facts["run"])
+        except (RunNotFoundError, StoreError):
+            return cls(rows, facts["run"])
+        return cls(rows, run.id, run.content_hash or "", run.source, run.engine)
 
     @property
-    def into(self) -> dict[str, str]:
-        """The voice that each label means after merges."""
-        return self._overlaid()[0]
+    def file(self) -> str:
+        """The name of its file, by which it is found through its recording as well as through its run."""
+        return f"{_short(self.recording)}-{self.run or 'table'}-{self.rows[:16]}.jsonl"
 
-    @property
-    def shown(self) -> dict[str, str]:
-        """The name of each voice."""
-        return self._overlaid()[1]
 
-    def voices(self) -> dict[int, str]:
-        """Return the voice of every turn."""
-        into = self.into
-        return {turn: into[was.label] for turn, was in self.turns.items()}
+@dataclass(frozen=True)
+class Earlier:
+    """Corrections that were made on another table of the same recording, or set aside on this one.
 
-    def standing(self) -> list[Edit]:
-        """Return the rows of the edits that were not undone."""
-        done = set(self.done)
-        return [row for row in self.log if row.edit in done]
+    Attributes
+    ----------
+    of : Corrected
+    edits : list of Edit
+    count : int
+        How many of them stand.
+    at : datetime
+        When the last of them was made.
+    """
 
-    def new_turn(self, origin: int | None = None) -> int:
-        """Take the next id; where the turn is cut from another, that one's row tells its other columns."""
-        self._origins[self._next] = origin
-        self._next += 1
-        return self._next - 1
+    of: Corrected
+    edits: list[Edit]
+    count: int
+    at: datetime
 
-    def record(self, what: str, by: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write an edit down, and do it."""
-        number, at = self._number(), datetime.now(UTC)
-        for row in rows:
-            self.log.append(Edit(number, at, by, what, **row))
-            self._put(self.log[-1])
-        self.done.append(number)
-        self.undone.clear()
 
-    def undo(self, by: str) -> bool:
-        """Take back the last edit that stands."""
-        if not self.done:
-            return False
-        number = self.done.pop()
-        self.undone.append(number)
-        for row in reversed([row for row in self.log if row.edit == number]):
-            self._put(row, back=True)
-        self.log.append(Edit(self._number(), datetime.now(UTC), by, "undo", of=number))
-        return True
+@dataclass(frozen=True)
+class Line:
+    """What one line of a file says: an edit, or that one starts afresh."""
 
-    def redo(self, by: str) -> bool:
-        """Do again what was undone last."""
-        if not self.undone:
-            return False
-        number = self.undone.pop()
-        self.done.append(number)
-        for row in [row for row in self.log if row.edit == number]:
-            self._put(row)
-        self.log.append(Edit(self._number(), datetime.now(UTC), by, "redo", of=number))
-        return True
+    edits: list[Edit]
+    afresh: bool
+    after: str  # digest of who speaks when afterwards
 
-    def frame(self) -> pd.DataFrame:
-        """Return the log as a table."""
-        columns = zip(*self.log, strict=True) if self.log else ([] for _ in COLUMNS)
-        values = dict(zip(COLUMNS, columns, strict=True))
-        return pd.DataFrame({name: pd.Series(list(values[name]), dtype=dtype) for name, dtype in COLUMNS.items()})
 
-    def table(self) -> pd.DataFrame:
-        """Return the turns as they are now, as `Corrections.turns` documents it."""
-        voices, shown = self.voices(), self.shown
-        order = sorted(self.turns, key=lambda turn: (*self.turns[turn][:2], shown[voices[turn]], turn))
-        state = [self.turns[turn] for turn in order]
-        origin = np.array([-1 if was.origin is None else was.origin for was in state], np.int64)
-        table = self.base.reindex(origin)
-        table.index = pd.Index(order, dtype=np.int64, name="turn")
-        table["start"], table["end"] = [was.start for was in state], [was.end for was in state]
-        table["duration"] = table["end"] - table["start"]
-        table["speaker"] = pd.Series([shown[voices[turn]] for turn in order], table.index, dtype=str)
-        first = self.base["speaker"].tolist()
-        if "confidence" in table:
-            other = [where < 0 or first[where] != was.label for where, was in zip(origin, state, strict=True)]
-            table.loc[other, "confidence"] = np.nan
-        if "text" in table:
-            table.loc[table.index >= len(self.base), "text"] = ""
-        if "channel" in table:
-            usual = dict(zip(first, self.base["channel"].tolist(), strict=True))
-            where = pd.Series([usual.get(was.label, 0) for was in state], table.index)
-            table["channel"] = table["channel"].fillna(where).astype(np.int64)
-        table.attrs = self._attrs()
-        return table
+class EditLog:
+    """The file of one table.
 
-    def _number(self) -> int:
-        return self.log[-1].edit + 1 if self.log else 1
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        A checked table, before any correction.
 
-    def _put(self, row: Edit, *, back: bool = False) -> None:
-        """Bring a turn into the state after a row of the log, or back into that before."""
-        self._overlay = None
-        if row.turn < 0 or row.what in REMARKS:
-            return
-        start, end, label = (row.start, row.end, row.speaker) if back else (row.new_start, row.new_end, row.to)
-        if math.isnan(start):
-            del self.turns[row.turn]
-            return
-        self.turns[row.turn] = Turn(start, end, label, self._origins[row.turn])
-        if label not in self.labels:
-            self.labels.append(label)
+    Attributes
+    ----------
+    of : Corrected
+    path : pathlib.Path
 
-    def _overlaid(self) -> tuple[dict[str, str], dict[str, str]]:
-        if self._overlay is None:
-            into, shown = ({label: label for label in self.labels} for _ in range(2))
-            for row in self.standing():
-                if row.what == "rename":
-                    shown[row.speaker] = row.to
-                elif row.what == "merge":
-                    into = {label: row.to if voice == row.speaker else voice for label, voice in into.items()}
-            self._overlay = into, shown
-        return self._overlay
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = EditLog(pd.DataFrame({"start": [0.0], "end": [4.0], "speaker": ["SPEAKER_00"]}))
+    >>> with log.hold() as news:
+    ...     log.append([Edit(1, datetime.now(UTC), "person", "rename", speaker="SPEAKER_00", to="Beth")], "")
+    >>> [edit.to for line in EditLog(pd.DataFrame(
+    ...     {"start": [0.0], "end": [4.0], "speaker": ["SPEAKER_00"]})).read() for edit in line.edits]
+    ['Beth']
+    """
 
-    def _attrs(self) -> dict[Any, Any]:
-        """Return the attrs of the first table, with the names under which other tables of the run show the voices."""
-        attrs = deepcopy(self.base.attrs)
-        facts = dict(attrs.get("diarnb") or {})
-        names = facts.get("names", {})
-        known = {*names, *names.values()}
-        names = names | {label: label for label in dict.fromkeys(self.base["speaker"]) if label not in known}
-        now = {first: self.shown[self.into[name]] if name in self.into else name for first, name in names.items()}
-        if now != names:
-            facts["names"] = now
-        if any(row.turn >= 0 and row.what not in REMARKS for row in self.standing()):
-            facts["corrected"] = True
-        return {**attrs, "diarnb": facts}
+    def __init__(self, turns: pd.DataFrame) -> None:
+        self.of = Corrected.of(turns)
+        self.path = _folder() / self.of.file
+        self._read = 0  # bytes
+
+    def read(self) -> list[Line]:
+        """Read the lines that were written since the last time, by whomever."""
+        lines, size, rest = _read_lines(self.path, self._read)
+        self._read += size
+        if rest:
+            self._tell_damage()
+        return lines
+
+    @contextmanager
+    def hold(self) -> Iterator[list[Line]]:
+        """Hold the file against others; gives what they have written since the last time."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock, until = self.path.parent / "lock", time.monotonic() + _PATIENCE
+        while (held := take(lock)) is None:
+            if time.monotonic() > until:
+                raise StoreError("the log of corrections is locked by another process")
+            time.sleep(_AGAIN)
+        try:
+            yield self.read()
+        finally:
+            os.close(held)
+
+    def append(self, edits: Sequence[Edit], after: str) -> None:
+        """Write an edit, while the file is held; it is on disk when this returns."""
+        rows = [
+            {name: value for name, value in row._asdict().items() if name not in ("edit", "at") and not _is_nan(value)}
+            for row in edits
+        ]
+        self._write({"edit": edits[0].edit, "at": edits[0].at.isoformat(), "rows": rows, "after": after})
+
+    def start_afresh(self) -> None:
+        """Set aside what was done so far, while the file is held: it stays in the file, and may be taken over."""
+        self._write({"edit": 0, "at": datetime.now(UTC).isoformat(), "rows": [], "what": _AFRESH, "after": ""})
+
+    def find_earlier(self) -> list[Earlier]:
+        """Find corrections of the same recording, or set aside on this table; the newest first.
+
+        A table that has corrections in it already is not offered those again.
+        """
+        same = self.path.parent.glob(f"{_short(self.of.recording)}-*.jsonl") if self.of.recording else [self.path]
+        found = []
+        for path in same:
+            try:
+                lines, _, _ = _read_lines(path, 0)
+            except StoreError:  # of a later version
+                continue
+            chapters: list[list[Line]] = [[]]
+            for line in lines:
+                chapters.append([]) if line.afresh else chapters[-1].append(line)
+            if path == self.path:
+                chapters.pop()  # what stands here is taken up, and not offered
+            for chapter in chapters:
+                edits = [edit for line in chapter for edit in line.edits]
+                count = len(_numbers(edits))
+                if count and self.of.rows not in {line.after for line in chapter}:
+                    found.append(Earlier(_read_head(path), edits, count, edits[-1].at))
+        return sorted(found, key=lambda each: each.at, reverse=True)
+
+    def forget(self) -> None:
+        """Remove the file."""
+        erase_files([self.path, self.path.with_suffix(".bad")])
+        self._read = 0
+
+    def _write(self, content: dict[str, Any]) -> None:
+        lines = [content] if self._read else [{"corrections": LAYOUT, **asdict(self.of)}, content]
+        text = b"".join(map(_pack, lines))
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(handle, "r+b") as file:
+            file.truncate(self._read)  # of a line within which somebody was killed, the beginning
+            file.seek(self._read)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if not self._read and hasattr(os, "O_DIRECTORY"):
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):
+                os.fsync(folder)
+            os.close(folder)
+        self._read += len(text)
+
+    def _tell_damage(self) -> None:
+        kept = self.path.with_suffix(".bad")
+        if not kept.exists():
+            with suppress(OSError):
+                shutil.copyfile(self.path, kept)
+                kept.chmod(0o600)
+        warnings.warn(
+            "the log of corrections of this table is damaged: those before the damage are taken up, and the whole file "
+            f"was kept as {kept.name} in the folder corrections of the run store",
+            StoreWarning,
+            stacklevel=4,
+        )
+
+
+def _folder() -> Path:
+    return Store.default().path.parent / "corrections"
+
+
+def _numbers(edits: Sequence[Edit]) -> list[int]:
+    """Return the numbers of the edits that stand."""
+    stand: dict[int, bool] = {}
+    for edit in edits:
+        if edit.what in ("undo", "redo"):
+            stand[edit.of] = edit.what == "redo"
+        else:
+            stand.setdefault(edit.edit, True)
+    return [number for number, stands in stand.items() if stands]
+
+
+def _read_lines(path: Path, start: int) -> tuple[list[Line], int, bool]:
+    """Read sound lines from a byte on: what they say, how many bytes they are, and whether damaged ones follow."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read()
+    except FileNotFoundError:
+        return [], 0, False
+    lines: list[Line] = []
+    at = 0
+    while (end := content.find(b"\n", at)) >= 0:
+        told = _unpack(content[at:end])
+        if told is None:
+            return lines, at, True
+        at = end + 1
+        if told.get("corrections", LAYOUT) != LAYOUT:
+            raise StoreError("corrections of this table were made with a later version of diarnb; upgrade to see them")
+        if "corrections" not in told:
+            when = datetime.fromisoformat(told["at"])
+            edits = [Edit(told["edit"], when, **row) for row in told["rows"]]
+            lines.append(Line(edits, told.get("what") == _AFRESH, told["after"]))
+    return lines, at, False
+
+
+def _read_head(path: Path) -> Corrected:
+    with suppress(OSError), path.open("rb") as file:
+        told = _unpack(file.readline().rstrip(b"\n")) or {}
+        return Corrected(**{name: told.get(name, "") for name in Corrected.__dataclass_fields__})
+    return Corrected("")
+
+
+def _pack(content: dict[str, Any]) -> bytes:
+    text = json.dumps(content).encode()
+    return f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
+
+
+def _unpack(line: bytes) -> dict[str, Any] | None:
+    """Read a line; None where it is not whole."""
+    checksum, _, text = line.partition(b" ")
+    if checksum != f"{zlib.crc32(text):08x}".encode():
+        return None
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _short(text: str) -> str:
+    return digest_rows([(0.0, 0.0, text)])[:16]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from diarnb._text import visible
 from diarnb.corrections import Corrections
-from diarnb.corrections.log import COLUMNS, Edit
+from diarnb.corrections.history import COLUMNS, Edit
 from diarnb.errors import DiarnbWarning, InvalidParameterError
+
+if TYPE_CHECKING:
+    from diarnb.corrections.log import Earlier
 
 _ALIKE = 0.5  # a turn is found again where both share this much of the time that they take up together
 _TOLD = ("edit", "what", "turn", "speaker", "start", "end", "why")
@@ -99,6 +102,19 @@ def place(corrections: Corrections, edits: pd.DataFrame) -> list[dict[str, Any]]
         This is no table of edits.
     """
     return _Placing(corrections, _standing(_read(edits))).all()
+
+
+def take_over(corrections: Corrections, earlier: Earlier) -> str:
+    """Do here what was done on another run of the same recording, or set aside; return what came of it, in words."""
+    rows = _standing(earlier.edits)
+    unplaced = _Placing(corrections, rows).all()
+    told = f"{len(rows) - len(unplaced)} of {len(rows)} taken over"
+    if not unplaced:
+        return f"{told}."
+    first = unplaced[0]
+    return (
+        f"{told}; the first that could not be placed: {first['what']} of {visible(first['speaker'])}: {first['why']}."
+    )
 
 
 class _Placing:

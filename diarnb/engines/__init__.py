@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diarnb._text import suggest
 from diarnb.engines.base import adapt_engine
 from diarnb.errors import InvalidParameterError
 
@@ -42,9 +41,9 @@ def get(engine: str | OwnEngine) -> Engine:
 
         return DeepgramEngine()
     if isinstance(engine, str) or not hasattr(engine, "diarize"):
-        known = f"this version of diarnb has {', '.join(map(repr, NAMES))}."
+        known = ", ".join(repr(name) for name in NAMES)
         raise InvalidParameterError(
-            f"engine={engine!r:.60} is not known here; {suggest(engine, NAMES, known)} One of your own is passed "
+            f"engine={engine!r:.60} is not known here; this version of diarnb has {known}. One of your own is passed "
             "as the object itself, diarize(..., engine=it), which also decides anew from what it kept"
         )
     return adapt_engine(engine)

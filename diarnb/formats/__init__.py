@@ -11,15 +11,13 @@ both has ``load_words(path)`` as well.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pandas as pd
 
-from diarnb._text import public_url
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import (
     audacity,
@@ -42,7 +40,10 @@ from diarnb.formats import (
 from diarnb.formats._report import find_losses
 from diarnb.formats._words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
-from diarnb.tables.checks import as_table, check_turns
+from diarnb.tables.checks import check_turns
+
+if TYPE_CHECKING:
+    import os
 
 __all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write"]
 
@@ -145,11 +146,6 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     >>> sorted(read(example("meeting").with_suffix(".rttm"))["speaker"].unique())
     ['Fergus', 'Maya', 'Otto', 'Victor']
     """
-    if isinstance(path, str) and "://" in path:
-        raise InvalidParameterError(
-            f"{public_url(path)!r} is an address, and a file of turns is read from this machine: "
-            f"fetch it first, path, _ = urllib.request.urlretrieve(url, {path.rpartition('/')[2].partition('?')[0]!r})"
-        )
     path = Path(path)
     form = _format_of(path)
     _check_size(path)
@@ -169,11 +165,6 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
         warnings.warn(f"{count}; {advice} has them", DiarnbWarning, stacklevel=2)
         found = found[~nobody]
     return check_turns(found, name=path.name)
-
-
-def read_path(turns: pd.DataFrame | str | os.PathLike[str], name: str = "turns") -> pd.DataFrame:
-    """Read a table where a path stands for it; `name` is what an error calls it."""
-    return read(turns) if isinstance(turns, str | os.PathLike) else as_table(turns, name=name)
 
 
 def read_words(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -271,8 +262,6 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     --------
     >>> write(read(example("meeting").with_suffix(".rttm")), "meeting.csv")
     """
-    if isinstance(turns, str | os.PathLike) and isinstance(path, pd.DataFrame):
-        raise InvalidParameterError(f"the table comes first: diarnb.write(turns, {os.fspath(turns)!r:.80})")
     path = Path(path)
     form = _format_of(path)
     target = path.resolve()  # a link stays one

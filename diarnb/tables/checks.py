@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from diarnb._text import visible
 from diarnb.errors import TurnTableError
 
 if TYPE_CHECKING:
@@ -31,8 +29,8 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        Any table with ``start`` and ``end`` in seconds and ``speaker``, or an annotation of pyannote.core. Integers,
-        nullable, Arrow and categorical types are taken; overlapping, unsorted, duplicate and zero-length rows as well.
+        Any table with ``start`` and ``end`` in seconds and ``speaker``. Integers, nullable, Arrow and categorical types
+        are taken; overlapping, unsorted, duplicate and zero-length rows as well.
     name : str, default "turns"
         What to call the table in an error.
 
@@ -56,7 +54,10 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
     0    0.0  2.0       2.0       A
     1    3.0  4.0       1.0       B
     """
-    table = as_table(table, name=name)
+    if not isinstance(table, pd.DataFrame):
+        kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__qualname__}"
+        advice = f"; run `{name}.to_pandas()`" if hasattr(table, "to_pandas") else ""
+        raise TurnTableError(f"{name} is a {kind}, not a pandas DataFrame with start, end and speaker{advice}")
     _check_columns(table, name)
     start, end = _read_seconds(table["start"], name), _read_seconds(table["end"], name)
     # Asking for what is wrong, `end < start`, would let NaN through: every comparison with NaN is False.
@@ -82,30 +83,6 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
     checked = checked.loc[order.index].reset_index(drop=True)
     checked.attrs = deepcopy(table.attrs)
     return checked
-
-
-def as_table(given: Any, *, name: str = "turns") -> pd.DataFrame:
-    """Return a table as it is, and an annotation of pyannote.core, or an output that holds one, as a table.
-
-    Raises
-    ------
-    TurnTableError
-        If it is neither; for a path the message says what reads it.
-    """
-    if isinstance(given, pd.DataFrame):
-        return given
-    annotation = getattr(given, "speaker_diarization", given)
-    if hasattr(annotation, "itertracks"):
-        tracks = annotation.itertracks(yield_label=True)
-        rows = [(at.start, at.end, at.end - at.start, str(label)) for at, _, label in tracks]
-        return pd.DataFrame(rows, columns=["start", "end", "duration", "speaker"])
-    if isinstance(given, str | PathLike):
-        shown = visible(given, limit=60)
-        advice = f"; diarnb.read({shown!r}) reads turns, diarnb.diarize({shown!r}) finds them in a recording"
-    else:
-        advice = f"; run `{name}.to_pandas()`" if hasattr(given, "to_pandas") else ""
-    kind = f"{type(given).__module__.partition('.')[0]}.{type(given).__qualname__}"
-    raise TurnTableError(f"{name} is a {kind}, not a pandas DataFrame with start, end and speaker{advice}")
 
 
 def check_end(

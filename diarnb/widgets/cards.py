@@ -25,7 +25,7 @@ _LONGEST_NAME = 200  # characters
 _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do: every button weighs 6 kB when saved
 
 
-def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person") -> Cards:
+def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person", fresh: bool = False) -> Cards:
     """Listen to each speaker in a few clips, and write down who it is.
 
     Two voices may be given one name: then the panel asks whether they are the same person and are to be merged.
@@ -34,11 +34,13 @@ def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "pe
     ----------
     turns : pandas.DataFrame or Corrections
         Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
-        its log. The table is left as it is.
+        its log. The table is left as it is, and what was corrected on it before, today or last week, is taken up.
     audio : anything that `diarize` takes, optional
         The recording, where it cannot be found through the run of the table.
     by : str, default "person"
         Who corrects: it stands in the log.
+    fresh : bool, default False
+        Begin without the corrections that were made on this table before; they stay on disk, and can be taken over.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "pe
     'Beth'
     >>> panel.close()
     """
-    made = Cards(turns, audio, by)
+    made = Cards(turns, audio, by, fresh=fresh)
     replace_earlier(made, Cards)
     return made
 
@@ -72,18 +74,19 @@ def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "pe
 class Cards(Panel):
     """What `cards` gives; all it does can be done from Python as well."""
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
-        super().__init__(turns, audio, by)
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str, *, fresh: bool = False) -> None:
+        super().__init__(turns, audio, by, fresh=fresh)
         self._cards: dict[str, _Card] = {}
         self._kept: set[str] = set()  # names that several voices are to have
         self._stack, self._asking = ipywidgets.VBox(), ipywidgets.VBox()
         self.children: list[ipywidgets.Widget] = [
             ipywidgets.HTML(parts.STYLE),
+            self._told,
             self._stack,
             self._asking,
-            parts.row(self._undo, self._redo, self._said),
+            parts.row(self._undo, self._redo, self._said, self._guard({}, "Cards of speakers")),
         ]
-        self.refresh()
+        self._show()
 
     @property
     def same_names(self) -> dict[str, list[str]]:
@@ -96,22 +99,19 @@ class Cards(Panel):
     def rename(self, label: str, name: str) -> None:
         """Name a voice, as its box does."""
         self.corrections.rename(label, name.strip()[:_LONGEST_NAME] if isinstance(name, str) else name)
-        self.refresh()
 
     def merge(self, name: str) -> None:
         """Make the voices of one name one."""
         first, *others = self.same_names[name]
         self.corrections.merge(others, into=first)
-        self.refresh()
 
     def keep(self, name: str) -> None:
         """Leave voices of one name apart, and ask no more."""
         self._kept.add(name)
-        self.refresh()
+        self._show()
 
-    def refresh(self) -> None:
-        """Show the corrections as they are now."""
-        super().refresh()
+    def _show(self) -> None:
+        super()._show()
         labels, table, voices = self.corrections.labels, self.turns, self.corrections.voices
         table = table.assign(speaker=voices)
         said = speakers(table).set_index("speaker")
@@ -178,4 +178,4 @@ class _Card:
         if name.strip():
             self._panel.rename(self._label, name)
         else:
-            self._panel.refresh()  # the box shows the name that it had
+            self._panel._show()  # noqa: SLF001 - the box shows the name that it had

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets
 
 from diarnb.corrections import Corrections
+from diarnb.corrections.replay import take_over
 from diarnb.errors import DiarnbError
 from diarnb.tables.colors import speaker_colors
 from diarnb.widgets import parts
+from diarnb.widgets.background import Worker
 from diarnb.widgets.sound import Sound
 from diarnb.widgets.still import still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import pandas as pd
+
+_REST = 1.0  # seconds without a correction, after which the picture that stays is drawn again
+
+
+class Notice(NamedTuple):
+    """What is told of earlier corrections, and what can be done about it: "afresh" or "take"."""
+
+    text: str
+    label: str
+    what: str
 
 
 class Correcting:
@@ -26,10 +40,19 @@ class Correcting:
     Attributes
     ----------
     corrections : Corrections
-        The table and its log. Whoever changes it here calls `refresh` afterwards.
+        The table and its log. What is changed in it is shown at once.
     """
 
     corrections: Corrections
+    model_id: str
+    _reference: pd.DataFrame | None = None
+
+    def _correct(self, corrections: Corrections) -> None:
+        """Show these corrections, and follow them."""
+        self.corrections = corrections
+        self.corrections.watch(self._follow)
+        self._trace = f"diarnb-{secrets.token_hex(8)}"  # the output that stays where nothing can run
+        self._displayed, self._drawing = False, Worker()
 
     @property
     def turns(self) -> pd.DataFrame:
@@ -41,22 +64,83 @@ class Correcting:
         """The log of corrections: a plain DataFrame, as `Corrections.edits` gives it."""
         return self.corrections.edits
 
+    @property
+    def notices(self) -> list[Notice]:
+        """What is to be known of corrections that were made before."""
+        if self.corrections.taken_up is not None:
+            count, at = self.corrections.taken_up
+            return [Notice(f"{_count(count)} {_describe_day(at)} taken up.", "start afresh", "afresh")]
+        for earlier in self.corrections.earlier[:1]:
+            own = earlier.of == self.corrections.of
+            where = (
+                "set aside here" if own else f"made on an earlier run{earlier.of.engine and f' ({earlier.of.engine})'}"
+            )
+            return [Notice(f"{_count(earlier.count)} {_describe_day(earlier.at)}, {where}.", "take over", "take")]
+        return []
+
     def undo(self) -> None:
         """Take back the last correction; nothing where there is none."""
         self.corrections.undo()
-        self.refresh()
 
     def redo(self) -> None:
         """Make again what was taken back last; nothing where there is none."""
         self.corrections.redo()
-        self.refresh()
+
+    def start_afresh(self) -> None:
+        """Go back to the table as it was; what was corrected is set aside, and `take_over` brings it back."""
+        self.corrections.start_afresh()
+
+    def take_over(self) -> str:
+        """Make here what was corrected on an earlier run of the recording, or set aside; say how far that went."""
+        earlier = self.corrections.earlier
+        return take_over(self.corrections, earlier[0]) if earlier else "There are no earlier corrections."
 
     def refresh(self) -> None:
+        """Show the corrections as they are now, those included that another process has made."""
+        self.corrections.sync()
+        self._show()
+
+    def _show(self) -> None:
         """Show the corrections as they are now."""
         raise NotImplementedError
 
+    def _follow(self) -> None:
+        self._show()
+        if self._displayed:
+            self._drawing.submit(lambda _: self._update_still(), delay=_REST)
+
+    def _leave(self) -> None:
+        """Follow the corrections no longer; what stays on the page is as they are now."""
+        self.corrections.unwatch(self._follow)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self.turns)} turns, {len(self.corrections.labels)} speakers>"
+
+    # Two outputs: the widget, and a picture with the table, which the page hides while the widget lives. Where it does
+    # not, in a file that is opened again or on a site that shows notebooks, the second one is what there is to see.
+
+    def _ipython_display_(self, **_: Any) -> None:
+        from IPython.display import display
+
+        display(self._view(), raw=True)  # type: ignore[no-untyped-call]
+        display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
+        self._displayed = True
+
+    def _update_still(self) -> None:
+        from IPython.display import update_display
+
+        update_display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {**self._view(), **self._still()}
+
+    def _view(self) -> dict[str, Any]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
+
+    def _still(self) -> dict[str, str]:
+        bundle = still(self.turns, reference=self._reference)
+        return {**bundle, "text/html": f'<div class="{self._trace}">{bundle["text/html"]}</div>'}
 
 
 class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -70,43 +154,54 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         The recording, where it cannot be found through the run of the table.
     by : str
         Who corrects.
+    fresh : bool
+        Leave out what was corrected before.
     """
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
-        corrections = turns if isinstance(turns, Corrections) else Corrections(turns, by=by)  # before there is a widget
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str, *, fresh: bool) -> None:
         super().__init__()
         self.add_class("diarnb-panel")
-        self.corrections = corrections
+        self._correct(turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh))
         self._sound = Sound.of(self.corrections.turns, audio)
         self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
         self._closed = False
-        self._said = ipywidgets.HTML()
+        self._said, self._told = ipywidgets.HTML(), parts.row()
         self._undo = self._button("Undo", self.undo, "Take back the last correction")
         self._redo = self._button("Redo", self.redo, "Make again what was taken back")
 
-    def refresh(self) -> None:
+    def _show(self) -> None:
         """Show the corrections as they are now."""
         self._undo.disabled, self._redo.disabled = not self.corrections.can_undo, not self.corrections.can_redo
+        before = self._told.children
+        does = {"afresh": self.start_afresh, "take": self._take_over}
+        self._told.children = [
+            part
+            for notice in self.notices
+            for part in (
+                ipywidgets.HTML(parts.note(notice.text)),
+                self._button(notice.label, does[notice.what], "What is here stays on disk"),
+            )
+        ]
+        parts.visible_if(self._told, bool(self._told.children))
+        for part in before:
+            parts.close_all(part)
+
+    def _take_over(self) -> None:
+        self._said.value = parts.note(self.take_over())
+
+    def _guard(self, does: dict[str, Callable[[], Any]], label: str) -> parts.Guard:
+        """Keep the panel's keys from the notebook, and hide what stays while the panel lives."""
+        return parts.Guard(does, self.attempt, label, self._trace)
 
     def close(self) -> None:
         """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
-        if not hasattr(self, "_lock"):  # what is no table of turns was refused before there was anything to close
-            return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+        self._leave()
         self._sound.close()
         parts.close_all(self)
-
-    def _ipython_display_(self, **_: Any) -> None:
-        from IPython.display import display
-
-        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {**still(self.turns), "application/vnd.jupyter.widget-view+json": view}
 
     # For those who make a panel of this.
 
@@ -132,3 +227,18 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         color = speaker_colors(self.corrections.everybody)[label]
         dot = f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;background:{color}"></span>'
         return f"{dot} {parts.note(text)}"
+
+
+def _count(number: int) -> str:
+    return f"{number} correction{'' if number == 1 else 's'}"
+
+
+def _describe_day(at: datetime) -> str:
+    """Write when something was done, for people."""
+    from datetime import datetime
+
+    here, now = at.astimezone(), datetime.now().astimezone()
+    days = (now.date() - here.date()).days
+    if days == 0:
+        return f"of today, {here:%H:%M},"
+    return "of yesterday" if days == 1 else f"of {here.day} {here:%B %Y}"

@@ -7,6 +7,7 @@ messages are escaped where they are made, `note`.
 from __future__ import annotations
 
 import html
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from diarnb._text import visible
 from diarnb.widgets.frontend import load_script, load_style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+log: logging.Logger = logging.getLogger("diarnb")
 
 STYLE = f"<style>{load_style('panel.css')}</style>"
 
@@ -28,6 +31,44 @@ class CodeLine(anywidget.AnyWidget):
 
     _esm = load_script("copy.js")
     code: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
+
+
+class Guard(anywidget.AnyWidget):
+    """Keeps the keys of the panel around it from the notebook, and does what belongs to some of them.
+
+    Parameters
+    ----------
+    does : dict of str to callable
+    attempt : callable
+        Calls one of these.
+    label : str
+        What the panel is, for screen readers.
+    still : str, default ""
+        The class of the output that is hidden while the panel lives.
+    """
+
+    _esm = load_script("guard.js")
+    watched: traitlets.List[str] = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    label: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
+    still: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        does: dict[str, Callable[[], Any]],
+        attempt: Callable[[Callable[[], Any]], None],
+        label: str,
+        still: str = "",
+    ) -> None:
+        super().__init__(watched=list(does), label=label, still=still)
+        self._does, self._attempt = does, attempt
+        self.on_msg(self._handle_key)
+
+    def _handle_key(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        key = message.get("key") if isinstance(message, dict) else None
+        if isinstance(key, str) and key in self._does:
+            self._attempt(self._does[key])
+        else:
+            log.warning("Ignored a message from the page of a panel: %s", visible(repr(message), limit=120))
 
 
 def note(text: str, *, problem: bool = False) -> str:

@@ -10,17 +10,15 @@ import pandas as pd
 from diarnb._text import visible
 from diarnb.corrections import Corrections
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
-from diarnb.results import has_words
 from diarnb.results import words as words_of
 from diarnb.tables.activity import match_speakers
-from diarnb.tables.checks import as_table, check_turns
+from diarnb.tables.checks import check_turns
 from diarnb.tables.colors import PALETTE
 from diarnb.widgets.frontend import load_script, load_style
 from diarnb.widgets.packing import KINDS, Spoken, differences, pack_differences, pack_turns
 from diarnb.widgets.panel import Correcting
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, integer, integers, seconds, text
-from diarnb.widgets.still import still
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,19 +31,21 @@ _READ_AHEAD = 600.0  # seconds of words that one message brings
 
 
 def player(
-    turns: pd.DataFrame,
+    turns: pd.DataFrame | Corrections,
     audio: Any = None,
     *,
     reference: pd.DataFrame | None = None,
     words: pd.DataFrame | None = None,
     by: str = "person",
+    fresh: bool = False,
 ) -> Player:
     """Play a recording in sync with its turns, and correct them.
 
     Parameters
     ----------
-    turns : pandas.DataFrame
-        Any table with start, end and speaker, of one recording. It is left as it is.
+    turns : pandas.DataFrame or Corrections
+        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
+        its log. The table is left as it is, and what was corrected on it before, today or last week, is taken up.
     audio : anything that `diarize` takes, optional
         The recording, where it cannot be found through the run of the table.
     reference : pandas.DataFrame, optional
@@ -55,6 +55,8 @@ def player(
         ``text`` of the turns, else nothing.
     by : str, default "person"
         Who corrects: it stands in the log.
+    fresh : bool, default False
+        Begin without the corrections that were made on this table before; they stay on disk, and can be taken over.
 
     Returns
     -------
@@ -77,21 +79,19 @@ def player(
     --------
     >>> shown = player(diarize(example("interview"), progress=False))
     >>> shown.corrections.rename("SPEAKER_00", "Beth")
-    >>> shown.refresh()
     >>> shown.turns["speaker"][0]
     'Beth'
     >>> shown.close()
     """
-    turns = as_table(turns)
-    corrections = Corrections(turns, by=by)
     other = None if reference is None else check_turns(reference, name="reference")
-    spoken = Spoken(_pieces(turns) if words is None else _checked_words(words))
-    made = Player(Sound.of(turns, audio), corrections, other, spoken)
+    corrections = turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh)
+    spoken = Spoken(_pieces(corrections.turns) if words is None else _checked_words(words))
+    made = Player(Sound.of(corrections.turns, audio), corrections, other, spoken)
     replace_earlier(made, Player)
     return made
 
 
-class Player(Correcting, SoundWidget):
+class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs instead of one bundle
     """What `player` gives: the page plays and asks for corrections, which are checked and made here."""
 
     _esm, _css = load_script("player/player.js"), load_style("player/player.css")
@@ -105,9 +105,9 @@ class Player(Correcting, SoundWidget):
 
     def __init__(self, sound: Sound, corrections: Corrections, reference: pd.DataFrame | None, spoken: Spoken) -> None:
         super().__init__(sound)
-        self.corrections = corrections
         self._reference, self._spoken = reference, spoken
         self._voices: list[str] = []  # in the order in which they were first seen: their lanes, and their colours
+        self._correct(corrections)
 
     def seek(self, time: float) -> None:
         """Move the playhead, in seconds."""
@@ -115,22 +115,15 @@ class Player(Correcting, SoundWidget):
             raise InvalidParameterError(f"a time is a number of seconds, 0 or more, not {time!r:.40}")
         self.send({"do": "seek", "time": time})
 
-    def refresh(self) -> None:
-        """Show the corrections as they are now."""
+    def _show(self) -> None:
         told, buffers = self._state()
         self.send({"do": "turns", **told}, buffers)
 
     def close(self) -> None:
         """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
+        self._leave()
         self._sound.close()
         super().close()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, **still(self.turns, reference=self._reference)}, metadata
 
     # What the page asks for.
 
@@ -143,6 +136,7 @@ class Player(Correcting, SoundWidget):
             "duration": max([self._sound.duration, *ends]),
             "levels": self._sound.peaks.levels,
             "words": len(self._spoken) > 0,
+            "still": self._trace,
         }
         return {**fixed, **told}, buffers
 
@@ -189,9 +183,12 @@ class Player(Correcting, SoundWidget):
                 make.undo()
             case "redo":
                 make.redo()
+            case "afresh":
+                self.start_afresh()
+            case "take":
+                return {"told": self.take_over()}, []
             case _:
                 raise WrongMessageError("there is no such correction")
-        self.refresh()
         return {}, []
 
     def _voice(self, message: Mapping[str, Any], name: str, *, new: bool = False) -> Any:
@@ -210,6 +207,7 @@ class Player(Correcting, SoundWidget):
             "colors": colors,
             "undo": self.corrections.can_undo,
             "redo": self.corrections.can_redo,
+            "notices": [notice._asdict() for notice in self.notices],
         }
         buffers = [pack_turns(table.index.tolist(), table, [lane_of[label] for label in voices])]
         if self._reference is not None:
@@ -236,7 +234,7 @@ class Player(Correcting, SoundWidget):
 def _pieces(turns: pd.DataFrame) -> pd.DataFrame:
     """Find what is said: the words of the run, or the texts of the turns, or nothing."""
     try:
-        found = words_of(turns) if has_words(turns) else pd.DataFrame()
+        found = words_of(turns)
     except (TurnTableError, RunNotFoundError):
         found = pd.DataFrame()
     if len(found):

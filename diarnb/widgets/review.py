@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import html
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import ipywidgets
 import pandas as pd
-import traitlets
 
 from diarnb._text import clock, visible
 from diarnb.corrections.propagation import accept, propose, sureness
 from diarnb.corrections.queue import CLIP, Left, estimate_left, queue
 from diarnb.errors import InvalidParameterError
 from diarnb.widgets import parts
-from diarnb.widgets.frontend import load_script
 from diarnb.widgets.panel import Panel
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import ClipButton
@@ -27,8 +23,6 @@ if TYPE_CHECKING:
 
     from diarnb.corrections import Corrections
 
-log: logging.Logger = logging.getLogger("diarnb")
-
 _VOICES = 9  # that have a key
 _ROWS = 12  # of a proposal that are shown
 _HELP = (
@@ -37,7 +31,7 @@ _HELP = (
 )
 
 
-def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person") -> Review:
+def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person", fresh: bool = False) -> Review:
     """Listen to the turns that are most worth it, and say of each whether its speaker is right.
 
     Turns come by doubt per second of listening (`diarnb.corrections.queue.queue`). What is left to be put right is
@@ -49,11 +43,13 @@ def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "p
     ----------
     turns : pandas.DataFrame or Corrections
         Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
-        its log. The table is left as it is.
+        its log. The table is left as it is, and what was corrected on it before, today or last week, is taken up.
     audio : anything that `diarize` takes, optional
         The recording, where it cannot be found through the run of the table.
     by : str, default "person"
         Who corrects: it stands in the log.
+    fresh : bool, default False
+        Begin without the corrections that were made on this table before; they stay on disk, and can be taken over.
 
     Returns
     -------
@@ -80,7 +76,7 @@ def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "p
     (False, 21)
     >>> panel.close()
     """
-    made = Review(turns, audio, by)
+    made = Review(turns, audio, by, fresh=fresh)
     replace_earlier(made, Review)
     return made
 
@@ -96,8 +92,8 @@ class Review(Panel):
         What the engine would change, while that is shown.
     """
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str) -> None:
-        super().__init__(turns, audio, by)
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str, *, fresh: bool = False) -> None:
+        super().__init__(turns, audio, by, fresh=fresh)
         self.turn: int | None = None
         self.proposal: pd.DataFrame | None = None
         self._sure = sureness(self.corrections)
@@ -110,6 +106,7 @@ class Review(Panel):
         keys |= {str(number): self._said_by(number) for number in range(_VOICES + 1)}
         self.children: list[ipywidgets.Widget] = [
             ipywidgets.HTML(parts.STYLE),
+            self._told,
             self._shown,
             self._playing,
             parts.row(
@@ -123,10 +120,9 @@ class Review(Panel):
             self._left,
             parts.row(self._button("Propagate", self.propose, "Which other turns would change?"), self._said),
             self._proposed,
-            parts.row(parts.help_line(_HELP), Keys(keys, self.attempt, "Review of turns")),
+            parts.row(parts.help_line(_HELP), self._guard(keys, "Review of turns")),
         ]
-        self.add_class("diarnb-keys")
-        self.refresh()
+        self._choose()
 
     @property
     def left(self) -> Left:
@@ -141,12 +137,12 @@ class Review(Panel):
     def right(self) -> None:
         """Confirm the speaker of this turn."""
         self.corrections.confirm(self._now())
-        self._next(heard=False)
+        self._play()
 
     def wrong(self) -> None:
         """Reject the speaker of this turn, whoever it is instead."""
         self.corrections.reject(self._now())
-        self._next()
+        self._play()
 
     def who(self, label: str | None) -> None:
         """Reassign this turn: to a label or a name; None for a new voice."""
@@ -155,12 +151,13 @@ class Review(Panel):
             self.right()
             return
         self.corrections.reassign(turn, label)
-        self._next()
+        self._play()
 
     def skip(self) -> None:
         """Leave this turn for the end."""
         self._skipped.add(self._now())
-        self._next(heard=False)
+        self._choose()
+        self._play()
 
     def propose(self) -> pd.DataFrame:
         """Show which other turns would change, given the verdicts; nothing is changed yet."""
@@ -172,39 +169,31 @@ class Review(Panel):
         """Accept what is proposed."""
         if self.proposal is not None:
             accept(self.corrections, self.proposal)
-        self.refresh()
 
     def dismiss(self) -> None:
         """Leave the proposal."""
         self.proposal = None
         self._show_proposal()
 
-    def refresh(self) -> None:
-        """Show the corrections as they are now."""
-        self._sure = sureness(self.corrections)
-        self.proposal = None
-        self._choose()
-
     # What it shows.
 
-    def _next(self, *, heard: bool = True) -> None:
-        """Go on; with `heard`, voices have changed, and what the others sound like is weighed anew."""
-        if heard:
+    def _show(self) -> None:
+        last = self.edits["what"].iloc[-1] if len(self.edits) else ""
+        if last != "confirm":  # else voices have changed, and what the others sound like is weighed anew
             self._sure = sureness(self.corrections)
-        self.proposal = None
         self._choose()
-        self._play()
 
     def _choose(self) -> None:
-        super().refresh()
+        super()._show()
+        self.proposal = None
         judged = self.corrections.confirmed | self.corrections.rejected.keys()
         waiting = self.turns.drop(index=[turn for turn in judged if turn in self.turns.index])
         order = queue(waiting, self._sure).index
         later = [int(turn) for turn in order if turn in self._skipped]
         self.turn = next(iter([int(turn) for turn in order if turn not in self._skipped] + later), None)
-        self._show()
+        self._show_turn()
 
-    def _show(self) -> None:
+    def _show_turn(self) -> None:
         table, state = self.turns, self.left
         if self.turn is None:
             self._shown.value = parts.note("Every turn has a verdict.")
@@ -291,37 +280,6 @@ class Review(Panel):
                 self.who(labels[number])
 
         return say
-
-
-class Keys(anywidget.AnyWidget):
-    """Does what belongs to a key, when it is pressed while the panel around has the focus.
-
-    Parameters
-    ----------
-    does : dict of str to callable
-    attempt : callable
-        Calls one of these.
-    label : str
-        What the panel is, for screen readers.
-    """
-
-    _esm = load_script("keys.js")
-    watched: traitlets.List[str] = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    label: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
-
-    def __init__(
-        self, does: dict[str, Callable[[], Any]], attempt: Callable[[Callable[[], Any]], None], label: str
-    ) -> None:
-        super().__init__(watched=list(does), label=label)
-        self._does, self._attempt = does, attempt
-        self.on_msg(self._handle_key)
-
-    def _handle_key(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        key = message.get("key") if isinstance(message, dict) else None
-        if isinstance(key, str) and key in self._does:
-            self._attempt(self._does[key])
-        else:
-            log.warning("Ignored a message from the page of a review: %s", visible(repr(message), limit=120))
 
 
 def _safe(text: str) -> str:

@@ -22,8 +22,8 @@ from diarnb.engines.question import Question
 from diarnb.errors import DiarnbError, InvalidParameterError
 from diarnb.params import Params
 from diarnb.widgets import parts
+from diarnb.widgets.background import Worker, quietly
 from diarnb.widgets.controls import choices, form
-from diarnb.widgets.controls.background import Worker, quietly
 from diarnb.widgets.controls.picker import Picker
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.still import still
@@ -143,6 +143,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         yield self._place
         yield self._code
         yield parts.row(self._run, self._halt, self._bar, self._said)
+        yield parts.Guard({}, lambda act: act(), "Choose and run")
 
     # What Python reads and does.
 

@@ -1,6 +1,6 @@
 // A button that plays a stretch of a recording. Its sound is asked of Python when it is first pressed.
 
-import { ICONS, icon, make } from "./elements.js";
+import { ICONS, guardKeys, icon, make } from "./elements.js";
 import { Link } from "./link.js";
 
 const RATE = 16000;
@@ -9,6 +9,7 @@ function render({ model, el }) {
   const shape = icon("play"), label = make("bdi"), bar = make("i");
   const button = make("button", { type: "button", class: "diarnb-clip" }, shape, label, bar);
   el.append(make("div", { class: "diarnb-box" }, button));
+  guardKeys(el);
   let sound = null, context = null, source = null, began = 0, frame = 0, state = "stop";
 
   const link = new Link(model, (message) => {

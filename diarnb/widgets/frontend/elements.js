@@ -37,3 +37,20 @@ export function swatch(color) {
   node.style.background = color;
   return node;
 }
+
+// Keys without a modifier are ours wherever the focus is within: a notebook takes x, d or b for commands on its cells.
+// What a notebook does with Shift Enter or Ctrl S stays as it is.
+export function guardKeys(root) {
+  const guard = (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey && !(event.shiftKey && event.key === "Enter")) event.stopPropagation();
+  };
+  root.setAttribute("data-lm-suppress-shortcuts", "true");
+  root.addEventListener("keydown", guard);
+  return () => root.removeEventListener("keydown", guard);
+}
+
+// The picture and the table that stay where nothing can run are an output of their own; two of one thing are too many.
+export function hideStill(name) {
+  const still = `.${CSS.escape(name)}`;
+  return make("style", {}, `${still}, .jp-OutputArea-child:has(${still}) { display: none; }`);
+}

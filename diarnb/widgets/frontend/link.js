@@ -29,3 +29,14 @@ export class Link {
     this.waiting.clear();
   }
 }
+
+// A kernel that was restarted knows nothing of this page, and a page only hears that its line was cut.
+export function watchKernel(model, say) {
+  let alive = true;
+  const changed = () => {
+    alive = !alive;
+    say(alive ? "" : "The kernel was restarted. Run this cell again; your corrections are kept.");
+  };
+  model.on("comm_live_update", changed);
+  return () => model.off("comm_live_update", changed);
+}

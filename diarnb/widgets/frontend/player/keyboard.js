@@ -13,7 +13,6 @@ export function pressKey(player, event) {
   const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
   if (typing) {
     if (event.key === "Escape") { player.choose(null); player.stage.focus(); }
-    event.stopPropagation();
     return;
   }
   const control = event.ctrlKey || event.metaKey, at = player.turnAt(), now = player.transport.time;

@@ -1,8 +1,8 @@
 // The player: waveform, lanes and words in sync with the sound, and requests for corrections.
 // All that is shown comes from Python when this page asks for it; names and words are text and nothing else.
 
-import { button, icon, make, swatch, toggle } from "../elements.js";
-import { Link } from "../link.js";
+import { button, guardKeys, hideStill, icon, make, swatch, toggle, worded } from "../elements.js";
+import { Link, watchKernel } from "../link.js";
 import { clock, jump, stretches, unpack, within } from "./arithmetic.js";
 import { AXIS, GAP, HEADING, LANE, OVERVIEW, STRIP, THEMES, WAVE, drawView, theme } from "./drawing.js";
 import { fillBar } from "./editing.js";
@@ -17,10 +17,12 @@ class Player {
     this.link = new Link(model, (message, buffers) => this.told(message, buffers));
     this.transport = new Transport(this.link, () => this.refresh(), (error) => this.say(error.message));
     this.listening = new AbortController();  // ends every listener outside of the element
-    this.root = make("div", { class: "diarnb-player", role: "region", "aria-label": "Player", tabindex: "-1", "data-lm-suppress-shortcuts": "true" });
+    this.root = make("div", { class: "diarnb-player", role: "region", "aria-label": "Player", tabindex: "-1" });
     this.status = make("div", { class: "status", role: "status", "aria-live": "polite" });
     this.root.append(this.status);
     el.append(this.root);
+    this.el = el;
+    this.forget = watchKernel(model, (text) => this.say(text));
     this.dress();
     this.hello();
   }
@@ -40,6 +42,7 @@ class Player {
     this.lay();
     this.tune();
     this.say("");
+    this.el.append(hideStill(told.still));
   }
 
   // What Python says without being asked.
@@ -57,7 +60,7 @@ class Player {
   }
 
   take(told, buffers) {
-    Object.assign(this, { names: told.names, colors: told.colors, canUndo: told.undo, canRedo: told.redo });
+    Object.assign(this, { names: told.names, colors: told.colors, canUndo: told.undo, canRedo: told.redo, notes: told.notices });
     this.turns = unpack(buffers[0]);
     this.reference = told.reference && { ...told.reference, turns: unpack(buffers[1]), found: unpack(buffers[2]) };
     this.shares = new Float64Array(this.names.length);
@@ -87,6 +90,7 @@ class Player {
       canvas: make("canvas", { "aria-hidden": "true" }), head: make("div", { class: "head" }), tip: make("div", { class: "tip", hidden: "" }),
       side: make("div", { class: "names", role: "list", "aria-label": "Speakers" }),
       words: make("div", { class: "words", "aria-label": "Words" }),
+      notices: make("div"),
       bar: make("div", { class: "bar edit", role: "group", "aria-label": "Correct", hidden: "" }),
     });
     const helping = toggle("?", "Keys (?)", () => this.assist());
@@ -104,7 +108,7 @@ class Player {
         button("fit", "All in view (0)", () => this.show(0, this.duration)), this.undo, this.redo, helping),
       this.help,
       make("div", { class: "stage" }, this.overview, this.side, this.stage),
-      this.words, this.bar, this.status);
+      this.words, this.notices, this.bar, this.status);
     this.words.hidden = !this.hasWords;
     this.listen();
   }
@@ -112,6 +116,7 @@ class Player {
   listen() {
     const { signal } = this.listening;
     this.root.addEventListener("keydown", (event) => pressKey(this, event));
+    guardKeys(this.root);
     this.stage.addEventListener("pointerdown", (event) => pressPointer(this, event));
     this.stage.addEventListener("pointermove", (event) => movePointer(this, event));
     this.stage.addEventListener("pointerleave", () => { this.tip.hidden = true; });
@@ -148,6 +153,8 @@ class Player {
     this.place = [];
     this.undo.disabled = !this.canUndo;
     this.redo.disabled = !this.canRedo;
+    this.notices.replaceChildren(...this.notes.map(({ text, label, what }) =>
+      make("div", { class: "bar notice" }, make("span", {}, text), worded(label, () => this.edit({ what })))));
     const rows = [];
     let y = WAVE + GAP;
     const shown = this.names.map((name, lane) => ({ name, lane })).filter(({ name }) => name !== null);
@@ -252,7 +259,7 @@ class Player {
 
   async edit(content) {
     this.say("");
-    try { await this.link.ask("edit", content); } catch (error) { this.say(error.message); }
+    try { this.say((await this.link.ask("edit", content)).told ?? ""); } catch (error) { this.say(error.message); }
   }
 
   cut(to) {
@@ -333,6 +340,7 @@ class Player {
     this.transport.close();
     this.waveform?.close();
     this.link.close();
+    this.forget();
     this.listening.abort();
     this.themes?.disconnect();
     this.sizes?.disconnect();

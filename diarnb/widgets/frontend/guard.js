@@ -1,0 +1,42 @@
+// Lives in a panel of ipywidgets: tells Python of the keys that are pressed while the panel has the focus, keeps them
+// from the notebook, hides the picture that stays while the panel lives, and says when the kernel is gone.
+
+import { guardKeys, hideStill, make } from "./elements.js";
+import { watchKernel } from "./link.js";
+
+function render({ model, el }) {
+  const keys = new Set(model.get("watched"));
+  let panel = null, frame = 0, letGo = () => {};
+  const press = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+    if (event.target.closest("button") && (event.key === " " || event.key === "Enter")) return;
+    if (!keys.has(event.key)) return;
+    event.preventDefault();
+    model.send({ key: event.key });
+  };
+  const find = () => {
+    panel = el.closest(".diarnb-panel");
+    if (!panel) {
+      frame = requestAnimationFrame(find);  // it is not on the page yet
+      return;
+    }
+    if (keys.size) panel.setAttribute("tabindex", "0");
+    panel.setAttribute("role", "region");
+    panel.setAttribute("aria-label", model.get("label"));
+    panel.addEventListener("keydown", press);
+    letGo = guardKeys(panel);
+  };
+  find();
+  if (model.get("still")) el.append(hideStill(model.get("still")));
+  const lost = make("div", { class: "diarnb-lost", role: "status" });
+  el.append(lost);
+  const forget = watchKernel(model, (text) => { lost.textContent = text; });
+  return () => {
+    cancelAnimationFrame(frame);
+    panel?.removeEventListener("keydown", press);
+    letGo();
+    forget();
+  };
+}
+
+export default { render };
