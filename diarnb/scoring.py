@@ -15,7 +15,7 @@ import pandas as pd
 from diarnb._text import visible
 from diarnb.errors import ConfigurationError, InvalidParameterError
 from diarnb.tables.activity import merge_turns
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import check_spans
 from diarnb.tables.moments import Moments, find_combinations, pair_tables
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _stretches(uem: pd.DataFrame | None, found: list[Pair]) -> list[Floats | Non
         return [None] * len(found)
     if not isinstance(uem, pd.DataFrame):
         raise InvalidParameterError("uem is a table of start and end in seconds, as `diarnb.read('x.uem')` gives it")
-    table = check_turns(uem.assign(speaker=""), name="uem")
+    table = check_spans(uem, name="uem")
     spans = table.loc[table["duration"] > 0, ["start", "end"]]
     if "uri" not in table or (found[0].uri is None and len(table["uri"].unique()) == 1):
         if len(found) > 1:

@@ -118,7 +118,7 @@ def test_several_recordings_and_none() -> None:
         compare(a, B)
 
 
-@pytest.mark.parametrize("name", ["", "$x$", "a\nb", "\u202ex", "only a", "👩‍👩‍👧"])
+@pytest.mark.parametrize("name", ["0", "$x$", "a\nb", "\u202ex", "only a", "👩‍👩‍👧"])
 def test_a_comparison_is_drawn_whatever_the_names(name: str) -> None:
     ax = compare_plot(A.replace({"speaker": {"Otto": name}}), B, names=("Monday", name))
     ax.figure.canvas.draw()

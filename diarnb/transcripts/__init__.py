@@ -15,7 +15,7 @@ import pandas as pd
 
 from diarnb._text import clock, visible
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import check_spans, check_turns
 from diarnb.tables.colors import speaker_colors
 from diarnb.transcripts.assignment import assign
 
@@ -315,7 +315,7 @@ def check_times(words: Any) -> pd.DataFrame:
         raise TurnTableError("words needs the columns start and end, in seconds; rename yours with words.rename(...)")
     check_untimed(table, words)
     # The check at the door wants speakers and sorts; all that is asked of words is that their times are possible.
-    check_turns(table[["start", "end"]].assign(speaker=""), name="words")
+    check_spans(table[["start", "end"]])
     return table
 
 

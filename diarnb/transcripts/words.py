@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import check_spans
 from diarnb.tables.turns import cut_overlap, make_turns
 from diarnb.transcripts import assign_speakers, check_untimed, group_words, make_utterance, make_word_table
 
@@ -52,7 +52,7 @@ def check_words(words: Any, name: str = "words") -> list[Word]:
     if table.empty:
         return []
     check_untimed(table, words, name)
-    table = check_turns(table.assign(speaker=""), name=name)
+    table = check_spans(table, name=name)
     spelt = [column for column in ("word", "text") if column in table]
     if not spelt:
         raise TurnTableError(f"{name} has no column word, nor text; rename yours, as in {name}.rename(columns=...)")

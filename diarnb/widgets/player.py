@@ -12,7 +12,7 @@ from diarnb.corrections import Corrections
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.results import words as words_of
 from diarnb.tables.activity import match_speakers
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import check_spans, check_turns
 from diarnb.tables.colors import PALETTE
 from diarnb.widgets.frontend import load_script, load_style
 from diarnb.widgets.packing import KINDS, Spoken, differences, pack_differences, pack_turns
@@ -247,4 +247,4 @@ def _pieces(turns: pd.DataFrame) -> pd.DataFrame:
 def _checked_words(words: pd.DataFrame) -> pd.DataFrame:
     if not isinstance(words, pd.DataFrame) or not {"text", "word"} & set(words.columns):
         raise TurnTableError("words needs the columns start and end in seconds, and word or text")
-    return check_turns(words.assign(speaker=""), name="words")
+    return check_spans(words)
