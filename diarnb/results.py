@@ -16,14 +16,17 @@ from diarnb.store import Store
 from diarnb.store.batches import Manifest
 from diarnb.store.erase import erase_files
 from diarnb.store.ledger import Ledger
-from diarnb.tables.checks import check_end
-from diarnb.tables.turns import cut_overlap, make_turns
+from diarnb.tables.checks import check_end, check_turns
+from diarnb.tables.turns import cut_overlap, hash_rows, make_turns
+from diarnb.transcripts import group_words, make_utterance
+from diarnb.transcripts.words import PAUSE, find_turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from diarnb.store.run import Description, Evidence, Run
 
+_NEAR = 0.5  # seconds from its turn at which a word may still be
 _WORDS: dict[str, type] = {
     "start": float,
     "end": float,
@@ -205,54 +208,88 @@ def forget(run: str | pd.DataFrame) -> None:
 
 
 def raw(turns: pd.DataFrame | str) -> dict[str, Any]:
-    """Return the engine's answer as it came, a JSON-like dict; of a table, or of a run by its id."""
+    """Return the engine's answer to the whole run as it came, a JSON-like dict; of a table, or of a run by its id."""
     return (Store.default().get(turns) if isinstance(turns, str) else run_of(turns)).raw
 
 
 def words(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return the transcribed words of a run.
+    """Return the words that were transcribed in these turns.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made, renamed or not.
+        A table that `diarize` made, whole or in part, renamed, corrected or not.
 
     Returns
     -------
     pandas.DataFrame
         ``start, end`` in seconds, ``word``, ``text`` (with its punctuation), ``speaker`` (missing where the service
         names nobody), ``confidence``, ``speaker_confidence`` (0-1, NaN where there is none), ``channel``; sorted by
-        time. Empty for the local engine, which hears voices, unless it was given ``words=``.
+        time. Of a table that is not the whole run any more only the words of its turns, under the names that these
+        have; a turn with other times has what is said within it. Empty for the local engine, which hears voices,
+        unless it was given ``words=``.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns, or none that diarnb made.
+    RunNotFoundError
+        If the run is no longer in the store.
 
     Examples
     --------
     >>> len(words(diarize(example("interview"), progress=False)))
     0
     """
-    return _tabulate_speech(turns, "words", _WORDS)
+    check_turns(turns)
+    run = run_of(turns)
+    answer = read_run(run)
+    said = answer.get("words") or []
+    if is_whole(turns, run):
+        return _tabulate_speech(turns, said, _WORDS)
+    names = _find_speakers(turns, answer, said)
+    return _tabulate_speech(
+        None, [{**word, "speaker": name} for word, name in zip(said, names, strict=True) if name is not None], _WORDS
+    )
 
 
 def utterances(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return what was said, cut at pauses and where the speaker changes.
+    """Return what was said in these turns, cut at pauses and where the speaker changes.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made, renamed or not.
+        A table that `diarize` made, whole or in part, renamed, corrected or not.
 
     Returns
     -------
     pandas.DataFrame
         ``start, end`` in seconds, ``speaker``, ``text``, ``confidence`` (of the words, 0-1), ``channel``; sorted by
-        time. The service's own where they were asked for (Deepgram: ``utterances=True``), but never one that several
-        speak, else computed from the words. Empty for the local engine, unless it was given ``words=``.
+        time. The service's own where they were asked for (Deepgram: ``utterances=True``) and the table is the whole
+        run, but never one that several speak; else computed from the `words` of the turns. Empty for the local engine,
+        unless it was given ``words=``.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns, or none that diarnb made.
+    RunNotFoundError
+        If the run is no longer in the store.
 
     Examples
     --------
     >>> list(utterances(diarize(example("interview"), progress=False)))
     ['start', 'end', 'speaker', 'text', 'confidence', 'channel']
     """
-    return _tabulate_speech(turns, "utterances", _UTTERANCES)
+    check_turns(turns)
+    run = run_of(turns)
+    if is_whole(turns, run):
+        return _tabulate_speech(turns, read_run(run).get("utterances") or [], _UTTERANCES)
+    table = words(turns).astype(object)
+    said: Any = table.where(table.notna(), None).to_dict("records")
+    channels = [[word for word in said if word["channel"] == channel] for channel in table["channel"].unique()]
+    rows = [make_utterance(group) for own in channels for group in group_words(own, PAUSE)]
+    return _tabulate_speech(None, sorted(rows, key=lambda row: (row["start"], row["end"])), _UTTERANCES)
 
 
 def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
@@ -266,24 +303,31 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `turns`. The engine's own choice of who has the floor where the table is from a run that has one, and was not
-        corrected since, else computed: who speaks first speaks on. ``attrs["diarnb"]["exclusive"]`` says ``"engine"``
-        or ``"computed"``.
+        As `turns`. The engine's own choice of who has the floor where the rows are those of a run that has one, all of
+        them and as they were; else computed from the rows: who speaks first speaks on. ``attrs["diarnb"]["exclusive"]``
+        says ``"engine"`` or ``"computed"``.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns.
 
     Examples
     --------
-    >>> exclusive(diarize(example("meeting"), progress=False)).attrs["diarnb"]["exclusive"]
-    'engine'
+    >>> turns = diarize(example("meeting"), progress=False)
+    >>> exclusive(turns).attrs["diarnb"]["exclusive"], exclusive(turns.head(3)).attrs["diarnb"]["exclusive"]
+    ('engine', 'computed')
     """
+    computed = cut_overlap(turns)
     facts = turns.attrs.get("diarnb") or {}
-    run = run_of(turns) if "run" in facts and not facts.get("corrected") else None
-    if run is not None and read_run(run).get("exclusiveDiarization") is not None:
-        table, origin = table_of(run, "exclusiveDiarization"), "engine"
-        table["speaker"] = table["speaker"].map(_map_names(turns, table["speaker"].unique()))
-        table.attrs["diarnb"] |= {name: facts[name] for name in ("names", "matches") if name in facts}
-    else:
-        table, origin = cut_overlap(turns), "computed"
-    table.attrs["diarnb"] = {**(table.attrs.get("diarnb") or {}), "exclusive": origin}
+    run = run_of(turns) if "run" in facts else None
+    if run is None or not is_whole(turns, run) or read_run(run).get("exclusiveDiarization") is None:
+        computed.attrs["diarnb"] = {**facts, "exclusive": "computed"}
+        return computed
+    table = table_of(run, "exclusiveDiarization")
+    table["speaker"] = table["speaker"].map(_map_names(turns, table["speaker"].unique()))
+    kept = {name: facts[name] for name in ("names", "matches") if name in facts}
+    table.attrs["diarnb"] |= {**kept, "rows": hash_rows(table), "exclusive": "engine"}
     return table
 
 
@@ -298,33 +342,36 @@ def confidences(turns: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The index of `turns`, one column a speaker, 0-100: the mean probability, over the turn, that this speaker
-        speaks. Overlap can make a row sum to more than 100. NaN where the service does not say (Deepgram tells of the
-        assigned speaker only).
+        The index of `turns`, one column a speaker of the run, 0-100: the mean probability, over the turn, that this
+        speaker speaks. Overlap can make a row sum to more than 100. NaN where the service does not say (Deepgram scores
+        the assigned speaker only), and where a turn has other times than any of the run's.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns, or none that diarnb made.
+    RunNotFoundError
+        If the run is no longer in the store.
 
     Examples
     --------
     >>> list(confidences(diarize(example("interview"), progress=False)))
     ['SPEAKER_00', 'SPEAKER_01']
     """
+    check_turns(turns)
     run = run_of(turns)
     answer = read_run(run)
-    rows = [*answer["diarization"], *(answer.get("exclusiveDiarization") or [])]
+    rows = _list_turns(answer)
     given = pd.DataFrame([row.get("confidence") or {} for row in rows], dtype=float)
     # Where the local engine scores no speaker, they are on another channel. A service may just not say.
     table = _rename_columns(turns, given if _find_reader(run) else given.fillna(0.0))
-    shown = _map_names(turns, {row["speaker"] for row in rows})
-    times = pd.MultiIndex.from_arrays(
-        [[row["start"] for row in rows], [row["end"] for row in rows], [shown[row["speaker"]] for row in rows]]
-    )
-    table.index = times
-    table = table[~times.duplicated()].reindex(pd.MultiIndex.from_frame(turns[["start", "end", "speaker"]]))
+    table = table.reindex(_match_rows(turns, rows))
     table.index = turns.index
     return table
 
 
 def frames(turns: pd.DataFrame) -> pd.DataFrame:
-    """Score every frame of a run.
+    """Score every frame of a run, whatever is left of its table.
 
     Parameters
     ----------
@@ -381,18 +428,99 @@ def _pad_lists(lists: Mapping[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, range(len(values)), float) for name, values in lists.items()})
 
 
-def _tabulate_speech(turns: pd.DataFrame, what: str, dtypes: dict[str, type]) -> pd.DataFrame:
-    """Make a table of what was said, under the names that the table of turns shows."""
-    rows = read_run(run_of(turns)).get(what) or []
+def _tabulate_speech(turns: pd.DataFrame | None, rows: list[dict[str, Any]], dtypes: dict[str, type]) -> pd.DataFrame:
+    """Make a table of what was said, under the names that a table of turns shows."""
     # By way of a column: in pandas 2 `str` itself would make "None" of what is missing.
     columns = {
         name: pd.Series([row.get(name) for row in rows], dtype=object).astype(pd.Series(dtype=dtype).dtype)
         for name, dtype in dtypes.items()
     }
     table = pd.DataFrame(columns)
-    shown = _map_names(turns, table["speaker"].dropna().unique())
-    table["speaker"] = table["speaker"].map(shown).astype(table["speaker"].dtype)
+    if turns is not None:
+        shown = _map_names(turns, table["speaker"].dropna().unique())
+        table["speaker"] = table["speaker"].map(shown).astype(table["speaker"].dtype)
     return table
+
+
+def is_whole(turns: pd.DataFrame, run: Run) -> bool:
+    """Return whether the rows of a table are all those of its run, as it made them or renamed by `rename`."""
+    known = turns.attrs["diarnb"].get("rows")
+    if known is not None:
+        return bool(known == hash_rows(turns))
+    answer = read_run(run)  # a table of 0.1.0 has no hash
+    for rows in filter(None, (answer["diarization"], answer.get("exclusiveDiarization"))):
+        table = pd.DataFrame(rows, columns=["start", "end", "speaker"])
+        table["speaker"] = table["speaker"].map(_map_names(turns, table["speaker"].unique()))
+        if hash_rows(table) == hash_rows(turns):
+            return True
+    return not len(turns) and not answer["diarization"]
+
+
+def match_run(turns: pd.DataFrame, run: Run) -> list[str | None]:
+    """Return the label that the run gave to each of these turns, None for one that has other times."""
+    rows = _list_turns(read_run(run))
+    return [None if place < 0 else str(rows[place]["speaker"]) for place in _match_rows(turns, rows)]
+
+
+def _list_turns(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*answer["diarization"], *(answer.get("exclusiveDiarization") or [])]
+
+
+def _match_rows(turns: pd.DataFrame, rows: list[dict[str, Any]]) -> list[int]:
+    """Find each turn among a run's rows by its times and, where several have these, by its speaker; -1 for none."""
+    shown = _map_names(turns, {row["speaker"] for row in rows})
+    exact: dict[tuple[Any, ...], int] = {}
+    timed: dict[tuple[Any, ...], int] = {}
+    for place, row in enumerate(rows):
+        times = round(row["start"], 6), round(row["end"], 6)
+        exact.setdefault((*times, shown[row["speaker"]]), place)
+        timed.setdefault(times, place)
+    found = []
+    for start, end, speaker in zip(turns["start"], turns["end"], turns["speaker"], strict=True):
+        times = round(float(start), 6), round(float(end), 6)
+        found.append(exact.get((*times, str(speaker)), timed.get(times, -1)))
+    return found
+
+
+def _find_speakers(turns: pd.DataFrame, answer: Mapping[str, Any], said: list[dict[str, Any]]) -> list[str | None]:
+    """Find who speaks each word of a run by what is left or was made of its turns; None for nobody.
+
+    A word stays with its turn, whoever that is of now. Where a turn has other times than any of the run's, it gets the
+    words of its own speaker in and around it, and within it those of turns that are gone, unless its speaker spoke
+    meanwhile already.
+    """
+    rows, before = _list_turns(answer), answer["diarization"]
+    places, speakers = _match_rows(turns, rows), turns["speaker"].astype(str).tolist()
+    now = {place: speaker for place, speaker in zip(places, speakers, strict=True) if place >= 0}
+    homes = find_turns(said, before)
+    alone = find_turns(said, rows[len(before) :])
+    names = [
+        now.get(-1 if home is None else home) or now.get(-1 if other is None else len(before) + other)
+        for home, other in zip(homes, alone, strict=True)
+    ]
+    if all(place >= 0 for place in places):
+        return names
+    shown = _map_names(turns, {row["speaker"] for row in rows})
+    labels = np.array([shown[row["speaker"]] for row in before], dtype=object)
+    begins, ends = (np.array([row[side] for row in before], dtype=float) for side in ("start", "end"))
+    middles = np.array([(word["start"] + word["end"]) / 2 for word in said])
+    changed = [
+        (float(turns["start"].iloc[number]), float(turns["end"].iloc[number]), speakers[number])
+        for number, place in enumerate(places)
+        if place < 0
+    ]
+    for near, foreign in ((0.0, False), (0.0, True), (_NEAR, False)):
+        for start, end, speaker in changed:
+            own = labels == speaker
+            for word in np.flatnonzero((middles >= start - near) & (middles <= end + near)):
+                home = homes[word]
+                if foreign:
+                    fits = not (own & (begins <= middles[word]) & (ends >= middles[word])).any()
+                else:
+                    fits = home is not None and own[home] and bool(begins[home] < end and ends[home] > start)
+                if names[word] is None and fits:
+                    names[word] = speaker
+    return names
 
 
 def _rename_columns(turns: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from diarnb.engines.question import Question
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError, VoiceprintAudioError
 from diarnb.params import Params
 from diarnb.playback import find_audio
-from diarnb.results import run_of, table_of
+from diarnb.results import match_run, run_of, table_of
 from diarnb.tables.activity import match_one_to_one
 from diarnb.tables.checks import check_end, check_turns
 from diarnb.tables.turns import rename
@@ -350,8 +350,9 @@ def _select_speaker(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFr
         return speaker, rows
     everybody = table_of(run)
     names = (rows.attrs.get("diarnb") or {}).get("names", {})
-    everybody["speaker"] = [names.get(name, name) for name in everybody["speaker"]]
-    others = everybody[everybody["speaker"] != speaker]
+    own = set(match_run(rows, run)) | {name for name in everybody["speaker"] if names.get(name, name) == speaker}
+    others = everybody[~everybody["speaker"].isin(own)]
+    others = others.assign(speaker=[names.get(name, name) for name in others["speaker"]])
     return speaker, _add_channel(pd.concat([rows, others], ignore_index=True), run)
 
 

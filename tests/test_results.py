@@ -230,3 +230,107 @@ def test_threads_may_ask_at_once(meeting: pd.DataFrame) -> None:
         for count, turns in zip(counts, pool.map(ask, counts), strict=True):
             pd.testing.assert_frame_equal(turns, expected[count])
     assert diarnb.runs()["run"].is_unique
+
+
+# -- a table is what its rows are --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spoken_run(examples_home: Path) -> str:
+    """The id of a run with the exact words of an example."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIARNB_HOME", str(examples_home))
+        words = diarnb.formats.read_words(diarnb.example("interview").with_suffix(".words.csv"))
+        turns = diarnb.diarize(diarnb.example("interview"), words=words, progress=False)
+    return str(turns.attrs["diarnb"]["run"])
+
+
+@pytest.fixture
+def spoken(spoken_run: str, known: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return diarnb.open_run(spoken_run)
+
+
+def test_exclusive_turns_follow_the_rows(meeting: pd.DataFrame) -> None:
+    assert len(diarnb.exclusive(meeting.head(3))) <= 3
+    one = meeting["speaker"].iloc[0]
+    assert set(diarnb.exclusive(meeting[meeting["speaker"] == one])["speaker"]) == {one}
+    named = meeting.assign(speaker=meeting["speaker"].replace(one, "Beth"))
+    assert set(diarnb.exclusive(named)["speaker"]) == set(named["speaker"])
+    later = meeting.assign(start=meeting["start"] + 10, end=meeting["end"] + 10)
+    later.attrs["diarnb"] = {**later.attrs["diarnb"], "duration": None}
+    assert diarnb.exclusive(later)["start"].min() == pytest.approx(meeting["start"].min() + 10)
+    for verb in (diarnb.exclusive, diarnb.words, diarnb.utterances, diarnb.confidences):
+        with pytest.raises(TurnTableError):
+            verb(meeting.T)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda turns: turns.sort_values("duration"),
+        lambda turns: turns.reset_index(drop=True).set_index(turns["speaker"]),
+        lambda turns: diarnb.rename(turns, {"SPEAKER_00": "Beth"}),
+        lambda turns: turns[["speaker", "start", "end"]],
+    ],
+)
+def test_the_engines_exclusive_turns_are_those_of_the_whole_table_however_it_is_laid_out(
+    meeting: pd.DataFrame, change: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    table = diarnb.exclusive(change(meeting))
+    assert table.attrs["diarnb"]["exclusive"] == "engine"
+    assert len(diarnb.exclusive(table)) == len(table)
+
+
+def test_a_table_of_an_older_version_is_compared_with_what_is_stored(meeting: pd.DataFrame) -> None:
+    del meeting.attrs["diarnb"]["rows"]
+    assert diarnb.exclusive(meeting).attrs["diarnb"]["exclusive"] == "engine"
+    assert diarnb.exclusive(meeting.head(3)).attrs["diarnb"]["exclusive"] == "computed"
+
+
+def test_words_are_those_of_the_turns_that_are_left(spoken: pd.DataFrame) -> None:
+    every = diarnb.words(spoken)
+    part = spoken[:2]
+    assert 0 < len(diarnb.words(part)) < len(every)
+    for speaker, rows in part.groupby("speaker"):
+        words = diarnb.words(part)
+        assert " ".join(words.loc[words["speaker"] == speaker, "text"]) == " ".join(rows["text"])
+    one = spoken[spoken["speaker"] == "SPEAKER_01"]
+    kept = diarnb.words(one)
+    assert " ".join(kept["text"]) == " ".join(filter(None, one["text"]))
+    assert " ".join(diarnb.utterances(one)["text"]) == " ".join(kept["text"])
+    assert diarnb.words(spoken.iloc[:0]).empty
+    assert diarnb.words(spoken.iloc[:0]).dtypes.equals(every.dtypes)
+
+
+def test_words_have_the_names_that_pandas_gave(spoken: pd.DataFrame) -> None:
+    named = spoken.assign(speaker=spoken["speaker"].replace("SPEAKER_00", "Beth"))
+    same = diarnb.words(diarnb.rename(spoken, {"SPEAKER_00": "Beth"})).dropna(subset="speaker")
+    assert diarnb.words(named)["speaker"].tolist() == same["speaker"].tolist()
+
+
+def test_words_go_with_a_turn_that_is_cut_and_given_away(spoken: pd.DataFrame) -> None:
+    longest = int(spoken["duration"].argmax())
+    row = spoken.iloc[longest]
+    inside = diarnb.words(spoken.iloc[[longest]])
+    middle = float(inside["start"].iloc[len(inside) // 2])
+    halves = pd.DataFrame([{**row, "end": middle}, {**row, "start": middle, "speaker": "Otto"}])
+    cut = pd.concat([spoken.drop(index=spoken.index[longest]), halves])
+    cut.attrs = spoken.attrs
+    words = diarnb.words(cut.sort_values("start"))
+    given = words[words["speaker"] == "Otto"]
+    assert given["text"].tolist() == inside["text"].tolist()[len(inside) // 2 :]
+    assert len(words) == diarnb.words(spoken)["speaker"].notna().sum()
+
+
+def test_words_stay_with_turns_that_were_made_exclusive(spoken: pd.DataFrame) -> None:
+    computed = diarnb.exclusive(spoken.sample(frac=1, random_state=0).iloc[1:])
+    assert computed.attrs["diarnb"]["exclusive"] == "computed"
+    left = diarnb.words(spoken.sample(frac=1, random_state=0).iloc[1:])
+    assert len(diarnb.words(computed)) >= 0.95 * len(left)
+
+
+def test_confidences_follow_the_times_whatever_the_names(meeting: pd.DataFrame) -> None:
+    named = meeting.assign(speaker="Beth")
+    assert diarnb.confidences(named).notna().all(axis=None)
+    with pytest.raises(TurnTableError, match="no column start"):
+        diarnb.confidences(meeting.set_index("start"))

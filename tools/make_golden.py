@@ -36,8 +36,8 @@ def ask(example: str, question: str) -> pd.DataFrame:
 
 
 def hash_of(table: pd.DataFrame) -> str:
-    """Hash a table with its columns, types and index; its run's id is drawn at random and left out."""
-    facts = {name: value for name, value in table.attrs.get("diarnb", {}).items() if name != "run"}
+    """Hash a table with its columns, types and index; what its attributes say of the run's id and rows is left out."""
+    facts = {name: value for name, value in table.attrs.get("diarnb", {}).items() if name not in ("run", "rows")}
     text = json.dumps([table.dtypes.astype(str).to_dict(), facts], sort_keys=True) + table.to_csv()
     return hashlib.sha256(text.encode()).hexdigest()
 

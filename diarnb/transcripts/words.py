@@ -138,7 +138,7 @@ def _assign_words(words: list[Word], floor: list[dict[str, Any]]) -> list[tuple[
         table["channel"] = [word["channel"] for word in words]
     named = assign_speakers(table, _make_turns(floor))["speaker"]
     speakers = [None if pd.isna(name) else str(name) for name in named]
-    places = _find_turns([{**word, "speaker": name} for word, name in zip(words, speakers, strict=True)], floor)
+    places = find_turns([{**word, "speaker": name} for word, name in zip(words, speakers, strict=True)], floor)
     turns = [None if place is None else floor[place] for place in places]
     return list(zip(words, zip(speakers, turns, strict=True), strict=True))
 
@@ -160,13 +160,13 @@ def _make_word(word: Word, speaker: str | None, turn: Mapping[str, Any] | None) 
 
 def _add_text(turns: list[dict[str, Any]], words: list[Word]) -> list[dict[str, Any]]:
     texts: list[list[str]] = [[] for _ in turns]
-    for word, place in zip(words, _find_turns(words, turns), strict=True):
+    for word, place in zip(words, find_turns(words, turns), strict=True):
         if place is not None:
             texts[place].append(word["text"])
     return [{**turn, "text": " ".join(said)} for turn, said in zip(turns, texts, strict=True)]
 
 
-def _find_turns(words: list[Word], turns: list[dict[str, Any]]) -> list[int | None]:
+def find_turns(words: list[Word], turns: list[dict[str, Any]]) -> list[int | None]:
     """Find which of its speaker's turns the middle of each word is in, or nearest to; None for who has none."""
     own: dict[str, list[int]] = {}
     for number in sorted(range(len(turns)), key=lambda number: turns[number]["start"]):
