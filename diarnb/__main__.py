@@ -7,12 +7,12 @@ import io
 import os
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -21,25 +21,43 @@ if TYPE_CHECKING:
 _PICTURES = (".pdf", ".png", ".svg")
 _EPILOG = """\
 examples:
-  python -m diarnb --example meeting -o timeline.png
-                                     try it: a synthetic conversation of four voices, drawn as a timeline
-  python -m diarnb talk.wav          who speaks when in a recording of your own
-  python -m diarnb talk.wav --num-speakers 2 -o talk.rttm -o talk.csv
-                                     you know that two people speak; keep the turns in two files
-  python -m diarnb call.wav --channels split
-                                     each side of the call has a channel of its own
-  python -m diarnb talk.wav --words whisper
-                                     what is said as well, line by line below the table
-  python -m diarnb serve             answer the APIs of pyannoteAI and Deepgram on this machine; serve --help tells more
-  python -m diarnb talk.wav > talk.txt
-                                     the table, and what is said, goes to stdout; all the rest goes to stderr
+  diarnb --example meeting -o timeline.png
+                           try it: a synthetic conversation of four voices, drawn as a timeline
+  diarnb talk.wav          who speaks when in a recording of your own
+  diarnb talk.wav --num-speakers 2 -o talk.rttm -o talk.csv
+                           you know that two people speak; keep the turns in two files
+  diarnb call.wav --channels split
+                           each side of the call has a channel of its own
+  diarnb talk.wav --words whisper
+                           what is said as well, line by line below the table
+  diarnb talk.wav --json | jq -r .turns[].speaker
+                           the turns as JSON, for other programs
+  diarnb many calls/ -o calls.parquet
+                           every recording in a folder, in one table; many --help tells more
+  diarnb serve             answer the APIs of pyannoteAI and Deepgram on this machine; serve --help tells more
+  diarnb ./many            a recording that is called "many" or "serve"
+
+The table, what is said and JSON go to stdout; all the rest goes to stderr.
 
 exit codes:
   0  done                            1  the recording, the work or an output failed; stderr says why
   2  the command is wrong            130  interrupted
 
 Times are in seconds from the start of the recording. The local engine sends nothing anywhere. The answer is kept: the
-same command is answered at once the next time. In Python the same is `diarnb.diarize("talk.wav")`.
+same command is answered at once the next time. In Python the same is `diarnb.diarize("talk.wav")`. Where `diarnb` is
+not found, `python -m diarnb` is the same.
+"""
+_MANY = """\
+examples:
+  diarnb many calls/ -o calls.parquet
+                           every recording in a folder; the table that is printed has a line for each
+  diarnb many monday.wav tuesday.wav --same-speakers -o both.csv
+                           one label for a person in both recordings
+  diarnb many "calls/**/*.wav" --workers 4 --json > calls.json
+                           folders in it as well, four recordings at a time
+
+Run the same command again after an interruption or a failure: what is done is answered at once, and only the rest is
+worked on. Files that cannot be used are named on stderr, the others are answered all the same, and the exit code is 1.
 """
 
 
@@ -61,42 +79,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from diarnb.server.command import main as serve
 
         return serve(arguments[1:])
-    parser = _parser()
-    asked = parser.parse_args(arguments)
+    many = list(arguments[:1]) == ["many"]
+    parser = _parser_of_many() if many else _parser()
+    asked = parser.parse_args(arguments[1:] if many else arguments)
     try:
-        _check_outputs(parser, asked.output)
+        _check_outputs(parser, asked.output, pictures=() if many else _PICTURES)
         with _warnings_in_one_line():
-            return _answer(asked)
+            return _finish(asked, _diarize_many if many else _diarize)
     except KeyboardInterrupt:
         return _complain("interrupted; earlier answers and files are as they were", 130)
 
 
 def _parser() -> argparse.ArgumentParser:
-    from diarnb.params import Params
+    parser = _new_parser("diarnb", "Who spoke when: prints the speaker turns of a recording as a table.", _EPILOG)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("source", nargs="?", metavar="FILE", help="A recording: a path or an http(s) URL.")
+    source.add_argument("--example", metavar="NAME", help="Or one of ours: meeting, interview, call (synthetic).")
+    _add_questions(parser)
+    _add_outputs(parser, "Also write the turns (.rttm, .csv, .vtt, ...) or draw the timeline (.png, .svg, .pdf)")
+    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version and leave.")
+    parser.add_argument("--versions", action=_Versions, nargs=0, help="Print what a bug report needs and leave.")
+    return parser
 
-    told = {name: text.replace("%", "%%") for name, text in Params.help().items()}
-    parser = argparse.ArgumentParser(
-        prog="python -m diarnb",
-        description="Who spoke when: prints the speaker turns of a recording as a table.",
-        epilog=_EPILOG,
+
+def _parser_of_many() -> argparse.ArgumentParser:
+    description = "Who spoke when in many recordings: prints a line for each, and writes the turns of all."
+    parser = _new_parser("diarnb many", description, _MANY)
+    parser.add_argument(
+        "sources", nargs="+", metavar="FOLDER|FILE", help='A folder, a pattern such as "calls/**/*.wav", or recordings.'
+    )
+    parser.add_argument("--same-speakers", action="store_true", help="One label for a person in all recordings.")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="Recordings at a time; by default one.")
+    _add_questions(parser)
+    _add_outputs(parser, "Also write the turns of all (.csv, .parquet, .json, .rttm)")
+    return parser
+
+
+def _new_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=name,
+        description=description,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("source", nargs="?", metavar="FILE", help="A recording: a path or an http(s) URL.")
-    source.add_argument("--example", metavar="NAME", help="Or one of ours: meeting, interview, call (synthetic).")
+
+
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    """Add what may be asked of one recording and of many; each means what the parameter of `diarize` means."""
+    from diarnb.params import Params
+
+    told = {name: text.replace("%", "%%") for name, text in Params.help().items()}
     parser.add_argument("--engine", default="local", help="What listens; by default local, on this machine.")
     for name in ("num_speakers", "min_speakers", "max_speakers"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=told[name])
-    parser.add_argument("--exclusive", action="store_true", help="Turns cut so that no two overlap.")
-    parser.add_argument(
-        "--confidence", action="store_true", help="A column that says how sure each turn's speaker is, 0-100."
-    )
+    for name in ("exclusive", "confidence", "turn_level_confidence"):
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=told[name])
     parser.add_argument("--channels", type=_channels, default="mix", metavar="mix|split|N", help=told["channels"])
     parser.add_argument(
         "--words", metavar="NAME", help="Hear the words too: sphinx, whisper or whisper:SIZE (extras of these names)."
     )
+
+
+def _add_outputs(parser: argparse.ArgumentParser, written: str) -> None:
     parser.add_argument(
         "-o",
         "--output",
@@ -104,13 +150,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="PATH",
-        help="Also write the turns (.rttm, .csv, .vtt, ...) or draw the timeline (.png, .svg, .pdf); may be repeated.",
+        help=f"{written}; may be repeated.",
     )
+    parser.add_argument("--json", action="store_true", help="Print the turns as JSON, as -o turns.json writes them.")
     parser.add_argument("--no-progress", action="store_true", help="Show no progress on the terminal.")
     parser.add_argument("-h", "--help", action="help", help="Show this and leave.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version and leave.")
-    parser.add_argument("--versions", action=_Versions, nargs=0, help="Print what a bug report needs and leave.")
-    return parser
 
 
 class _Version(argparse.Action):
@@ -135,12 +179,12 @@ def _channels(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path]) -> None:
+def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path], pictures: tuple[str, ...]) -> None:
     """Refuse an output that could not be written, before minutes of work."""
     from diarnb.formats import FORMATS, WORDS_ONLY
 
     for path in outputs:
-        known = sorted({*FORMATS, *_PICTURES} - WORDS_ONLY)
+        known = sorted({*FORMATS, *pictures} - WORDS_ONLY)
         if path.suffix.lower() not in known:
             parser.error(f"cannot write {str(path)!r}: an output ends in one of {', '.join(known)}")
         try:
@@ -152,39 +196,74 @@ def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path]) -> None
             parser.error(f"cannot write {str(path)!r:.80}: {error.strerror}")
 
 
-def _answer(asked: argparse.Namespace) -> int:
+def _finish(asked: argparse.Namespace, ask: Callable[[argparse.Namespace], pd.DataFrame]) -> int:
+    """Ask, write the files, and print; return the exit code."""
     import diarnb
     from diarnb.errors import DiarnbError, InvalidParameterError
 
     try:
-        turns = diarnb.diarize(
-            asked.source if asked.example is None else diarnb.example(asked.example),
-            engine=asked.engine,
-            num_speakers=asked.num_speakers,
-            min_speakers=asked.min_speakers,
-            max_speakers=asked.max_speakers,
-            exclusive=asked.exclusive,
-            turn_level_confidence=asked.confidence,
-            channels=asked.channels,
-            words=asked.words,
-            progress=not asked.no_progress,
-        )
+        turns = ask(asked)
         if asked.exclusive:
             turns = diarnb.exclusive(turns)
     except InvalidParameterError as error:
         return _complain(f"error: {error}", 2)
     except DiarnbError as error:
         return _complain(f"error: {error}", 1)
+    failures = turns.attrs["diarnb"].get("failures", [])
+    for failure in failures:
+        named = failure["message"].startswith(failure["uri"])
+        _complain(f"error: {'' if named else failure['uri'] + ': '}{failure['message']}", 1)
     # Files first: whoever reads stdout may stop reading, but what went wrong with a file must not cost the table.
     written = [_write(turns, path) for path in asked.output]
     try:
-        sys.stdout.write(_table(turns) if asked.words is None else f"{_table(turns)}\n{_transcript(turns)}\n")
+        sys.stdout.write(_shown(turns, asked))
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would try again at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    _say(_summary(turns))
-    return 0 if all(written) else 1
+    if "uri" not in turns:
+        _say(_summary(turns))
+    return 0 if all(written) and not failures else 1
+
+
+def _diarize(asked: argparse.Namespace) -> pd.DataFrame:
+    import diarnb
+
+    source = asked.source if asked.example is None else diarnb.example(asked.example)
+    return diarnb.diarize(source, **_questions(asked))
+
+
+def _diarize_many(asked: argparse.Namespace) -> pd.DataFrame:
+    from concurrent.futures import ProcessPoolExecutor
+
+    import diarnb
+    from diarnb.errors import InvalidParameterError
+
+    sources = asked.sources[0] if len(asked.sources) == 1 else asked.sources
+    if isinstance(sources, str) and Path(sources).is_file():
+        sources = [sources]
+    if asked.workers < 1:
+        raise InvalidParameterError(f"--workers is 1 or more, not {asked.workers}")
+    with ProcessPoolExecutor(asked.workers) if asked.workers > 1 else nullcontext() as executor:
+        return diarnb.diarize_many(sources, executor=executor, same_speakers=asked.same_speakers, **_questions(asked))
+
+
+def _questions(asked: argparse.Namespace) -> dict[str, Any]:
+    counts = ("num_speakers", "min_speakers", "max_speakers")
+    flags = ("exclusive", "confidence", "turn_level_confidence")
+    told = {name: getattr(asked, name) for name in ("engine", *counts, *flags, "channels", "words")}
+    return {**told, "progress": not asked.no_progress}
+
+
+def _shown(turns: pd.DataFrame, asked: argparse.Namespace) -> str:
+    """Write what goes to stdout."""
+    from diarnb.formats import document
+
+    if asked.json:
+        return document.to_text(turns)
+    if "uri" in turns:
+        return _recordings(turns)
+    return _table(turns) if asked.words is None else f"{_table(turns)}\n{_transcript(turns)}\n"
 
 
 def _write(turns: pd.DataFrame, path: Path) -> bool:
@@ -225,6 +304,22 @@ def _table(turns: pd.DataFrame) -> str:
     columns = [[name, *(f"{n:.{places}f}" for n in turns[name])] for name, places in digits.items() if name in turns]
     columns = [[cell.rjust(max(map(len, cells))) for cell in cells] for cells in columns]
     columns.append(["speaker", *(visible(name, limit=80) for name in turns["speaker"])])
+    return "".join("  ".join(row) + "\n" for row in zip(*columns, strict=True))
+
+
+def _recordings(turns: pd.DataFrame) -> str:
+    """Write a line for each recording that was answered, those without speech too; the name comes last."""
+    from diarnb._text import visible
+    from diarnb.analysis import summary
+    from diarnb.batch import manifest
+
+    digits = {"speech": 1, "speakers": 0, "turns": 0}
+    done = manifest(turns)
+    names = done.loc[done["state"] == "done", "uri"]
+    told = summary(turns).set_index("uri")[list(digits)].reindex(names).fillna(0)
+    columns = [[name, *(f"{n:.{places}f}" for n in told[name])] for name, places in digits.items()]
+    columns = [[cell.rjust(max(map(len, cells))) for cell in cells] for cells in columns]
+    columns.append(["recording", *(visible(name, limit=80) for name in names)])
     return "".join("  ".join(row) + "\n" for row in zip(*columns, strict=True))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,9 +46,82 @@ def test_the_example_is_answered_as_a_table_with_files_beside_it(tmp_path: Path)
 
 @pytest.mark.usefixtures("known")
 def test_python_and_the_command_line_agree(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--example", "interview", "--num-speakers", "2", "--confidence"]) == 0
+    assert main(["--example", "interview", "--num-speakers", "2", "--turn-level-confidence"]) == 0
     turns = diarnb.diarize(diarnb.example("interview"), num_speakers=2, turn_level_confidence=True, progress=False)
     assert capsys.readouterr().out == _table(turns)
+
+
+@pytest.mark.parametrize("flag", ["exclusive", "confidence", "turn_level_confidence"])
+def test_a_flag_means_what_the_parameter_of_its_name_means(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def diarize(source: object, **arguments: object) -> pd.DataFrame:
+        asked.update(arguments)
+        return diarnb.read(diarnb.example("interview").with_suffix(".rttm"))
+
+    monkeypatch.setattr("diarnb.api.diarize", diarize)
+    assert main(["talk.wav", f"--{flag.replace('_', '-')}"]) == 0
+    flags = {name: asked[name] for name in ("exclusive", "confidence", "turn_level_confidence")}
+    assert flags == {name: name == flag for name in flags}
+
+
+@pytest.mark.usefixtures("known")
+def test_json_is_what_a_file_would_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--example", "interview", "--json", "-o", str(tmp_path / "turns.json")]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "turns.json").read_text(encoding="utf-8")
+    told = json.loads(printed)
+    assert told["turns"][0].keys() >= {"start", "end", "speaker"}
+    assert told["diarnb"]["engine"] == "local"
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    for name in ("interview", "call"):
+        shutil.copy(diarnb.example(name), folder)
+    soundfile.write(folder / "silence.wav", np.zeros(16_000), 16_000)
+    return folder
+
+
+@pytest.mark.usefixtures("known")
+def test_many_recordings_have_a_line_each_and_one_table(
+    calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["many", str(calls), "-o", str(tmp_path / "calls.csv")]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["speech", "speakers", "turns", "recording"]
+    assert {row.split()[3]: row.split()[1] for row in rows} == {
+        "call.flac": "2",
+        "interview.flac": "2",
+        "silence.wav": "0",
+    }
+    assert set(diarnb.read(tmp_path / "calls.csv")["uri"]) == {"call.flac", "interview.flac"}
+
+
+@pytest.mark.usefixtures("known")
+def test_one_bad_recording_of_many_is_told_and_costs_no_other(calls: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (calls / "bad.wav").write_text("no sound")
+    assert main(["many", str(calls / "bad.wav"), str(calls / "call.flac"), "--json"]) == 1
+    shown = capsys.readouterr()
+    assert "diarnb: error: bad.wav is not audio" in shown.err
+    assert {turn["uri"] for turn in json.loads(shown.out)["turns"]} == {"call.flac"}
+
+
+@pytest.mark.slow
+def test_many_recordings_can_be_heard_at_once(calls: Path) -> None:
+    done = run("many", calls / "call.flac", calls / "interview.flac", "--workers", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {turn["uri"] for turn in json.loads(done.stdout)["turns"]} == {"call.flac", "interview.flac"}
+
+
+def test_the_help_of_many_teaches() -> None:
+    shown = run("many", "--help")
+    assert shown.returncode == 0
+    for wanted in ("diarnb many calls/ -o calls.parquet", "--same-speakers", "--workers N"):
+        assert wanted in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 120
 
 
 @pytest.mark.usefixtures("known")
@@ -91,6 +166,8 @@ def test_columns_line_up_and_a_name_cannot_command_the_terminal() -> None:
         (["talk.wav", "-o", "no/such/turns.csv"], "there is no folder 'no/such'"),
         (["talk.wav", "-o", "x" * 300 + ".png"], "File name too long"),
         (["talk.wav", "--num-speakers", "two"], "--num-speakers"),
+        (["many"], "FOLDER"),
+        (["many", "calls", "-o", "calls.png"], "an output ends in one of .csv, .eaf"),
     ],
 )
 def test_a_wrong_command_is_refused_with_its_usage(
@@ -118,6 +195,7 @@ def test_a_folder_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["no-such-file.wav"], 1, "no-such-file.wav"),
         ([__file__], 1, "test_cli.py"),
         (["--example", "opera"], 2, "opera"),
+        (["many", "calls", "--workers", "0"], 2, "--workers"),
         (["--example", "meeting", "--num-speakers", "0"], 2, "num_speakers"),
         (["--example", "meeting", "--num-speakers", "2", "--max-speakers", "3"], 2, "max_speakers"),
         (["--example", "meeting", "--channels", "left"], 2, "channels"),
@@ -135,7 +213,7 @@ def test_what_goes_wrong_is_told_in_one_line(
 
 @pytest.mark.usefixtures("known")
 def test_a_warning_is_one_line_without_python_in_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["--example", "interview", "--confidence", "-o", str(tmp_path / "turns.rttm")]) == 0
+    assert main(["--example", "interview", "--turn-level-confidence", "-o", str(tmp_path / "turns.rttm")]) == 0
     warned = [line for line in capsys.readouterr().err.splitlines() if "warning:" in line.lower()]
     assert len(warned) == 1
     assert warned[0].startswith("diarnb: warning: turns.rttm was written without confidence")

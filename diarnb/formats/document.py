@@ -39,10 +39,15 @@ def load_words(path: Path) -> pd.DataFrame:
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write a table."""
+    write_text(path, to_text(turns))
+
+
+def to_text(turns: pd.DataFrame) -> str:
+    """Return what is written of a table."""
     facts = {**(turns.attrs.get("diarnb") or {}), "schema": SCHEMA}
     rows = ",\n".join(map(dump_json, list_rows(turns.drop(columns="duration", errors="ignore"))))
     what = "words" if "word" in turns else "turns"
-    write_text(path, f'{{"diarnb": {dump_json(facts)},\n"{what}": [\n{rows}\n]}}\n')
+    return f'{{"diarnb": {dump_json(facts)},\n"{what}": [\n{rows}\n]}}\n'
 
 
 def _table(data: Any, path: Path) -> pd.DataFrame:
