@@ -93,6 +93,8 @@ def keep_answer(store: Store, about: Description, key: str, engine: Engine, answ
     try:
         found = read_facts(engine, answer.raw, about)
     except ApiResponseError as error:
+        if receipt is None:
+            raise
         found, failure = {"raw": answer.raw}, error
     run = Run(**{**vars(about), **found}, key=key, **facts)
     if receipt is None:

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ def show_versions() -> None:
     _show({name: _version(name) for name in needed}, "needed")
     _show({name: f"{_version(name)}  [{extra}]" for extra, names in known.items() for name in names}, "extras")
     _show({name: _version(name) for name in _AROUND}, "around it")
+    others = {entry.name: entry.dist for entry in entry_points(group="diarnb.engines")}
+    if others:
+        named = {name: "unknown" if package is None else package.name for name, package in others.items()}
+        _show({name: f"{package} {_version(package)}" for name, package in named.items()}, "engines of other packages")
 
 
 def _machine() -> dict[str, str]:

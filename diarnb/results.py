@@ -95,8 +95,7 @@ def read_run(run: Run) -> dict[str, Any]:
     ApiResponseError
         The vendor's answer is not what its documents say.
     """
-    engine = _find_reader(run)
-    return run.raw if engine is None else read_answer(engine, run.raw, run)
+    return read_answer(_find_reader(run) or Engine(), run.raw, run)
 
 
 def read_answer(engine: Engine, raw: dict[str, Any], about: Description) -> dict[str, Any]:
@@ -105,13 +104,22 @@ def read_answer(engine: Engine, raw: dict[str, Any], about: Description) -> dict
     Raises
     ------
     ApiResponseError
-        It is not what its documents say, or goes on long after the recording ends.
+        It is not what its documents say, or goes on long after the recording ends; or it has no turns.
     """
     if not engine.can(Engine.read):
+        if not isinstance(raw, dict) or not isinstance(raw.get("diarization"), list):
+            raise ApiResponseError(
+                f"{about.source}: the engine {about.engine!r} gave no 'diarization', a list of dicts with start, end "
+                "and speaker."
+            )
         return raw
     try:
-        found = engine.read(raw, Params(**about.params), about.options)
-        ends = (turn["end"] for turn in found["diarization"])
+        try:
+            found = engine.read(raw, Params(**about.params), about.options)
+            ends = [turn["end"] for turn in found["diarization"]]
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise ApiResponseError(f"{about.engine} cannot read its answer ({why:.100}).") from error
         known = found.get("duration") or about.duration
         check_end(ends, known, name="the answer", advice=".", error=ApiResponseError)
     except ApiResponseError as error:
@@ -122,10 +130,8 @@ def read_answer(engine: Engine, raw: dict[str, Any], about: Description) -> dict
 
 
 def _find_reader(run: Run) -> Engine | None:
-    if run.engine not in engines.NAMES:
-        return None  # an engine of the user's own, whose answers are in our terms
-    engine = engines.get(run.engine)
-    return engine if engine.can(Engine.read) else None
+    engine = engines.find(run.engine)  # None: an object that was passed, whose answers are in our terms
+    return engine if engine is not None and engine.can(Engine.read) else None
 
 
 def evidence_of(run: Run) -> tuple[Evidence, Engine]:

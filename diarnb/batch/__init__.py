@@ -22,6 +22,7 @@ from diarnb.batch.sources import is_address, name_sources
 from diarnb.batch.task import Task, do_task
 from diarnb.engines.cloud.keys import seal_key
 from diarnb.engines.question import Question
+from diarnb.engines.registry import find_registered
 from diarnb.errors import AudioError, InvalidParameterError
 from diarnb.params import Params
 from diarnb.store.batches import Manifest
@@ -201,7 +202,16 @@ def diarize_many(
     heard = None if wanted is None else wanted.key or secrets.token_hex(8)
     asked_of_all = (question.asked, question.version, heard)
     items = [hash_json(source, _read_stamp(source), *asked_of_all) for source in named.values()]
-    asked = partial(Task, engine=engine, params=params, options=settings, words=words, refresh=refresh)
+    registered = find_registered(chosen.name)  # other processes do not know it by its name
+    asked = partial(
+        Task,
+        engine=registered if registered is not None and isinstance(engine, str) else engine,
+        registered=registered is not None,
+        params=params,
+        options=settings,
+        words=words,
+        refresh=refresh,
+    )
     members = [
         Member(asked(place, uri, source, voices=same_speakers), item)
         for place, ((uri, source), item) in enumerate(zip(named.items(), items, strict=True))

@@ -45,6 +45,8 @@ class Task:
         A path or an address.
     engine, params, options, words, refresh
         As `diarize` takes them, not settled: a key is found where the work is done.
+    registered : bool
+        Whether the engine is an object that `engines.register` made known by its name.
     voices : bool
         Whether the speakers' voices are wanted too.
     """
@@ -55,6 +57,7 @@ class Task:
     engine: str | OwnEngine = field(repr=False)
     params: Params = field(repr=False)
     options: Mapping[str, Any] = field(repr=False)
+    registered: bool = False
     words: Any = field(repr=False, default=None)
     refresh: bool = False
     voices: bool = False
@@ -108,6 +111,8 @@ def keep_voices(run: Run, voices: Evidence, store: Store) -> None:
 
 
 def _answer_task(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
+    if task.registered:  # where the batch began; another process does not know it
+        engines.register(task.engine)
     engine = engines.get(task.engine)
     question = Question.settle(engine, task.params, task.options)
     words = request_words(task.words, engine)

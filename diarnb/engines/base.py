@@ -58,10 +58,10 @@ class Option:
 class Offer:
     """What an engine offers; what it does not is refused by name.
 
-    ``links`` says that the service fetches an address by itself, so that nothing is downloaded here, and ``any_model``
-    that it may know models newer than those listed. ``at_once`` recordings are done at a time in one process: more than
-    one where waiting is the work. ``a_minute`` is how many the service may be sent. ``billed`` says that
-    answers cost money, so that the ledger is asked before the engine.
+    ``words`` says that the engine has words of its own, or can be asked for them. ``links`` says that the service
+    fetches an address by itself, so that nothing is downloaded here, and ``any_model`` that it may know models newer
+    than those listed. ``at_once`` recordings are done at a time in one process: more than one where waiting is the
+    work. ``a_minute`` is how many the service may be sent.
     """
 
     models: tuple[str, ...]
@@ -70,6 +70,7 @@ class Offer:
     confidence: bool = True
     turn_level_confidence: bool = True
     channels: bool = True
+    words: bool = False
     links: bool = False
     any_model: bool = False
     billed: bool = False
@@ -170,6 +171,8 @@ class Engine:
         What `diarnb.diarize` may ask of it.
     live_offer : Offer or None
         What `diarnb.stream` may ask of it, where that is something else.
+    service : str
+        Where recordings are sent, as its name is written; empty where nothing leaves this machine.
 
     Examples
     --------
@@ -181,6 +184,7 @@ class Engine:
     name: str
     offer: Offer
     live_offer: Offer | None = None
+    service: str = ""
 
     def version(self, model: str) -> str:
         """Identify what would answer, so that a run made by another version is not taken for the same."""

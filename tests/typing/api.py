@@ -149,6 +149,9 @@ def serve() -> None:
         assert_type(server, Server)
         assert_type(server.base_url, str)
     assert_type(engines.get("local"), Engine)
+    assert_type(engines.register(Yours()), Yours)
+    assert_type(engines.available(), pd.DataFrame)
+    assert_type(engines.names(), list[str])
     diarnb.show_versions()
 
 

@@ -68,10 +68,12 @@ class DeepgramEngine(Engine):
     """
 
     name = "deepgram"
+    service = "Deepgram"
     offer: Offer = Offer(
         models=MODELS,
         count=False,
         confidence=False,
+        words=True,
         links=True,
         any_model=True,
         billed=True,

@@ -58,9 +58,11 @@ class PyannoteAIEngine(Engine):
     """
 
     name = "pyannoteai"
+    service = "pyannoteAI"
     offer: Offer = Offer(
         models=parameters.MODELS,
         channels=False,
+        words=True,
         links=True,
         any_model=True,
         billed=True,

@@ -117,8 +117,8 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._update()
 
     def _build(self, source: Any) -> None:
-        names: list[tuple[str, Any]] = [(name, name) for name in engines.NAMES]
-        if self._given not in engines.NAMES:
+        names: list[tuple[str, Any]] = [(name, name) for name in engines.names()]
+        if not isinstance(self._given, str):
             names.append(("as passed", self._given))
         self._picker = Picker(source, self._handle_pick)
         self._engines = ipywidgets.Dropdown(
@@ -229,8 +229,14 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._form.offer_channels(channels)
 
     def _engine_chosen(self, change: Any) -> None:
+        try:
+            engine = engines.get(change["new"])
+        except DiarnbError as error:  # one of another package that cannot be loaded
+            self._engines.value = self._given
+            self._say(str(error), problem=True)
+            return
         with self._lock:
-            self._given, self._engine = change["new"], engines.get(change["new"])
+            self._given, self._engine = change["new"], engine
             before, self._form = self._form, form.EngineForm(self._engine.name, self._engine.offer, self._update)
             self._place.children = [self._form.box]
             parts.close_all(before.box)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from diarnb._text import public_url, spell_duration, visible
 from diarnb.audio import open_recording
 from diarnb.cloud import estimate_cost
-from diarnb.engines import NAMES
 from diarnb.engines.base import Engine
 from diarnb.engines.cloud.links import is_link
 from diarnb.errors import DiarnbError
@@ -228,7 +227,8 @@ def write_line(source: Source, arguments: Mapping[str, Any]) -> str:
 
 
 def _argument(name: str, value: Any) -> str:
-    return "engine" if name == "engine" and value not in NAMES else literal(value)  # an object has no other name
+    nameless = name == "engine" and not isinstance(value, str)
+    return "engine" if nameless else literal(value)
 
 
 def literal(value: Any) -> str:

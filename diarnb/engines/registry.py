@@ -1,0 +1,290 @@
+"""The engines by name: those that diarnb brings along, those of installed packages, and those that were registered.
+
+A package declares an engine as an entry point of the group ``diarnb.engines``, in its ``pyproject.toml``::
+
+    [project.entry-points."diarnb.engines"]
+    mine = "my_package:MyEngine"
+
+A class or a function without arguments is called when the engine is first asked for; listing imports nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.metadata import entry_points, version
+from importlib.util import find_spec
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from diarnb._text import shorten, suggest
+from diarnb.engines.base import Engine, adapt_engine
+from diarnb.errors import ConfigurationError, InvalidParameterError
+from diarnb.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
+
+    from diarnb.engines.base import OwnEngine
+
+NAMES = ("local", "pyannoteai", "deepgram")
+"""The engines that diarnb brings along."""
+
+GROUP = "diarnb.engines"
+"""Of the entry points."""
+
+E = TypeVar("E")
+
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
+_COLUMNS: dict[str, Any] = {
+    "engine": str,
+    "runs_on": str,
+    "billed": "boolean",
+    "counts": "boolean",
+    "words": "boolean",
+    "frames": "boolean",
+    "decides_again": "boolean",
+    "voiceprints": "boolean",
+    "streams": "boolean",
+    "package": str,
+    "missing": str,
+}
+_registered: dict[str, Engine | OwnEngine] = {}
+
+
+def get(engine: str | OwnEngine) -> Engine:
+    """Return an engine by its name; an object that has what an engine has is taken as one.
+
+    Raises
+    ------
+    InvalidParameterError
+        If there is no engine of this name, or the object is none.
+    ConfigurationError
+        If the engine of another package cannot be loaded.
+    """
+    if isinstance(engine, str):
+        found = find(engine)
+        if found is None:
+            raise _unknown(engine)
+        return found
+    adapted = adapt_engine(engine)
+    if adapted.name in NAMES and not isinstance(engine, type(get(adapted.name))):
+        raise _taken(adapted.name)
+    if adapted.can(Engine.read) and adapted.name not in NAMES and find(adapted.name) is None:
+        raise InvalidParameterError(
+            f"the engine {adapted.name!r:.60} keeps answers that only itself can read, so it must be found by its "
+            "name: call diarnb.engines.register(engine) first"
+        )
+    return adapted
+
+
+def find(name: str) -> Engine | None:
+    """Return the engine of a name, or None where there is none.
+
+    Raises
+    ------
+    ConfigurationError
+        It cannot be loaded.
+    """
+    if name == "local":
+        from diarnb.engines.local import LocalEngine
+
+        return LocalEngine()
+    if name == "pyannoteai":
+        from diarnb.engines.pyannoteai import PyannoteAIEngine
+
+        return PyannoteAIEngine()
+    if name == "deepgram":
+        from diarnb.engines.deepgram import DeepgramEngine
+
+        return DeepgramEngine()
+    if name in _registered:
+        return adapt_engine(_registered[name])
+    installed = [entry for entry in find_installed() if entry.name == name]
+    if len(installed) > 1:
+        raise ConfigurationError(f"{_ambiguous(installed)}; uninstall all but one of them")
+    return _load(installed[0]) if installed else None
+
+
+def register(engine: E) -> E:
+    """Make an engine known by its name, for as long as this Python runs.
+
+    From then on ``engine="its name"`` works wherever a name does, and its earlier runs can be opened again. A package
+    does the same for good with an entry point of the group ``diarnb.engines``.
+
+    Parameters
+    ----------
+    engine : Engine, or any object that has what one has, or the class of one
+        An engine that was registered under the same name before is replaced. A class is called without arguments.
+
+    Returns
+    -------
+    engine
+        As it was given, so that this can decorate a class.
+
+    Raises
+    ------
+    InvalidParameterError
+        Its name is one of diarnb's own engines, or none that can be typed: a small letter, then at most 39 small
+        letters, digits, dots, hyphens and underscores.
+
+    Examples
+    --------
+    >>> from diarnb.engines import Engine, register
+    >>> from diarnb.engines.base import Answer, Offer
+    >>> @register
+    ... class Nobody(Engine):
+    ...     name, offer = "nobody", Offer(models=("silence",))
+    ...
+    ...     def version(self, model):
+    ...         return "1"
+    ...
+    ...     def diarize(self, recording, params, options, progress):
+    ...         return Answer({"diarization": [], "duration": recording.duration})
+    >>> len(diarize(example("call"), engine="nobody"))
+    0
+    """
+    made: Any = engine() if isinstance(engine, type) else engine
+    name = adapt_engine(made).name
+    if name in NAMES:
+        raise _taken(name)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidParameterError(
+            f"an engine's name is made of small letters, digits, dots, hyphens and underscores, not {name!r:.60}"
+        )
+    _registered[name] = made
+    return engine
+
+
+def names() -> list[str]:
+    """Return the names of all engines: diarnb's own first, then the others by the alphabet; nothing is imported."""
+    others = {*_registered, *(entry.name for entry in find_installed())}
+    return [*NAMES, *sorted(others.difference(NAMES))]
+
+
+def find_registered(name: str) -> Engine | OwnEngine | None:
+    """Return the object that was registered under a name, which only this process knows."""
+    return _registered.get(name)
+
+
+def available() -> pd.DataFrame:
+    """List the engines, what each offers, and what is missing to use it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``engine``, its name; ``runs_on``, "this machine" or the service that recordings are sent to; ``billed``;
+        ``counts`` (takes a number of speakers), ``words`` (of its own), ``frames`` (scores), ``decides_again`` (for
+        `diarnb.recluster`), ``voiceprints``, ``streams``; ``package`` that it comes with; and ``missing``, what is to
+        be done before it can be used, empty where nothing is. Engines of other packages are not imported for this:
+        until one was asked for, what it offers is missing.
+
+    Examples
+    --------
+    >>> from diarnb import engines
+    >>> engines.available()[["engine", "runs_on", "billed"]].head(3)
+           engine       runs_on  billed
+    0       local  this machine   False
+    1  pyannoteai    pyannoteAI    True
+    2    deepgram      Deepgram    True
+    """
+    rows = [_describe(get(name), f"diarnb {version('diarnb')}") for name in NAMES]
+    rows += [_describe(adapt_engine(engine), "registered here") for _, engine in sorted(_registered.items())]
+    installed = list(find_installed())
+    for entry in installed:
+        alike = [other for other in installed if other.name == entry.name]
+        why = ""
+        if entry.name in NAMES:
+            why = f"the name {entry.name} belongs to diarnb, so this one is not used"
+        elif entry.name in _registered:
+            why = "another engine was registered under this name"
+        elif len(alike) > 1:
+            why = _ambiguous(alike)
+        elif entry.module in sys.modules:
+            try:
+                rows.append(_describe(_load(entry), name_package(entry)))
+                continue
+            except ConfigurationError as error:
+                why = str(error)
+        elif find_spec(entry.module.partition(".")[0]) is None:
+            why = f"its module {entry.module} is not installed"
+        rows.append({"engine": entry.name, "runs_on": "", "package": name_package(entry), "missing": why})
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def _describe(engine: Engine, package: str) -> dict[str, object]:
+    offer = engine.offer
+    try:
+        engine.settle(Params(), {})
+        missing = ""
+    except (ConfigurationError, InvalidParameterError) as error:
+        missing = str(error)
+    return {
+        "engine": engine.name,
+        "runs_on": engine.service or "this machine",
+        "billed": engine.can(Engine.billable_seconds),
+        "counts": offer.count,
+        "words": offer.words,
+        "frames": offer.confidence,
+        "decides_again": engine.can(Engine.decide),
+        "voiceprints": engine.can(Engine.voiceprint) or engine.can(Engine.make_voiceprint),
+        "streams": engine.can(Engine.stream),
+        "package": package,
+        "missing": missing,
+    }
+
+
+def find_installed() -> Iterator[EntryPoint]:
+    """Iterate over what other packages declare; one that is found twice on the path counts once."""
+    seen = set()
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, name_package(entry))):
+        known = (entry.name, entry.value, name_package(entry))
+        if known not in seen:
+            seen.add(known)
+            yield entry
+
+
+def name_package(entry: EntryPoint) -> str:
+    """Return the name and version of the package that an engine comes with."""
+    return "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
+
+
+def _load(entry: EntryPoint) -> Engine:
+    try:
+        loaded = entry.load()
+        engine = adapt_engine(loaded() if isinstance(loaded, type) or isfunction(loaded) else loaded)
+    except Exception as error:  # whatever another package does when it is imported
+        why = shorten(f"{type(error).__name__}: {error}", 200)
+        raise ConfigurationError(
+            f"The engine {entry.name!r} of the package {name_package(entry)} cannot be loaded ({why}); update that "
+            "package, or remove it."
+        ) from error
+    if engine.name != entry.name:
+        raise ConfigurationError(
+            f"The package {name_package(entry)} declares the engine {entry.name!r}, which calls itself "
+            f"{engine.name!r:.60}; the two must be equal, so that its runs are found again."
+        )
+    return engine
+
+
+def _ambiguous(entries: list[EntryPoint]) -> str:
+    packages = " and ".join(name_package(entry) for entry in entries)
+    return f"there are several engines named {entries[0].name!r}, of {packages}"
+
+
+def _taken(name: str) -> InvalidParameterError:
+    return InvalidParameterError(f"an engine cannot be named {name!r}, which diarnb's own is; name it otherwise")
+
+
+def _unknown(name: str) -> InvalidParameterError:
+    known = names()
+    hint = suggest(name, known, f"there are {', '.join(map(repr, known)):.250}")
+    if "pyannoteai" in hint and "did you mean" in hint:
+        hint = "'pyannoteai' is the service, which bills for what it is sent"
+    return InvalidParameterError(
+        f"engine={name!r:.60} is not known here; {hint}. One of your own is passed as the object itself, or known by "
+        "its name after diarnb.engines.register(engine)"
+    )
