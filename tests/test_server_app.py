@@ -18,7 +18,7 @@ from aiohttp import web
 from diarnb.server import core as cores
 from diarnb.server import page
 from diarnb.server.settings import MAX_JSON
-from diarnb.server.web import guard
+from diarnb.server.web import guard, limits
 from diarnb.server.web.refusals import OWNER
 from diarnb.server.workers import pool as workers
 from tests.servers import KEY, OTHER_KEY, PATIENCE, InProcess, InThread, in_thread, settings_of
@@ -288,3 +288,73 @@ def test_unknown_and_wrong_keys_take_as_long(tmp_path: Path) -> None:
     assert abs(statistics.mean(one) - statistics.mean(other)) / spread**0.5 < 4.5 or (
         abs(statistics.mean(one) - statistics.mean(other)) < 20  # ns: less than the clock can tell
     )
+
+
+def idle(server: InThread, count: int) -> list[socket.socket]:
+    """Open connections that ask nothing."""
+    return [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(count)]
+
+
+def test_idle_strangers_make_room_for_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest idle of them first, and nobody who has shown a key while there are others."""
+    monkeypatch.setattr(guard, "_HEAD", PATIENCE)
+    with in_thread() as server, httpx.Client(base_url=server.base_url, headers=server.bearer) as client:
+        assert client.get("/v1/test").status_code == 200  # and goes on being connected
+        strangers = idle(server, 1100)
+        try:
+            for _ in range(3):
+                assert httpx.get(f"{server.base_url}/v1/test", headers=server.bearer).status_code == 200
+            mine = next(iter(client._transport._pool.connections))  # type: ignore[attr-defined]
+            assert client.get("/v1/test").status_code == 200
+            assert next(iter(client._transport._pool.connections)) is mine  # type: ignore[attr-defined]
+            with suppress(ConnectionError):
+                assert strangers[0].recv(1) == b""
+            strangers[-1].settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                strangers[-1].recv(1)
+        finally:
+            for stranger in strangers:
+                stranger.close()
+
+
+def test_an_address_with_many_wrong_keys_is_slowed_down_and_the_owner_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOLD", PATIENCE)
+    monkeypatch.setattr(limits, "MOST_HELD", 2)
+    with in_thread() as server:
+        url, wrong = f"{server.base_url}/v1/test", {"Authorization": "Bearer some-wrong-key"}
+        for _ in range(limits.WRONG_KEYS):
+            assert httpx.get(url, headers=wrong).status_code == 401
+        for path in ("/v1/test", "/v1/listen"):  # in either dialect
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(f"{server.base_url}{path}", headers=wrong, timeout=0.5)
+            assert httpx.get(url, headers=server.bearer).status_code == 200
+        assert httpx.get(url).status_code == 401  # nobody guesses who shows no key
+        held = [socket.create_connection(("127.0.0.1", server.port), timeout=0.3) for _ in range(2)]
+        for connection in held:
+            connection.sendall(asked("GET", "/v1/test", "Host: localhost", "Authorization: Bearer some-wrong-key"))
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+        assert httpx.get(url, headers=wrong).status_code == 401  # as many as are held cost nobody a place
+        for connection in held:
+            connection.close()
+
+
+def test_wrong_keys_are_counted_by_network_and_for_a_minute() -> None:
+    now = [0.0]
+    wrong = limits.WrongKeys(lambda: now[0])
+
+    async def show(address: str, times: int) -> int:
+        """Show keys; return how many answers came at once."""
+        done = 0
+        for _ in range(times):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wrong.hold(address), 0.01)
+                done += 1
+        return done
+
+    assert asyncio.run(show("192.0.2.1", 12)) == limits.WRONG_KEYS
+    assert asyncio.run(show("192.0.2.2", 2)) == 2
+    assert asyncio.run(show("2001:db8::1", 12)) == limits.WRONG_KEYS
+    assert asyncio.run(show("2001:db8::2", 1)) == 0
+    now[0] = limits.WINDOW
+    assert asyncio.run(show("192.0.2.1", 2)) == 2

@@ -218,6 +218,36 @@ def test_keep_alive_keeps_a_stream_open_once_there_was_sound(server: InThread, s
     assert (stream.close_reason or "").startswith("NET-0001")
 
 
+def test_streams_without_sound_take_no_place(server: InThread, samples: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "SILENCE", PATIENCE)
+    with open_stream(server) as silent, open_stream(server) as another:
+        silent.send(KEEP_ALIVE)  # which keeps nothing alive before there is sound
+        results, _ = talk(server, pieces(samples[:16000]))
+        assert results
+        silent.send(pieces(samples[:16000])[0])
+        silent.send(FINALIZE)
+        assert json.loads(silent.recv(timeout=PATIENCE))["type"] == "Results"
+        another.send(pieces(samples[:16000])[0])
+        _, code, reason = rest(another)
+        assert (code, reason[:9]) == (1013, "NET-0000:")
+        silent.send(CLOSE)
+        assert rest(silent)[1] == 1000
+
+
+def test_streams_without_sound_are_bounded_too(server: InThread, monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "_MOST_WAITING", 1)
+    with open_stream(server), pytest.raises(InvalidStatus) as refused, open_stream(server):
+        pass
+    assert refused.value.response.status_code == 429
+
+
+def test_ten_seconds_without_any_sound_end_a_stream_too(server: InThread, monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "SILENCE", 0.3)
+    with open_stream(server) as stream:
+        messages, code, reason = rest(stream)
+    assert (messages, code, reason[:9]) == ([], 1011, "NET-0001:")
+
+
 def test_an_empty_frame_ends_a_stream(server: InThread, samples: Any) -> None:
     with open_stream(server) as stream:
         stream.send(pieces(samples)[0])
@@ -371,6 +401,9 @@ def test_without_a_handshake_there_is_no_stream(server: InThread) -> None:
 
 def test_more_streams_than_workers_are_refused_with_429(server: InThread, samples: Any) -> None:
     with open_stream(server) as stream:
+        stream.send(pieces(samples[:16000])[0])
+        stream.send(FINALIZE)
+        stream.recv(timeout=PATIENCE)  # and so a worker has begun it
         refused(server, 429, "TOO_MANY_REQUESTS")
         stream.send(pieces(samples)[0])
         stream.send(CLOSE)

@@ -22,6 +22,7 @@ from diarnb.server.pyannoteai import routes as pyannoteai
 from diarnb.server.settings import MAX_JSON
 from diarnb.server.web.disk import is_full
 from diarnb.server.web.guard import IDLE, ConnectionGuards
+from diarnb.server.web.limits import WrongKeys
 from diarnb.server.web.refusals import ID, OWNER, Refusal
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class App:
                 application.router.add_route(route.method, route.path, route.handler, expect_handler=self._continue)
         self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=_STOPPING)
         self._guards: ConnectionGuards | None = None
+        self._wrong_keys = WrongKeys()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
@@ -108,6 +110,8 @@ class App:
             self._check(request, dialect)
             response = await handler(request)
         except Refusal as refusal:
+            if refusal.status == 401 and dialect.read_key(request) is not None:
+                await self._wrong_keys.hold(request.remote or "")
             response = dialect.refuse(refusal, request[ID])
         except web.HTTPException as error:
             allowed = {name: value for name, value in error.headers.items() if name == "Allow"}

@@ -31,27 +31,23 @@ log: logging.Logger = logging.getLogger("diarnb.server")
 SILENCE = 11.0
 """Seconds without sound or a message after which a stream is ended; the service waits 10 to 12."""
 
+_MOST_WAITING = 100  # streams of which no sound has come; they take the place of no other
+_NOTHING = "NET-0001: no audio data and no text message came within the timeout window"
 _LARGEST = 4 << 20  # bytes of a message
 _PIECE = 1 << 16  # bytes handed to the worker at once
 _REASON = 123  # bytes; more are not allowed
 _CLOSING = 10.0  # seconds for the other side's goodbye
 
 
-def routes(core: Core, *, silence: float | None = None) -> list[web.RouteDef]:
-    """Return the route of streams.
-
-    Parameters
-    ----------
-    core : Core
-    silence : float, optional
-        Seconds; `SILENCE` unless given.
-    """
-    return [web.get("/v1/listen", _LiveRoute(core, silence).get)]
+def routes(core: Core) -> list[web.RouteDef]:
+    """Return the route of streams."""
+    return [web.get("/v1/listen", _LiveRoute(core).get)]
 
 
 class _LiveRoute:
-    def __init__(self, core: Core, silence: float | None) -> None:
-        self._core, self._silence = core, silence
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting = 0  # streams of which no sound has come
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Open a stream, and follow it to its end."""
@@ -66,10 +62,22 @@ class _LiveRoute:
         if core.streams.full:
             raise Refusal(429, "Too many requests. Please try again later")
         task = {"do": "deepgram.live", "id": request[ID], "asked": asked, "words": core.settings.words}
-        async with core.streams.session(task) as session:
-            await socket.prepare(request)
-            silence = SILENCE if self._silence is None else self._silence
-            await _Connection(socket, session, request[ID], asked["model"]).run(silence)
+        if self._waiting >= _MOST_WAITING:
+            raise Refusal(429, "Too many requests. Please try again later")
+        await socket.prepare(request)
+        connection = _Connection(socket, request[ID], asked["model"])
+        self._waiting += 1
+        try:
+            end = await connection.wait_for_sound()
+        finally:
+            self._waiting -= 1
+        if end is None and core.streams.full:
+            end = _End(WSCloseCode.TRY_AGAIN_LATER, "NET-0000: too many streams; please try again later")
+        if end is None:
+            async with core.streams.session(task) as session:
+                await connection.run(session)
+        else:
+            await connection.close(end)
         return socket
 
 
@@ -83,16 +91,35 @@ class _End:
 
 
 class _Connection:
-    """One WebSocket connection and the worker that listens to it."""
+    """One WebSocket connection, and from its first sound on the worker that listens to it."""
 
-    def __init__(self, socket: web.WebSocketResponse, session: Session, stream_id: str, model: str) -> None:
-        self._socket, self._session, self._id, self._model = socket, session, stream_id, model
+    _session: Session
+
+    def __init__(self, socket: web.WebSocketResponse, stream_id: str, model: str) -> None:
+        self._socket, self._id, self._model = socket, stream_id, model
+        self._first: WSMessage | None = None  # what a worker is needed for
         self._heard = False  # whether any sound has come
 
-    async def run(self, silence: float) -> None:
-        """Follow the stream, and close it."""
+    async def wait_for_sound(self) -> _End | None:
+        """Wait for what a worker is needed for, without taking its place; return how the stream ends without it."""
+        until = asyncio.get_running_loop().time() + SILENCE
+        while True:
+            try:
+                message = await self._next(until)
+            except TimeoutError:
+                return _End(WSCloseCode.INTERNAL_ERROR, _NOTHING)
+            if message.type is WSMsgType.BINARY or _read_kind(message) in ("Finalize", "CloseStream"):
+                self._first = message
+                return None
+            end = await self._obey(message) if message.type is WSMsgType.TEXT else _End(None)
+            if end is not None:
+                return end
+
+    async def run(self, session: Session) -> None:
+        """Follow the stream with a worker, and close it."""
+        self._session = session
         down = asyncio.create_task(self._pass_on())
-        up = asyncio.create_task(self._receive(silence))
+        up = asyncio.create_task(self._receive())
         try:
             await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
             end = await self._find_end(up, down)
@@ -100,6 +127,10 @@ class _Connection:
             for task in (up, down):
                 task.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
+        await self.close(end)
+
+    async def close(self, end: _End) -> None:
+        """Close the stream, unless the client has."""
         if end.code is None or self._socket.closed:
             return
         if end.say is not None:
@@ -127,18 +158,24 @@ class _Connection:
             return _End(None)
         return _End(WSCloseCode.INTERNAL_ERROR, "NET-0000: the server could not do this")
 
-    async def _receive(self, silence: float) -> _End:
+    async def _next(self, until: float) -> WSMessage:
+        """Receive the next message, or raise TimeoutError."""
+        if self._first is not None:
+            message, self._first = self._first, None
+            return message
+        async with asyncio.timeout_at(until):
+            return await self._socket.receive()
+
+    async def _receive(self) -> _End:
         """Take what the client sends, until there is an end."""
         clock = asyncio.get_running_loop().time
-        until = clock() + silence
+        until = clock() + SILENCE
         while True:
             try:
-                async with asyncio.timeout_at(until):
-                    message = await self._socket.receive()
+                message = await self._next(until)
             except TimeoutError:
                 await self._session.send(wire.END)
-                reason = "NET-0001: no audio data and no text message came within the timeout window"
-                return _End(WSCloseCode.INTERNAL_ERROR, reason)
+                return _End(WSCloseCode.INTERNAL_ERROR, _NOTHING)
             if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                 return _End(None)
             if message.type is WSMsgType.BINARY and message.data:
@@ -149,7 +186,7 @@ class _Connection:
             elif (end := await self._obey(message)) is not None:
                 return end
             if self._heard:  # before there is sound, messages keep nothing alive
-                until = clock() + silence
+                until = clock() + SILENCE
 
     async def _send(self, sound: bytes) -> None:
         self._heard = True
@@ -158,18 +195,14 @@ class _Connection:
 
     async def _obey(self, message: WSMessage) -> _End | None:
         """Do what a message says."""
-        try:
-            told = json.loads(message.data)
-            kind = told["type"]
-        except (ValueError, RecursionError, KeyError, TypeError):
-            kind = None
+        kind = _read_kind(message)
         if kind == "Finalize":
             await self._session.send(wire.NOTE, {})
         elif kind == "CloseStream":
             await self._session.send(wire.END)
             return _End(WSCloseCode.OK)
         elif kind == "Configure":
-            await self._say(json.dumps(self._answer_configure(told)))
+            await self._say(json.dumps(self._answer_configure(json.loads(message.data))))
         elif kind != "KeepAlive":
             description = "The message is none of KeepAlive, Finalize, CloseStream and Configure."
             said = {"type": "Error", "variant": "SchemaError", "description": description, "message": message.data}
@@ -196,3 +229,12 @@ class _Connection:
     async def _say(self, text: str) -> None:
         async with asyncio.timeout(STALL):  # for a client that does not take what it is told
             await self._socket.send_str(text)
+
+
+def _read_kind(message: WSMessage) -> str | None:
+    """Read the type of a message in JSON; None where it has none."""
+    try:
+        kind = json.loads(message.data)["type"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return kind if isinstance(kind, str) else None

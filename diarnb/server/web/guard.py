@@ -1,4 +1,4 @@
-"""Connections that come and do not ask: closed after a while, so that others find room.
+"""Connections that come and do not ask: closed after a while, or as soon as another needs the place.
 
 aiohttp waits for a request without end once its first byte has come. A guard stands before it and counts the seconds.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import weakref
 from typing import TYPE_CHECKING
+
+from diarnb.server.web.refusals import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,30 +35,47 @@ class ConnectionGuards:
             weakref.WeakKeyDictionary()
         )
         self.open: int = 0
+        # those that wait for a request, the oldest first: of whoever has shown no key yet, and of whoever has
+        self._strangers: dict[_GuardedConnection, None] = {}
+        self._clients: dict[_GuardedConnection, None] = {}
 
     def __call__(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
         return _GuardedConnection(self, self._inner())
 
     def add(self, guard: _GuardedConnection, transport: asyncio.BaseTransport) -> bool:
-        """Count a connection, unless there are too many."""
+        """Count a connection; where there are too many, close the one that has waited longest, or refuse this one."""
         self.open += 1
         self._by_transport[transport] = guard
-        return self.open <= self._most
+        if self.open > self._most:
+            oldest = next(iter(self._strangers or self._clients), None)
+            if oldest is None:
+                return False
+            self._forget(oldest)
+            oldest.abort()
+        self._strangers[guard] = None
+        return True
 
-    def remove(self) -> None:
+    def remove(self, guard: _GuardedConnection) -> None:
         """Count one connection less."""
         self.open -= 1
+        self._forget(guard)
 
     def start_request(self, request: web.Request) -> None:
         """Note that a request is whole, but for its body."""
         if request.transport is not None and (guard := self._by_transport.get(request.transport)):
+            self._forget(guard)
             guard.set_body(request.content)
 
     def end_request(self, request: web.Request) -> None:
         """Count again from the next byte: the request is answered."""
         if request.transport is not None and (guard := self._by_transport.get(request.transport)):
+            (self._clients if OWNER in request else self._strangers)[guard] = None
             guard.set_body(None)
+
+    def _forget(self, guard: _GuardedConnection) -> None:
+        self._strangers.pop(guard, None)
+        self._clients.pop(guard, None)
 
 
 class _GuardedConnection(asyncio.Protocol):
@@ -93,8 +112,13 @@ class _GuardedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()
-        self._guards.remove()
+        self._guards.remove(self)
         self._inner.connection_lost(exc)
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def set_body(self, body: StreamReader | None) -> None:
         """Note the body of the request that is answered from now on, or (None) that it was answered."""
