@@ -181,10 +181,10 @@ def _channels(text: str) -> str | int:
 
 def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path], pictures: tuple[str, ...]) -> None:
     """Refuse an output that could not be written, before minutes of work."""
-    from diarnb.formats import FORMATS, WORDS_ONLY
+    from diarnb.formats import FORMATS, READ_ONLY, WORDS_ONLY
 
     for path in outputs:
-        known = sorted({*FORMATS, *pictures} - WORDS_ONLY)
+        known = sorted({*FORMATS, *pictures} - WORDS_ONLY - READ_ONLY)
         if path.suffix.lower() not in known:
             parser.error(f"cannot write {str(path)!r}: an output ends in one of {', '.join(known)}")
         try:

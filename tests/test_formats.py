@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
-from diarnb.formats import FORMATS, WORDS_ONLY, read, write
+from diarnb.formats import FORMATS, READ_ONLY, WORDS_ONLY, read, write
 from diarnb.tables.turns import empty_turns, make_turns
 from diarnb.testing import assert_turns_equal
 
 A, B = "SPEAKER_00", "SPEAKER_01"
-OF_TURNS = sorted({*FORMATS} - WORDS_ONLY - {".uem"})
+WRITTEN = sorted({*FORMATS} - READ_ONLY)
+OF_TURNS = sorted({*WRITTEN} - WORDS_ONLY - {".uem"})
 TURNS = pd.DataFrame({"start": [0.0, 1.5], "end": [2.0, 3.25], "speaker": [A, B]})
 
 characters = st.characters(
@@ -65,7 +66,14 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones() -> None:
             use("turns.xyz")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", sorted(READ_ONLY))
+def test_what_is_only_read_is_not_written(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameterError, match="are read, and not written"):
+        write(TURNS, tmp_path / f"turns{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", WRITTEN)
 def test_a_file_that_is_missing_is_an_oserror(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read(tmp_path / f"none{suffix}")
@@ -73,7 +81,7 @@ def test_a_file_that_is_missing_is_an_oserror(suffix: str, tmp_path: Path) -> No
         write(TURNS, tmp_path / "none" / f"turns{suffix}")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", WRITTEN)
 def test_a_table_that_is_none_leaves_the_older_file_as_it_was(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"turns{suffix}"
     path.write_text("something older")
@@ -84,7 +92,7 @@ def test_a_table_that_is_none_leaves_the_older_file_as_it_was(suffix: str, tmp_p
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_what_is_no_text_is_refused_by_name(suffix: str, tmp_path: Path) -> None:
-    (tmp_path / f"turns{suffix}").write_bytes(b"start,end,speaker\n1,2,\xff\xfe\xfa\n")
+    (tmp_path / f"turns{suffix}").write_bytes(b"start,end,speaker\n1,2,\xff\xfe\x81\n")
     with pytest.raises(TurnTableError, match=f"^turns{suffix}"):
         read(tmp_path / f"turns{suffix}")
 
@@ -136,7 +144,7 @@ def test_untidy_rttm_is_read(tmp_path: Path) -> None:
         "SPEAKER meeting 1 -0.5 1.0 <NA> <NA> Beth <NA> <NA>",
         "SPEAKER meeting 1 nan 1.0 <NA> <NA> Beth <NA> <NA>",
         "SPEAKER meeting 1 0.0 inf <NA> <NA> Beth <NA> <NA>",
-        "SPEAKER my meeting 1 0.0 1.0 <NA> <NA> Beth <NA> <NA>",
+        "SPEAKER my meeting 1 0.0 1.0 Beth smiles and says nothing",
     ],
 )
 def test_a_bad_line_is_named_by_its_number(line: str, tmp_path: Path) -> None:
@@ -219,8 +227,10 @@ def test_gaps_among_numbers_come_back_as_gaps() -> None:
 
 
 def test_a_csv_without_the_columns_says_what_it_has(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("begin,end,name\n0,1,Beth\n")
-    with pytest.raises(TurnTableError, match=r"a\.csv: .* no column start nor speaker \(found: begin, end, name\)"):
+    (tmp_path / "a.csv").write_text("von,bis,wer\n0,1,Beth\n")
+    with pytest.raises(
+        TurnTableError, match=r"a\.csv: .* no column start nor end nor speaker \(found: von, bis, wer\)"
+    ):
         read(tmp_path / "a.csv")
 
 

@@ -1,12 +1,13 @@
-"""Turns to files and back, one module a format.
+"""Turns to files and back, one module a format, and the JSON of other makers by one table.
 
-A format is a module with ``load(path) -> DataFrame`` and ``dump(turns, path)``, and a line in `FORMATS`. `dump` gets a
-checked table, and a path of the final name that nobody sees before it is whole. What is written is read again, and what
-did not come back is reported with a `DiarnbWarning`. What `load` gives is checked here.
+A format is a module with ``load(reading) -> DataFrame`` and, where it is written, ``dump(turns, path)``; with what it
+reads (`READS`) and what it holds (`HOLDS`), of which the documentation's tables are made; and a line in `FORMATS`.
+`dump` gets a checked table, and a path of the final name that nobody sees before it is whole. What is written is read
+again, and what did not come back is reported with a `DiarnbWarning`. What `load` returns is checked here.
 
 A table of turns has ``start``, ``end`` and ``speaker``, and ``text`` where the file tells what was said. One with a
-column ``word`` is a table of words: `read` makes turns of it, and `read_words` gives it as it is. A format that holds
-both has ``load_words(path)`` as well.
+column ``word`` is a table of words: `read` makes turns of it, and `read_words` returns it as it is. A format that holds
+both has ``load_words(reading)`` as well.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import (
     audacity,
+    chat,
     ctm,
     deepgram,
     document,
     eaf,
     lab,
+    labelstudio,
     parquet,
     pyannoteai,
     rttm,
+    spreadsheet,
     srt,
     stm,
     table,
@@ -37,66 +41,105 @@ from diarnb.formats import (
     webvtt,
     whisperx,
 )
-from diarnb.formats._report import find_losses
+from diarnb.formats._losses import find_losses
+from diarnb.formats._reading import LARGEST, Reading, make_size_error
 from diarnb.formats._words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
 from diarnb.tables.checks import check_spans, check_turns
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
+
+    from diarnb.formats._holds import Holds
 
 __all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write"]
 
 
-def __dir__() -> list[str]:
-    return __all__
-
-
+@runtime_checkable
 class Format(Protocol):
-    """What a module of a format has."""
+    """What a module of a format has.
 
-    def load(self, path: Path, /) -> pd.DataFrame:
+    Attributes
+    ----------
+    READS : str
+        What is read, for the documentation.
+    HOLDS : Holds or None
+        What is held of a table that is written; None where nothing is written.
+    """
+
+    @property
+    def READS(self) -> str: ...  # noqa: D102, N802
+    @property
+    def HOLDS(self) -> Holds | None: ...  # noqa: D102, N802
+
+    def load(self, reading: Reading, /) -> pd.DataFrame:
         """Read a file; a speaker is missing where the file names nobody."""
 
-    def dump(self, turns: pd.DataFrame, path: Path, /) -> None:
-        """Write a file."""
+
+@runtime_checkable
+class _Writes(Protocol):
+    """What a module has beyond that if its files are written."""
+
+    def dump(self, turns: pd.DataFrame, path: Path, /) -> None: ...
 
 
 @runtime_checkable
 class _HoldsBoth(Protocol):
     """What a module has beyond that if its files hold words beside turns."""
 
-    def load_words(self, path: Path, /) -> pd.DataFrame: ...
+    def load_words(self, reading: Reading, /) -> pd.DataFrame: ...
 
 
 FORMATS: dict[str, Format] = {
+    ".cha": chat,
     ".csv": table,
+    ".csv.gz": table,
     ".ctm": ctm,
     ".deepgram.json": deepgram,
     ".eaf": eaf,
     ".json": document,
+    ".jsonl": document,
     ".lab": lab,
+    ".labelstudio.json": labelstudio,
     ".parquet": parquet,
     ".pyannoteai.json": pyannoteai,
     ".rttm": rttm,
     ".srt": srt,
     ".stm": stm,
     ".textgrid": textgrid,
+    ".tsv": table,
     ".txt": audacity,
     ".uem": uem,
     ".vtt": webvtt,
     ".whisperx.json": whisperx,
+    ".xlsx": spreadsheet,
 }
 """The formats by the suffix of their files."""
 
 WORDS_ONLY = frozenset({".ctm", ".deepgram.json"})
 """Those that are written from a table of words only."""
 
-_LARGEST = 256 * 2**20  # bytes: ten thousand hours of turns, and nothing that a memory cannot hold
+READ_ONLY = frozenset({".cha", ".jsonl"})
+"""Those that are read, and not written."""
+
+_GUARDED = frozenset({".csv", ".csv.gz", ".tsv", ".xlsx"})
+
+_DECIDE = {"tiers": (textgrid, eaf), "labels": (textgrid, eaf, audacity), "speakers": (srt, webvtt, audacity)}
 
 
-def read(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read(
+    path: str | os.PathLike[str],
+    *,
+    tiers: str | Sequence[str] | None = None,
+    labels: Literal["speaker", "text"] | None = None,
+    speakers: Literal[False] | Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Read turns from a file.
+
+    Where a file does not say what is a speaker, something must be chosen: which tier, which words before a colon. What
+    was taken for what is told in one `DiarnbWarning`, and kept in ``attrs["diarnb"]["warning"]``; the arguments decide
+    otherwise. Damaged rows are left out and counted, as long as more are sound.
 
     Parameters
     ----------
@@ -104,20 +147,32 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
         Its suffix says what it is:
 
         =============  ==============================================================================================
-        ``.csv``       a table with a header; of words (a column ``word``) the turns that they make, as everywhere
+        ``.csv``       a table with a header, by any tool; of words (a column ``word``) the turns that they make, as
+                       everywhere; ``.tsv``, ``.csv.gz`` and ``.xlsx`` (extra ``formats``) are the same
         ``.parquet``   the same; needs the extra ``parquet``
-        ``.json``      by its content: ours, an answer of pyannoteAI or Deepgram, a transcript of WhisperX
+        ``.json``      by its content: ours, an answer of pyannoteAI or Deepgram, a transcript of WhisperX, or one of
+                       the makers that `diarnb.formats.makers.MAKERS` lists; ``.jsonl`` a row a line
         ``.rttm``      the evaluations' turns
         ``.stm``       their segments with text; those that stand for a gap are left out
         ``.ctm``       their words; if they have speakers
         ``.uem``       their stretches to score: start, end, duration, and no speaker
         ``.lab``       start, end and label; HTK's as well
-        ``.srt``       subtitles that begin with a name, ``Maya: Hello.`` or ``[Maya]: Hello.``
+        ``.srt``       subtitles that begin with a name, ``Maya: Hello.``, ``[Maya] Hello.`` or ``>> MAYA: Hello.``
         ``.vtt``       captions with voices, ``<v Maya>Hello.</v>``, or with names as in ``.srt``
         ``.txt``       Audacity's labels: ``Maya``, or ``Maya: Hello.``
         ``.TextGrid``  Praat's: each tier of intervals is a speaker, what is labelled is a turn
         ``.eaf``       ELAN's: each tier that stands for itself is a speaker
+        ``.cha``       CHAT's lines that have times
         =============  ==============================================================================================
+    tiers : str or sequence of str, optional
+        Of ``.TextGrid`` and ``.eaf``: the tiers to read. By default those of speech; tiers of words, phones, codes and
+        gestures are left out, and of one person's tiers that of the speech is taken.
+    labels : "speaker" or "text", optional
+        Of ``.TextGrid``, ``.eaf`` and ``.txt``: what the labels are. By default text, but of a single tier whose labels
+        are numbered speakers, or names that recur.
+    speakers : False or sequence of str, optional
+        Of ``.srt``, ``.vtt`` and ``.txt``: the names that may stand before a colon or in brackets, or False for none.
+        By default the whole file votes: names are short, in capitals, and come back.
 
     Returns
     -------
@@ -128,7 +183,7 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     InvalidParameterError
-        If the suffix is of no known format.
+        If the suffix is of no known format, an argument is not for it, or there is no such tier.
     TurnTableError
         If the content is damaged (the file and the line are named), holds no turns, or names no speaker.
     ConfigurationError
@@ -139,7 +194,8 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     Warns
     -----
     DiarnbWarning
-        If some rows name no speaker, as happens in transcripts; they are left out, and `read_words` has them.
+        If something had to be chosen, damaged rows are left out, or some rows name no speaker, as happens in
+        transcripts; `read_words` has those.
 
     Examples
     --------
@@ -147,35 +203,37 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
     ['Fergus', 'Maya', 'Otto', 'Victor']
     """
     path = Path(path)
-    form = _format_of(path)
-    _check_size(path)
-    found = form.load(path)
+    form = _find_format(path)
+    reading = _begin(path, form, tiers=tiers, labels=labels, speakers=speakers)
+    found = _cut_early(form.load(reading), reading)
     if form is uem:
-        return _check_stretches(found, path.name)
-    if "word" in found and "speaker" in found:
-        found = join_words(_check_words(found, path.name))
-    if "speaker" in found and (nobody := found["speaker"].isna()).any():
-        advice = f"diarnb.formats.read_words({path.name!r})"
-        if nobody.all():
-            raise TurnTableError(
-                f"{path.name} names no speaker, so it is a transcript and no table of turns; "
-                f"diarnb.assign_speakers({advice}, turns) brings both together"
-            )
-        count = f"{nobody.sum()} of {len(found)} stretches in {path.name} name no speaker and are left out"
-        warnings.warn(f"{count}; {advice} has them", DiarnbWarning, stacklevel=2)
-        found = found[~nobody]
-    return check_turns(found, name=path.name)
+        turns = _check_stretches(found, path.name)
+    else:
+        has_text = not {"word", "text"}.isdisjoint(found)
+        if "word" in found and "speaker" in found:
+            found = join_words(_check_words(found, path.name))
+        turns = check_turns(_drop_unnamed(found, reading, has_text=has_text), name=path.name)
+    _tell(turns, reading)
+    return turns
 
 
-def read_words(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_words(
+    path: str | os.PathLike[str],
+    *,
+    tiers: str | Sequence[str] | None = None,
+    labels: Literal["speaker", "text"] | None = None,
+    speakers: Literal[False] | Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Read words from a file, to give them speakers (`diarnb.assign_speakers`) or because they have some.
 
     Parameters
     ----------
     path : str or path
-        A ``.ctm``; a ``.json`` of Deepgram, pyannoteAI, WhisperX, faster-whisper or Whisper; or a ``.csv``,
-        ``.parquet`` or ``.json`` of a table with a column ``word``. Of a file that does not time its words, as
-        ``.srt``, ``.vtt`` and ``.stm`` do not, each segment with its text is taken for one word.
+        A ``.ctm``; a ``.json`` of Deepgram, pyannoteAI, WhisperX, faster-whisper, Whisper or another maker; or a
+        ``.csv``, ``.parquet`` or ``.json`` of a table with a column ``word``. Of a file that does not time its words,
+        as ``.srt``, ``.vtt`` and ``.stm`` do not, each segment with its text is taken for one word.
+    tiers, labels, speakers
+        As for `read`.
 
     Returns
     -------
@@ -187,11 +245,16 @@ def read_words(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     InvalidParameterError
-        If the suffix is of no known format.
+        If the suffix is of no known format, or an argument is not for it.
     TurnTableError
         If the content is damaged, or holds no words.
     OSError
         If the file cannot be read.
+
+    Warns
+    -----
+    DiarnbWarning
+        As `read` does.
 
     Examples
     --------
@@ -200,10 +263,12 @@ def read_words(path: str | os.PathLike[str]) -> pd.DataFrame:
     'Welcome back. With me is'
     """
     path = Path(path)
-    form = _format_of(path)
-    _check_size(path)
-    found = form.load_words(path) if isinstance(form, _HoldsBoth) else form.load(path)
-    return make_words(_check_words(found, path.name), path.name)
+    form = _find_format(path)
+    reading = _begin(path, form, tiers=tiers, labels=labels, speakers=speakers)
+    found = _cut_early(form.load_words(reading) if isinstance(form, _HoldsBoth) else form.load(reading), reading)
+    words = make_words(_check_words(found, path.name), path.name)
+    _tell(words, reading)
+    return words
 
 
 def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -263,7 +328,9 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     >>> write(read(example("meeting").with_suffix(".rttm")), "meeting.csv")
     """
     path = Path(path)
-    form = _format_of(path)
+    form = _find_format(path)
+    if not isinstance(form, _Writes) or _suffix_of(path) in READ_ONLY:
+        raise InvalidParameterError(f"{path.name!r:.80}: files of this format are read, and not written")
     target = path.resolve()  # a link stays one
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name} to")
@@ -272,12 +339,87 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         try:
             turns = _check_table(turns, form)
             form.dump(turns, whole)
-            back = form.load_words(whole) if "word" in turns and isinstance(form, _HoldsBoth) else form.load(whole)
+            reading = Reading(whole)
+            words = "word" in turns and isinstance(form, _HoldsBoth)
+            back = form.load_words(reading) if words and isinstance(form, _HoldsBoth) else form.load(reading)
         except (ValueError, TypeError) as error:  # a TurnTableError is one, and so is half a character in a text
             raise TurnTableError(f"{path.name} was not written: {error}") from error
         whole.replace(target)
-    if remarks := find_losses(turns, back.assign(duration=back["end"] - back["start"])):
+    remarks = find_losses(turns, back.assign(duration=back["end"] - back["start"]))
+    if _suffix_of(path) in _GUARDED and (guarded := table.count_guards(turns)):
+        remarks.append(f"with an apostrophe before {guarded} cells that a spreadsheet would take for a formula")
+    if remarks:
         warnings.warn(f"{path.name} was written {'; '.join(remarks)}", DiarnbWarning, stacklevel=2)
+
+
+def _begin(
+    path: Path,
+    form: Format,
+    *,
+    tiers: str | Sequence[str] | None,
+    labels: Literal["speaker", "text"] | None,
+    speakers: Literal[False] | Sequence[str] | None,
+) -> Reading:
+    """Check what was asked, and that the file can be a table of turns."""
+    for name, value in (("tiers", tiers), ("labels", labels), ("speakers", speakers)):
+        if value is not None and form not in _DECIDE[name]:
+            fitting = ", ".join(suffix for suffix, other in FORMATS.items() if other in _DECIDE[name])
+            raise InvalidParameterError(f"{name}= is for {fitting}, not for {path.name!r:.80}")
+    if labels not in (None, "speaker", "text"):
+        raise InvalidParameterError(f'labels is "speaker" or "text", not {labels!r:.60}')
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise make_size_error(path.name, size)
+    if speakers is False:
+        return Reading(path, _list_given("tiers", tiers), labels, speakers=False)
+    return Reading(path, _list_given("tiers", tiers), labels, _list_given("speakers", speakers))
+
+
+def _list_given(name: str, value: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return (value,)
+    try:
+        names = tuple(value)
+    except TypeError:
+        names = (None,)  # type: ignore[assignment]
+    if not all(isinstance(each, str) for each in names):
+        raise InvalidParameterError(f"{name} is a list of names, not {value!r:.60}")
+    return names
+
+
+def _cut_early(found: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    """Cut at 0 what begins a moment before."""
+    if "start" not in found or found["start"].dtype.kind != "f" or not (early := found["start"] < 0).any():
+        return found
+    first = found["start"].min()
+    reading.remarks.append(f"{early.sum()} of {len(found)} rows begin before 0 (at {first:g} s) and are cut there")
+    return found.assign(start=found["start"].clip(lower=0))
+
+
+def _drop_unnamed(found: pd.DataFrame, reading: Reading, *, has_text: bool) -> pd.DataFrame:
+    """Leave out rows that name no speaker, and tell so; refuse a table of which none does."""
+    if "speaker" not in found or not (nobody := found["speaker"].isna()).any():
+        return found
+    advice = f"diarnb.formats.read_words({reading.name!r})"
+    if nobody.all():
+        why = f" ({'; '.join(reading.remarks)})" if reading.remarks else ""
+        what = "so it is a transcript and no table of turns" if has_text else "so nobody knows who speaks when"
+        both = f"; diarnb.assign_speakers({advice}, turns) brings both together" if has_text else ""
+        raise TurnTableError(f"{reading.name} names no speaker, {what}{both}{why}")
+    count = f"{nobody.sum()} of {len(found)} stretches name no speaker and are left out"
+    reading.remarks.append(f"{count}; {advice} has them" if has_text else count)
+    return found[~nobody]
+
+
+def _tell(table: pd.DataFrame, reading: Reading) -> None:
+    """Tell what was taken for what, in one warning and in the table's facts."""
+    if not reading.remarks:
+        return
+    told = "; ".join(reading.remarks)
+    table.attrs["diarnb"] = {**(table.attrs.get("diarnb") or {}), "warning": told}
+    warnings.warn(f"{reading.name}: {told}", DiarnbWarning, stacklevel=3)
 
 
 def _check_table(turns: pd.DataFrame, form: Format) -> pd.DataFrame:
@@ -285,7 +427,7 @@ def _check_table(turns: pd.DataFrame, form: Format) -> pd.DataFrame:
         return check_turns(turns)
     if form is uem and "speaker" not in turns:
         return _check_stretches(turns, "turns")
-    if "word" in turns and (isinstance(form, _HoldsBoth) or form in (ctm, table, parquet)):
+    if "word" in turns and (isinstance(form, _HoldsBoth) or form in (ctm, table, parquet, spreadsheet)):
         return _check_words(turns, "turns")
     return check_turns(turns)
 
@@ -301,15 +443,14 @@ def _check_stretches(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return check_spans(table, name=name)
 
 
-def _check_size(path: Path) -> None:
-    size = path.stat().st_size
-    if size > _LARGEST:
-        raise TurnTableError(f"{path.name} is too large for a table of turns: {size:,} bytes, of {_LARGEST:,} at most")
-
-
-def _format_of(path: Path) -> Format:
+def _suffix_of(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    form = FORMATS.get("".join(suffixes[-2:])) or FORMATS.get(suffixes[-1] if suffixes else "")
+    double = "".join(suffixes[-2:])
+    return double if double in FORMATS else suffixes[-1] if suffixes else ""
+
+
+def _find_format(path: Path) -> Format:
+    form = FORMATS.get(_suffix_of(path))
     if form is None:
         known = ", ".join(sorted(FORMATS))
         raise InvalidParameterError(f"{path.name!r:.80} is of no known format; a file of turns ends in one of {known}")

@@ -7,60 +7,73 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from diarnb.formats._text import make_line_error, read_lines
+from diarnb.errors import TurnTableError
+from diarnb.formats._reading import list_names
+from diarnb.formats._times import check_span, parse_number
 from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from diarnb.formats._reading import Reading
+
 _NOTHING = {"channel": 0, "text": ""}
+_NO_CHANNEL = ("NA", "<NA>", "-")
 
 
 def read_rows(
-    path: Path, kind: str, shape: str, row: Callable[[list[str]], tuple[Any, ...] | None], *, most: int = -1
+    reading: Reading, kind: str, shape: str, row: Callable[[list[str]], tuple[Any, ...] | None], *, most: int = -1
 ) -> tuple[list[tuple[Any, ...]], int]:
     """Read each line but comments with `row`, which may leave it out; return the rows and how many were left out.
 
-    `most` is how often a line is split at most, where the last field may hold spaces.
+    `most` is how often a line is split at most, where the last field may hold spaces. Damaged lines are passed over,
+    and counted.
     """
     rows = []
     skipped = 0
-    for number, line in enumerate(read_lines(path, kind), start=1):
+    for number, line in enumerate(reading.read_lines(kind), start=1):
         fields = line.split(maxsplit=most)
-        if not fields or fields[0].startswith(";;"):
+        if not fields or fields[0].startswith((";", "#")):
             continue
         try:
             found = row(fields)
         except (ValueError, IndexError) as error:
-            raise make_line_error(path, number, f"`{shape}`", line) from error
+            cause = "a field is missing" if isinstance(error, IndexError) else error
+            reading.skip(f"line {number}", f"expected `{shape}`, found {line.strip()!r:.150}: {cause}")
+            continue
         if found is None:
             skipped += 1
         else:
             rows.append(found)
+    reading.check_sound(len(rows))
     return rows, skipped
 
 
-def make_table(rows: Iterable[tuple[Any, ...]], columns: Sequence[str], path: Path) -> pd.DataFrame:
+def make_table(rows: Iterable[tuple[Any, ...]], columns: Sequence[str], reading: Reading) -> pd.DataFrame:
     """Make a table without the columns that say nothing: the only channel, no text, the only recording."""
     table = pd.DataFrame(list(rows), columns=list(columns))
+    if "channel" in table:
+        table["channel"] = number_channels(table["channel"].tolist(), reading)
     silent = [name for name, nothing in _NOTHING.items() if name in table and (table[name] == nothing).all()]
     table = table.drop(columns=silent)
     recordings: list[Any] = table["uri"].unique().tolist() if "uri" in table else []
     if len(recordings) > 1:
         return table
     table = table.drop(columns="uri", errors="ignore")
-    table.attrs["diarnb"] = {"source": str(recordings[0]) if recordings else path.stem, "schema": SCHEMA}
+    table.attrs["diarnb"] = {"source": str(recordings[0]) if recordings else reading.path.stem, "schema": SCHEMA}
     return table
 
 
 def parse_times(start: str, *, end: str | None = None, duration: str | None = None) -> tuple[float, float]:
     """Read times; a sum has 9 decimals, so that 0.1 + 0.2 ends at 0.3."""
-    begin = float(start)
-    until = float(end) if end is not None else round(begin + float(duration or "nan"), 9)
-    if not 0 <= begin <= until < float("inf"):
-        raise ValueError("impossible times")
-    return begin, until
+    begin = parse_number(start)
+    if end is not None:
+        return check_span(begin, parse_number(end))
+    lasts = parse_number(duration or "nan")
+    if lasts < 0:
+        raise ValueError(f"its duration is {lasts:g}")
+    return check_span(begin, round(begin + lasts, 9))
 
 
 def format_length(start: float, end: float) -> str:
@@ -68,11 +81,31 @@ def format_length(start: float, end: float) -> str:
     return f"{round(end, 3) - round(start, 3):.3f}"
 
 
-def parse_channel(field: str) -> int:
-    """Read a channel, which counts from 1 or A; 0 is the first."""
-    if field == "<NA>":
-        return 0
-    return "AB".index(field) if field in ("A", "B") else max(int(field) - 1, 0)
+def number_channels(names: Sequence[str], reading: Reading) -> list[int]:
+    """Find a number, from 0, for each channel.
+
+    Files count them from 1, from A, or, where a 0 shows it, from 0; other names, as NIST's ``h01``, are numbered in
+    their order, which is told.
+
+    Raises
+    ------
+    TurnTableError
+        If a channel is a negative number.
+    """
+    kinds = {name for name in names if name not in _NO_CHANNEL}
+    if all(name.lstrip("-").isdecimal() for name in kinds):
+        numbers = {name: int(name) for name in kinds}
+        if min(numbers.values(), default=0) < 0:
+            raise TurnTableError(f"{reading.name} has the channel {min(numbers.values())}; channels count from 1")
+        first = 0 if 0 in numbers.values() else 1
+        found = {name: number - first for name, number in numbers.items()}
+    elif all(len(name) == 1 and name.isascii() and name.isalpha() for name in kinds):
+        found = {name: ord(name.lower()) - ord("a") for name in kinds}
+    else:
+        found = {name: number for number, name in enumerate(sorted(kinds))}
+        if len(found) > 1:
+            reading.remarks.append(f"its channels {list_names(sorted(kinds))} are numbered from 0 in this order")
+    return [found.get(name, 0) for name in names]
 
 
 def list_places(turns: pd.DataFrame, path: Path) -> tuple[list[str], list[int]]:
@@ -80,7 +113,7 @@ def list_places(turns: pd.DataFrame, path: Path) -> tuple[list[str], list[int]]:
     source = (turns.attrs.get("diarnb") or {}).get("source")
     name = PurePosixPath(source).stem if source else path.stem
     uris = turns["uri"].astype(str).tolist() if "uri" in turns else [name] * len(turns)
-    words = {uri: f"_{word}" if word.startswith(";;") else word for uri, word in join_names(uris).items()}
+    words = {uri: f"_{word}" if word.startswith((";", "#")) else word for uri, word in join_names(uris).items()}
     channels = turns["channel"].fillna(0).tolist() if "channel" in turns else [0] * len(turns)
     return [words[uri] for uri in uris], [int(channel) + 1 for channel in channels]
 

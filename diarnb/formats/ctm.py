@@ -1,6 +1,7 @@
 """CTM, words: ``uri channel start duration word confidence type speaker``, of which the last three may be missing.
 
-The plain word is written, not its punctuated form, because this is what scorers of words read.
+The plain word is written, not its punctuated form, because this is what scorers of words read; and 1.00 where there is
+no confidence, because they accept nothing else.
 """
 
 from __future__ import annotations
@@ -9,30 +10,28 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import (
-    format_length,
-    join_names,
-    list_places,
-    make_table,
-    parse_channel,
-    parse_times,
-    read_rows,
-)
-from diarnb.formats._text import write_text
+from diarnb.formats._fields import format_length, join_names, list_places, make_table, parse_times, read_rows
+from diarnb.formats._holds import Holds
+from diarnb.formats._text import strip_word, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
+    from diarnb.formats._reading import Reading
+
+READS = "the evaluations' words; turns where they have speakers"
+HOLDS = Holds("1 ms", "a word", confidence="of words", words="only", also="channel, uri")
+
 _SHAPE = "uri channel start duration word [confidence [type [speaker]]]"
 _NOBODY = "<NA>"
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read words; of alternatives the first."""
-    rows, _ = read_rows(path, "CTM", _SHAPE, _Words().row)
-    return make_table(rows, ["start", "end", "word", "speaker", "confidence", "channel", "uri"], path)
+    rows, _ = read_rows(reading, "CTM", _SHAPE, _Words().read_row)
+    return make_table(rows, ["start", "end", "word", "speaker", "confidence", "channel", "uri"], reading)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
@@ -47,8 +46,8 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     rows = zip(*list_places(turns, path), turns["start"], turns["end"], words, scores, speakers, strict=True)
     lines = []
     for uri, channel, start, end, word, score, speaker in rows:
-        token = "_".join(word.split()) or "@"  # the scorers' sign for no word
-        sure = "NA" if score != score else f"{score!r}"
+        token = "_".join(filter(None, map(strip_word, word.split()))) or "@"  # the scorers' sign for no word
+        sure = "1.00" if score != score else f"{score!r}"
         lines.append(f"{uri} {channel} {start:.3f} {format_length(start, end)} {token} {sure} lex {names[speaker]}\n")
     write_text(path, "".join(lines))
 
@@ -59,7 +58,7 @@ class _Words:
     def __init__(self) -> None:
         self.alternative = 0
 
-    def row(self, fields: list[str]) -> tuple[Any, ...] | None:
+    def read_row(self, fields: list[str]) -> tuple[Any, ...] | None:
         if fields[2] == "*":
             marks = {"<ALT_BEGIN>": 1, "<ALT>": self.alternative + 1, "<ALT_END>": 0}
             if fields[4] not in marks:
@@ -73,4 +72,4 @@ class _Words:
         speaker = fields[7] if len(fields) > 7 and fields[7] not in (_NOBODY, "null", "unknown") else None
         word = "" if fields[4] == "@" else fields[4]
         confidence = math.nan if score in ("NA", "<NA>") else float(score)
-        return start, end, word, speaker, confidence, parse_channel(fields[1]), fields[0]
+        return start, end, word, speaker, confidence, fields[1], fields[0]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._json import name_file, read_json, write_json
+from diarnb.formats._holds import Holds
+from diarnb.formats._json import dump_json, name_file, read_json, write_json
 from diarnb.formats._words import join_words, list_rows
 from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from diarnb.formats._reading import Reading
+
+READS = "an answer of Deepgram"
+HOLDS = Holds("exact", "numbers", text=True, confidence="of words", words="only", also="channel")
 
 _LONGEST = 14 * 86400.0  # seconds
 
@@ -24,40 +33,41 @@ def recognizes(data: Any) -> bool:
     return isinstance(results, dict) and "channels" in results
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read turns."""
-    return turns_from(read_json(path), path)
+    return read_turns(read_json(reading), reading)
 
 
-def load_words(path: Path) -> pd.DataFrame:
+def load_words(reading: Reading) -> pd.DataFrame:
     """Read words."""
-    return words_from(read_json(path), path)
+    return read_words(read_json(reading), reading)
 
 
-def turns_from(data: Any, path: Path) -> pd.DataFrame:
+def read_turns(data: Any, reading: Reading) -> pd.DataFrame:
     """Make turns of an answer."""
     from diarnb.engines.deepgram.answers import read_answer  # the engine's package brings a client along
 
-    words = words_from(data, path)
+    words = read_words(data, reading)
     if words["speaker"].isna().all():
         return join_words(words)
-    with name_file(path):
+    with name_file(reading):
         answer = read_answer(data, {})
     turns = answer["diarization"]
     sure = any(score is not None for turn in turns for score in turn["confidence"].values())
     columns = [*answer["columns"], *(["confidence"] if sure else [])]
-    return make_turns(turns, columns=columns, facts={"source": path.stem})
+    return make_turns(turns, columns=columns, facts={"source": reading.path.stem})
 
 
-def words_from(data: Any, path: Path) -> pd.DataFrame:
+def read_words(data: Any, reading: Reading) -> pd.DataFrame:
     """Make words of an answer, whether or not its speakers were told apart."""
-    from diarnb.engines.deepgram.answers import read_answer, read_words
+    from diarnb.engines.deepgram.answers import read_answer
+    from diarnb.engines.deepgram.answers import read_words as read_answered
 
-    with name_file(path):
+    with name_file(reading):
         rows = [
             word
-            for number, item, place in _alternatives(data, path)
-            for word in read_words(item, place, _LONGEST, number)
+            for number, item, place in _list_alternatives(data, reading)
+            for word in read_answered(item, place, _LONGEST, number)
         ]
         if any(row["speaker"] is not None for row in rows):
             rows = read_answer(data, {})["words"]
@@ -77,28 +87,41 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     before = 0
     found = []
     for rows in channels:
-        numbers = _numbers([row["speaker"] for row in rows if row["speaker"] is not None], before)
+        numbers = _number_speakers([row["speaker"] for row in rows if row["speaker"] is not None], before)
         words = [_word(row, numbers) for row in rows]
         transcript = " ".join(word["punctuated_word"] for word in words)
-        found.append({"alternatives": [{"transcript": transcript, "words": words}]})
+        sure = [word["confidence"] for word in words if "confidence" in word]
+        confidence = sum(sure) / len(sure) if sure else 0.0
+        found.append({"alternatives": [{"transcript": transcript, "confidence": confidence, "words": words}]})
         before += max(numbers.values(), default=-1) + 1
     duration = max([facts.get("duration") or 0.0, *turns["end"]])
-    metadata = {"duration": duration, "channels": len(found)}
+    # What the service's own clients insist on; nothing was transcribed here, so no model is named.
+    metadata = {
+        "request_id": str(uuid4()),
+        "sha256": hashlib.sha256(dump_json(found).encode()).hexdigest(),
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "duration": duration,
+        "channels": len(found),
+        "models": [],
+        "model_info": {},
+    }
     write_json(path, {"metadata": metadata, "results": {"channels": found}})
 
 
-def _alternatives(data: Any, path: Path) -> list[tuple[int, dict[str, Any], str]]:
+def _list_alternatives(data: Any, reading: Reading) -> list[tuple[int, dict[str, Any], str]]:
     channels = data["results"]["channels"] if recognizes(data) else None
     found = []
     try:
         for number, channel in enumerate(channels or []):
             found += [(number, item, f"results.channels[{number}]") for item in channel["alternatives"][:1]]
     except (KeyError, TypeError) as error:
-        raise TurnTableError(f"{path.name}: channel {number} of this answer of Deepgram has no alternatives") from error
+        raise TurnTableError(
+            f"{reading.name}: channel {number} of this answer of Deepgram has no alternatives"
+        ) from error
     return found
 
 
-def _numbers(speakers: list[str], before: int) -> dict[str, int]:
+def _number_speakers(speakers: list[str], before: int) -> dict[str, int]:
     """Map the speakers of a channel to the numbers of their names where reading gives these, or as they come."""
     names = list(dict.fromkeys(speakers))
     known = [re.fullmatch(r"SPEAKER_(\d{2,6})", name) for name in names]

@@ -1,18 +1,20 @@
 """JSON: ours, which holds every column and the facts of the table; those of other tools are known by their content.
 
 Ours is ``{"diarnb": {facts}, "turns": [{"start": ..., "end": ..., "speaker": ..., ...}]}``, with ``words`` in the place
-of ``turns`` for a table of words. A bare list of such rows is read as well.
+of ``turns`` for a table of words. A bare list of such rows is read as well, in seconds. What is known by neither is
+refused: nobody could say what its numbers mean.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats import deepgram, pyannoteai, whisperx
-from diarnb.formats._json import dump_json, read_json
+from diarnb.formats import deepgram, makers, pyannoteai, whisperx
+from diarnb.formats._holds import Holds
+from diarnb.formats._json import describe, dump_json, read_json, read_speaker
 from diarnb.formats._text import write_text
 from diarnb.formats._words import list_rows
 from diarnb.tables.turns import SCHEMA
@@ -20,21 +22,31 @@ from diarnb.tables.turns import SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
-_OTHERS = (pyannoteai, deepgram, whisperx)
+    from diarnb.formats._reading import Reading
 
 
-def load(path: Path) -> pd.DataFrame:
+class _Recognizes(Protocol):
+    """What the module of a maker has."""
+
+    def recognizes(self, data: Any, /) -> bool: ...
+    def read_turns(self, data: Any, reading: Reading, /) -> pd.DataFrame: ...
+    def read_words(self, data: Any, reading: Reading, /) -> pd.DataFrame: ...
+
+
+READS = "by its content: ours, pyannoteAI, Deepgram, the Whispers, and the makers of the table below"
+HOLDS = Holds("exact", text=True, confidence="yes", words="yes", also="every column and the facts")
+
+_WRITTEN: tuple[_Recognizes, ...] = (pyannoteai, deepgram, whisperx)  # the makers whose files are written as well
+
+
+def load(reading: Reading) -> pd.DataFrame:
     """Read a table, or the turns of another tool's file."""
-    data = read_json(path)
-    other = next((other for other in _OTHERS if other.recognizes(data)), None)
-    return _table(data, path) if other is None else other.turns_from(data, path)
+    return _read(read_json(reading), reading, words=False)
 
 
-def load_words(path: Path) -> pd.DataFrame:
+def load_words(reading: Reading) -> pd.DataFrame:
     """Read a table, or the words of another tool's file."""
-    data = read_json(path)
-    other = next((other for other in _OTHERS if other.recognizes(data)), None)
-    return _table(data, path) if other is None else other.words_from(data, path)
+    return _read(read_json(reading), reading, words=True)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
@@ -50,16 +62,40 @@ def to_text(turns: pd.DataFrame) -> str:
     return f'{{"diarnb": {dump_json(facts)},\n"{what}": [\n{rows}\n]}}\n'
 
 
-def _table(data: Any, path: Path) -> pd.DataFrame:
-    facts = data.get("diarnb") if isinstance(data, dict) else None
-    rows = data.get("turns", data.get("words")) if isinstance(data, dict) else data
+def _read(data: Any, reading: Reading, *, words: bool) -> pd.DataFrame:
+    if isinstance(data, dict) and "diarnb" in data:
+        return _read_own(data, reading)
+    makers.check_known(data, reading)
+    maker = makers.find_maker(data)
+    if maker is not None:
+        return (makers.read_words if words else makers.read_turns)(maker, data, reading)
+    for other in _WRITTEN:
+        if other.recognizes(data):
+            return other.read_words(data, reading) if words else other.read_turns(data, reading)
+    if isinstance(data, list) and all(isinstance(row, dict) and {"start", "end"} <= set(row) for row in data):
+        return _make_table(data, "word" if data and "word" in data[0] else "turn", reading)
+    raise TurnTableError(
+        f"{reading.name} is of no maker that is known: it is {describe(data)}. "
+        "Ten lines of pandas read it, or a `diarnb.formats.makers.Maker`: see docs/formats.md"
+    )
+
+
+def _read_own(data: dict[str, Any], reading: Reading) -> pd.DataFrame:
+    rows = data.get("turns", data.get("words"))
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise TurnTableError(
-            f"{path.name} holds no turns: it is neither diarnb's own JSON, nor an answer of pyannoteAI or Deepgram, "
-            "nor a transcript of WhisperX, faster-whisper or Whisper"
-        )
-    word = ["word"] if isinstance(data, dict) and "words" in data else []
-    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["start", "end", "speaker", *word])
-    if isinstance(facts, dict):
-        table.attrs["diarnb"] = facts
+        raise TurnTableError(f"{reading.name} holds no turns: it has the key `diarnb`, and no list of rows")
+    table = _make_table(rows, "word" if "words" in data else "turn", reading)
+    if isinstance(data["diarnb"], dict):
+        table.attrs["diarnb"] = data["diarnb"]
     return table
+
+
+def _make_table(rows: list[dict[str, Any]], what: str, reading: Reading) -> pd.DataFrame:
+    for number, row in enumerate(rows):
+        try:
+            row["speaker"] = row["speaker"] if isinstance(row.get("speaker"), str) else read_speaker(row.get("speaker"))
+        except ValueError as error:
+            raise TurnTableError(f"{reading.name}: row {number}: {error}") from error
+    return (
+        pd.DataFrame(rows) if rows else pd.DataFrame(columns=["start", "end", "speaker", *["word"][: what == "word"]])
+    )

@@ -14,13 +14,20 @@ from xml.sax.saxutils import escape, quoteattr
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
+from diarnb.formats._holds import Holds
 from diarnb.formats._text import list_texts, write_text
-from diarnb.formats._tiers import arrange_tiers
+from diarnb.formats._tiers import Tier, arrange_tiers, choose_rows
+from diarnb.formats._times import check_span
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from diarnb.formats._reading import Reading
+
+READS = "ELAN's: each tier that stands for itself is a speaker, who is its participant; `tiers=` decides"
+HOLDS = Holds("1 ms", text=True, also="no turn without length")
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # for XML
@@ -31,34 +38,56 @@ class _Builder(ET.TreeBuilder):
         raise TurnTableError("it declares a document type, which ELAN never does")
 
 
-def load(path: Path) -> pd.DataFrame:
-    """Read the turns of each tier that stands for itself."""
+def load(reading: Reading) -> pd.DataFrame:
+    """Read the turns of the tiers that stand for themselves and are speakers."""
+    name = reading.name
     parser = ET.XMLParser(target=_Builder())  # noqa: S314 (entities need a document type, which is refused)
     try:
-        root = ET.fromstring(path.read_bytes(), parser=parser)  # noqa: S314
+        root = ET.fromstring(reading.read_bytes(), parser=parser)  # noqa: S314
     except ET.ParseError as error:
-        raise TurnTableError(f"{path.name}, line {error.position[0]}: this is no XML: {error}") from error
+        raise TurnTableError(f"{name}, line {error.position[0]}: this is no XML: {error}") from error
     except (TurnTableError, ValueError, LookupError) as error:
-        raise TurnTableError(f"{path.name} is no file of ELAN's: {error}") from error
+        raise TurnTableError(f"{name} is no file of ELAN's: {error}") from error
     header = root.find("HEADER")
     if root.tag != "ANNOTATION_DOCUMENT":
-        raise TurnTableError(f"{path.name} is no file of ELAN's: its root is {root.tag!r:.60}")
+        raise TurnTableError(f"{name} is no file of ELAN's: its root is {root.tag!r:.60}")
     if header is not None and header.get("TIME_UNITS", "milliseconds") != "milliseconds":
-        raise TurnTableError(f"{path.name} counts time in {header.get('TIME_UNITS')!r:.40}; save it anew with ELAN")
+        raise TurnTableError(f"{name} counts time in {header.get('TIME_UNITS')!r:.40}; save it anew with ELAN")
+    origin = _find_origin(root, reading)
     times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
-    rows = []
-    for tier in root.iter("TIER"):
-        if tier.get("PARENT_REF") is not None:
+    tiers = []
+    for element in root.iter("TIER"):
+        if element.get("PARENT_REF") is not None:
             continue
-        speaker = tier.get("PARTICIPANT") or tier.get("TIER_ID", "")
-        for turn in tier.iter("ALIGNABLE_ANNOTATION"):
+        tier = Tier(element.get("TIER_ID", ""), participant=element.get("PARTICIPANT") or "")
+        for turn in element.iter("ALIGNABLE_ANNOTATION"):
+            place = f"annotation {turn.get('ANNOTATION_ID')!r:.40} of {tier.owner!r:.40}"
             try:
                 start, end = (int(times[turn.get(f"TIME_SLOT_REF{which}")] or "") / 1000 for which in (1, 2))
+                label = turn.findtext("ANNOTATION_VALUE") or ""
+                tier.pieces.append((*check_span(round(start + origin, 3), round(end + origin, 3)), label))
             except (KeyError, ValueError) as error:
-                name = turn.get("ANNOTATION_ID")
-                raise TurnTableError(f"{path.name}: annotation {name!r:.40} of {speaker!r:.40} has no times") from error
-            rows.append((start, end, speaker, turn.findtext("ANNOTATION_VALUE") or ""))
-    return make_table(rows, ["start", "end", "speaker", "text"], path)
+                numbered = isinstance(error, KeyError) or "invalid literal" in str(error)
+                reading.skip(place, "it has no times" if numbered else error)
+        tiers.append(tier)
+    rows = choose_rows(tiers, reading)
+    reading.check_sound(sum(len(tier.pieces) for tier in tiers))
+    return make_table(rows, ["start", "end", "speaker", "text"], reading)
+
+
+def _find_origin(root: ET.Element, reading: Reading) -> float:
+    """Find the second of the recording at which the annotations' clock starts, which ELAN keeps with the medium."""
+    for medium in root.iter("MEDIA_DESCRIPTOR"):
+        try:
+            origin = int(medium.get("TIME_ORIGIN") or 0) / 1000
+        except ValueError:
+            continue
+        if origin:
+            reading.remarks.append(
+                f"its annotations are aligned to the recording from {origin:g} s on (TIME_ORIGIN), which was added"
+            )
+        return origin
+    return 0.0
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:

@@ -8,27 +8,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from diarnb.formats._fields import join_names, make_table, parse_times, read_rows
+from diarnb.formats._holds import Holds
 from diarnb.formats._text import write_text
+from diarnb.formats._tiers import is_silence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
+    from diarnb.formats._reading import Reading
+
+READS = "start, end and label; HTK's as well; labels of silence are left out"
+HOLDS = Holds("1 ms", "a word")
+
 _HTK = 1e-7  # seconds
+_NOBODY = "speech"
 _LONGEST = 100_000  # whole seconds: whole numbers beyond are HTK's
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read turns."""
     whole = []
 
     def row(fields: list[str]) -> tuple[float, float, str]:
         whole.append(fields[0].isdecimal() and fields[1].isdecimal())
-        return *parse_times(fields[0], end=fields[1]), fields[2].rstrip()
+        return *parse_times(fields[0], end=fields[1]), fields[2].rstrip() if len(fields) > 2 else _NOBODY
 
-    rows, _ = read_rows(path, "LAB", "start end label", row, most=2)
-    table = make_table(rows, ["start", "end", "speaker"], path)
+    rows, _ = read_rows(reading, "LAB", "start end label", row, most=2)
+    table = make_table([each for each in rows if not is_silence(each[2])], ["start", "end", "speaker"], reading)
+    if len(table) < len(rows):
+        reading.remarks.append(f"{len(rows) - len(table)} intervals labelled as silence are left out")
+    if (table["speaker"] == _NOBODY).any():
+        reading.remarks.append(f"stretches without a label are taken for one voice, called {_NOBODY!r}")
     if all(whole) and table["end"].max() > _LONGEST:
         table[["start", "end"]] = (table[["start", "end"]] * _HTK).round(9)
     return table

@@ -7,23 +7,29 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb.errors import ConfigurationError, TurnTableError
+from diarnb.formats._holds import Holds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from diarnb.formats._reading import Reading
+
+READS = "a table; needs the extra `parquet`"
+HOLDS = Holds("exact", text=True, confidence="yes", words="yes", also="every column and the facts")
+
 _MOST = 20_000_000  # rows: a small file can announce any number
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read a table."""
     arrow = _arrow()
     try:
-        rows = arrow.parquet.read_metadata(path).num_rows
+        rows = arrow.parquet.read_metadata(reading.path).num_rows
         if rows > _MOST:
-            raise TurnTableError(f"{path.name} announces {rows} rows, more than the {_MOST} that are read")
-        return pd.read_parquet(path, engine="pyarrow")
+            raise TurnTableError(f"{reading.name} announces {rows} rows, more than the {_MOST} that are read")
+        return pd.read_parquet(reading.path, engine="pyarrow")
     except (arrow.ArrowException, OSError) as error:
-        raise TurnTableError(f"{path.name} is no Parquet: {error!s:.150}") from error
+        raise TurnTableError(f"{reading.name} is no Parquet: {error!s:.150}") from error
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from diarnb.formats._holds import Holds
 from diarnb.formats._json import name_file, read_json, write_json
 from diarnb.formats._words import join_words, list_rows
 from diarnb.tables.turns import make_turns
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from diarnb.formats._reading import Reading
+
+READS = "an answer of pyannoteAI"
+HOLDS = Holds("exact", text=True, confidence="yes", words="yes")
 
 _SPAN = ("start", "end", "speaker")
 
@@ -25,19 +31,19 @@ def recognizes(data: Any) -> bool:
     return isinstance(output, dict) and not {"diarization", "identification"}.isdisjoint(output)
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read turns."""
-    return turns_from(read_json(path), path)
+    return read_turns(read_json(reading), reading)
 
 
-def load_words(path: Path) -> pd.DataFrame:
+def load_words(reading: Reading) -> pd.DataFrame:
     """Read words."""
-    return words_from(read_json(path), path)
+    return read_words(read_json(reading), reading)
 
 
-def turns_from(data: Any, path: Path) -> pd.DataFrame:
+def read_turns(data: Any, reading: Reading) -> pd.DataFrame:
     """Make turns of an answer."""
-    answer = _read(data, path)
+    answer = _read_answer(data, reading)
     turns = answer["diarization"]
     columns = set(answer["columns"])
     said = answer["utterances"] or []
@@ -46,14 +52,14 @@ def turns_from(data: Any, path: Path) -> pd.DataFrame:
         columns.add("text")
     if any("confidence" in turn for turn in turns):
         columns.add("confidence")
-    return make_turns(turns, columns=columns, facts={"source": path.stem})
+    return make_turns(turns, columns=columns, facts={"source": reading.path.stem})
 
 
-def words_from(data: Any, path: Path) -> pd.DataFrame:
+def read_words(data: Any, reading: Reading) -> pd.DataFrame:
     """Make words of an answer, or where it has none, of what was said in each turn."""
     import pandas as pd
 
-    answer = _read(data, path)
+    answer = _read_answer(data, reading)
     rows = answer["words"] if answer["words"] is not None else answer["utterances"]
     return pd.DataFrame(rows or [], columns=None if rows else [*_SPAN, *([] if rows is None else ["text"])])
 
@@ -87,8 +93,8 @@ def _said(row: dict[str, Any], text: str | None) -> dict[str, Any]:
     return {"start": row["start"], "end": row["end"], "speaker": speaker, "text": text or ""}
 
 
-def _read(data: Any, path: Path) -> dict[str, Any]:
+def _read_answer(data: Any, reading: Reading) -> dict[str, Any]:
     from diarnb.engines.pyannoteai.answers import read_answer  # the engine's package brings a client along
 
-    with name_file(path):
+    with name_file(reading):
         return read_answer(data if isinstance(data, dict) and "output" in data else {"output": data})

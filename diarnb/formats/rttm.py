@@ -1,7 +1,7 @@
 """RTTM, the field's exchange format: ``SPEAKER uri channel start duration <NA> <NA> speaker <NA> <NA>``.
 
 Times are written with three decimals. Channels count from 1 in the file, and from 0 in the table. Spaces in names
-become underscores.
+become underscores; where others wrote them all the same, the two ``<NA>`` before the speaker tell the fields apart.
 """
 
 from __future__ import annotations
@@ -9,15 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import (
-    format_length,
-    join_names,
-    list_places,
-    make_table,
-    parse_channel,
-    parse_times,
-    read_rows,
-)
+from diarnb.formats._fields import format_length, join_names, list_places, make_table, parse_times, read_rows
+from diarnb.formats._holds import Holds
+from diarnb.formats._reading import list_names
 from diarnb.formats._text import write_text
 
 if TYPE_CHECKING:
@@ -25,15 +19,21 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-_SHAPE = "SPEAKER uri channel start duration <NA> <NA> speaker"
+    from diarnb.formats._reading import Reading
+
+READS = "the evaluations' turns"
+HOLDS = Holds("1 ms", "a word", also="channel, uri")
+
+_SHAPE = "SPEAKER uri channel start duration <NA> <NA> speaker <NA> <NA>"
+_NONE = ("<NA>", "<na>")
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read turns; other kinds of lines and comments are skipped."""
-    rows, skipped = read_rows(path, "RTTM", _SHAPE, _turn)
+    rows, skipped = read_rows(reading, "RTTM", _SHAPE, _read_turn)
     if skipped and not rows:
-        raise TurnTableError(f"{path.name} is no RTTM of turns: none of its {skipped} lines begins with SPEAKER")
-    return make_table(rows, ["start", "end", "speaker", "channel", "uri"], path)
+        raise TurnTableError(f"{reading.name} is no RTTM of turns: none of its {skipped} lines begins with SPEAKER")
+    return _split_channels(make_table(rows, ["start", "end", "speaker", "channel", "uri"], reading), reading)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
@@ -47,7 +47,48 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_text(path, "".join(lines))
 
 
-def _turn(fields: list[str]) -> tuple[Any, ...] | None:
-    if fields[0] != "SPEAKER":
+def _read_turn(fields: list[str]) -> tuple[Any, ...] | None:
+    if fields[0].upper() != "SPEAKER":
         return None
-    return *parse_times(fields[3], duration=fields[4]), fields[7], parse_channel(fields[2]), fields[1]
+    anchor = next((at for at in range(5, len(fields) - 1) if fields[at] in _NONE and fields[at + 1] in _NONE), None)
+    if anchor is None:
+        if not 8 <= len(fields) <= 10:
+            raise ValueError(f"it has {len(fields)} fields, and no `<NA> <NA>` from which they could be told apart")
+        anchor = 5
+    *uri, channel, start, duration = fields[1:anchor]
+    if not uri:
+        raise ValueError("a field is missing before `<NA> <NA>`")
+    times = parse_times(start, duration=duration)
+    name = _trim(fields[anchor + 2 :])
+    if not name:
+        raise ValueError("no speaker follows `<NA> <NA>`")
+    return *times, " ".join(name), channel, " ".join(uri)
+
+
+def _trim(fields: list[str]) -> list[str]:
+    """Take the confidence and the look-ahead, which may be missing, from behind a speaker."""
+    for _ in range(2):
+        if len(fields) > 1 and (fields[-1] in _NONE or (_is_score(fields[-1]))):
+            fields = fields[:-1]
+    return fields
+
+
+def _is_score(field: str) -> bool:
+    try:
+        return "." in field and 0 <= float(field) <= 1
+    except ValueError:
+        return False
+
+
+def _split_channels(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    """Make two speakers of a label that two channels of one recording have: it counts in each channel anew."""
+    if "channel" not in table:
+        return table
+    place = ["uri", "speaker"] if "uri" in table else ["speaker"]
+    shared = table.groupby(place)["channel"].transform("nunique") > 1
+    if not shared.any():
+        return table
+    labels = sorted(table.loc[shared, "speaker"].unique())
+    reading.remarks.append(f"{list_names(labels)} in several channels is taken for a speaker in each")
+    apart = table["speaker"] + " (channel " + table["channel"].astype(str) + ")"
+    return table.assign(speaker=table["speaker"].where(~shared, apart))

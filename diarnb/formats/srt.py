@@ -1,8 +1,7 @@
-r"""SRT, subtitles: each begins with who speaks, ``Maya: Hello.``, or ``[Dr: Maya]: Hello.`` if the plain way misleads.
+"""SRT, subtitles: each begins with who speaks, ``Maya: Hello.``, or ``[Dr: Maya]: Hello.`` if the plain way misleads.
 
-In brackets ``\\``, ``\]``, ``\n``, ``\r`` and ``\t`` stand for those characters. Where only some subtitles name
-somebody, as when the speaker changes, the others are by whoever was named last. Marks as ``<i>`` are left out, and so
-are lost if they are meant as text.
+Where only some subtitles name somebody, as when the speaker changes, the others are by whoever was named last. Marks as
+``<i>`` are left out, and so are lost if they are meant as text.
 """
 
 from __future__ import annotations
@@ -12,55 +11,64 @@ from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._text import (
-    add_name,
-    format_clock,
-    join_lines,
-    list_texts,
-    make_line_error,
-    parse_cue_times,
-    read_lines,
-    split_name,
-    write_text,
-)
+from diarnb.formats._holds import Holds
+from diarnb.formats._names import add_name, assign_names, keep_floor
+from diarnb.formats._text import join_lines, list_texts, parse_cue_times, write_text
+from diarnb.formats._times import format_clock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
+    from diarnb.formats._reading import Reading
+
+READS = "subtitles that begin with a name, `Maya: Hello.` or `[Maya] Hello.`; `speakers=` decides"
+HOLDS = Holds("1 ms", text=True)
+
 _TIMES = re.compile(r"\s*\d+:\d.*-->")
 _MARKS = re.compile(r"</?(?:[ibus]|font)\b[^>]*>|\{\\[^}]*\}", re.IGNORECASE)
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read subtitles."""
-    cues: list[tuple[float, float, list[str]]] = []
+    cues: list[tuple[int, str, list[str]]] = []
     before: list[str] = []  # what stands before the first
-    for number, line in enumerate(read_lines(path, "SRT"), start=1):
+    for number, line in enumerate(reading.read_lines("SRT"), start=1):
         lines = cues[-1][2] if cues else before
         if not _TIMES.match(line) and not ("-->" in line and lines and lines[-1].strip().isdecimal()):
             lines.append(line)
             continue
-        try:
-            start, end = parse_cue_times(line)
-        except ValueError as error:
-            raise make_line_error(path, number, "`00:00:01,000 --> 00:00:02,500`", line) from error
         if lines and lines[-1].strip().isdecimal():
             lines.pop()  # the number of this one
-        cues.append((start, end, []))
+        cues.append((number, line, []))
     if not cues and any(line.strip() for line in before):
-        raise TurnTableError(f"{path.name} is no SRT: it has no line of times, as `00:00:01,000 --> 00:00:02,500`")
-    rows = []
-    speaker = None
-    for start, end, lines in cues:
-        said = "\n".join(lines).strip()
-        name, text = split_name(said)
-        if name is None:
-            name, text = split_name(_MARKS.sub("", said))
-        speaker = speaker if name is None else name
-        rows.append((start, end, speaker, join_lines(_MARKS.sub("", text))))
-    return make_table(rows, ["start", "end", "speaker", "text"], path)
+        raise TurnTableError(f"{reading.name} is no SRT: it has no line of times, as `00:00:01,000 --> 00:00:02,500`")
+    times: list[tuple[float, float]] = []
+    said = []
+    for number, line, lines in cues:
+        try:
+            times.append(parse_cue_times(line))
+        except ValueError as error:
+            expected = "expected `00:00:01,000 --> 00:00:02,500`"
+            reading.skip(f"line {number}", f"{expected}, found {line.strip()!r:.150}: {error}")
+            continue
+        said.append("\n".join(lines).strip())
+    reading.check_sound(len(times))
+    voices = keep_floor(assign_names([_clear(text) for text in said], reading), reading)
+    rows = [
+        (*span, part.speaker, join_lines(_MARKS.sub("", part.text)))
+        for span, parts in zip(times, voices, strict=True)
+        for part in parts
+    ]
+    return make_table(rows, ["start", "end", "speaker", "text"], reading)
+
+
+def _clear(text: str) -> str:
+    """Take the marks from a text, but from a name in brackets, in which they are letters as others."""
+    name = re.match(r"\[(?:[^\]\\\n]|\\.)*\]:", text)
+    head = name[0] if name else ""
+    return head + _MARKS.sub("", text[len(head) :])
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diarnb.formats._fields import list_places, make_table, parse_channel, parse_times, read_rows
+from diarnb.formats._fields import list_places, make_table, parse_times, read_rows
+from diarnb.formats._holds import Holds
 from diarnb.formats._text import write_text
 
 if TYPE_CHECKING:
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb.formats._reading import Reading
 
-def load(path: Path) -> pd.DataFrame:
+READS = "the stretches to score: start, end, duration, and no speaker"
+HOLDS = Holds("1 ms", "-", also="channel, uri")
+
+
+def load(reading: Reading) -> pd.DataFrame:
     """Read stretches."""
-    rows, _ = read_rows(path, "UEM", "uri channel start end", _stretch)
-    return make_table(rows, ["start", "end", "channel", "uri"], path)
+    rows, _ = read_rows(reading, "UEM", "uri channel start end", _stretch)
+    return make_table(rows, ["start", "end", "channel", "uri"], reading)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
@@ -29,4 +35,4 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
 
 
 def _stretch(fields: list[str]) -> tuple[Any, ...]:
-    return *parse_times(fields[2], end=fields[3]), parse_channel(fields[1]), fields[0]
+    return *parse_times(fields[2], end=fields[3]), fields[1], fields[0]

@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._text import (
-    format_clock,
-    join_lines,
-    list_texts,
-    make_line_error,
-    parse_cue_times,
-    read_lines,
-    split_name,
-    write_text,
-)
+from diarnb.formats._holds import Holds
+from diarnb.formats._names import Part, assign_names
+from diarnb.formats._text import join_lines, list_texts, parse_cue_times, write_text
+from diarnb.formats._times import format_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,27 +22,42 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb.formats._reading import Reading
+
+READS = "captions with voices, `<v Maya>Hello.</v>`, or with names as in `.srt`; `speakers=` decides"
+HOLDS = Holds("1 ms", text=True)
+
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?(?:\s([^>]*))?>")
 _MARK = re.compile(r"<[^>]*>")
 _NO_CUES = ("NOTE", "STYLE", "REGION")
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read captions."""
-    lines = read_lines(path, "WebVTT")
+    lines = reading.read_lines("WebVTT")
     if not re.match(r"WEBVTT(?:\s|$)", lines[0]):
-        raise TurnTableError(f"{path.name} is no WebVTT: its first line is not WEBVTT, but {lines[0]!r:.60}")
-    rows = []
-    for number, block in _blocks(lines):
-        times = next((place for place, line in enumerate(block[:2]) if "-->" in line), None)
-        if times is None or block[0].split(maxsplit=1)[0] in _NO_CUES:
+        raise TurnTableError(f"{reading.name} is no WebVTT: its first line is not WEBVTT, but {lines[0]!r:.60}")
+    times, captions = [], []
+    for number, block in _cut_blocks(lines):
+        place = next((place for place, line in enumerate(block[:2]) if "-->" in line), None)
+        if place is None or block[0].split(maxsplit=1)[0] in _NO_CUES:
             continue
         try:
-            span = parse_cue_times(block[times])
+            times.append(parse_cue_times(block[place]))
         except ValueError as error:
-            raise make_line_error(path, number + times, "`00:01.000 --> 00:02.500`", block[times]) from error
-        rows += [(*span, *voice) for voice in _voices("\n".join(block[times + 1 :]))]
-    return make_table(rows, ["start", "end", "speaker", "text"], path)
+            expected = f"expected `00:01.000 --> 00:02.500`, found {block[place].strip()!r:.150}"
+            reading.skip(f"line {number + place}", f"{expected}: {error}")
+            continue
+        captions.append("\n".join(block[place + 1 :]))
+    reading.check_sound(len(times))
+    # Only what stands outside voices can begin with a name that the file's other lines have to tell from text.
+    outside = assign_names([_read_plain(_VOICE.split(caption)[0]) for caption in captions], reading)
+    rows = [
+        (*span, part.speaker, join_lines(part.text))
+        for span, caption, before in zip(times, captions, outside, strict=True)
+        for part in _list_voices(caption, before)
+    ]
+    return make_table(rows, ["start", "end", "speaker", "text"], reading)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
@@ -61,8 +70,8 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_text(path, "".join(["WEBVTT\n", *cues]))
 
 
-def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Cut a file at its empty lines; number each by its first line."""
+def _cut_blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Cut a file at its empty lines; number each block by its first line."""
     block: list[str] = []
     for number, line in enumerate([*lines, ""], start=1):
         if line.strip():
@@ -72,17 +81,17 @@ def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
             block = []
 
 
-def _voices(caption: str) -> Iterator[tuple[str | None, str]]:
-    """List who says what in a caption, in which several may speak."""
-    before, *voices = _VOICE.split(caption)
-    if not voices or _plain(before):
-        yield split_name(_plain(before))
+def _list_voices(caption: str, before: list[Part]) -> Iterator[Part]:
+    """List who says what in a caption, in which several may speak; `before` is what stands outside voices."""
+    _, *voices = _VOICE.split(caption)
+    if not voices or before[0].text or before[0].speaker is not None:
+        yield from before
     for name, text in zip(voices[::2], voices[1::2], strict=True):
-        yield _plain(name or ""), _plain(text)
+        yield Part(join_lines(_read_plain(name or "")) or None, _read_plain(text), change=False)
 
 
-def _plain(text: str) -> str:
-    return join_lines(html.unescape(_MARK.sub("", text)))
+def _read_plain(text: str) -> str:
+    return html.unescape(_MARK.sub("", text)).strip()
 
 
 def _escape(text: str) -> str:

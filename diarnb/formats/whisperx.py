@@ -11,13 +11,20 @@ import pandas as pd
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._fields import make_table
-from diarnb.formats._json import read_json, read_number, write_json
+from diarnb.formats._holds import Holds
+from diarnb.formats._json import read_json, read_number, read_speaker, write_json
 from diarnb.formats._words import group_words, list_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from diarnb.formats._reading import Reading
+
+READS = "a transcript of WhisperX, faster-whisper or Whisper"
+HOLDS = Holds("exact", text=True, confidence="of words", words="yes", also="the language, where it is known")
+
+_UNKNOWN = "und"  # what ISO 639 has for a language that nobody told
 _COLUMNS = ["start", "end", "word", "text", "speaker", "confidence"]
 
 
@@ -29,44 +36,44 @@ def recognizes(data: Any) -> bool:
     return isinstance(first, dict) and "text" in first and "speaker" not in first
 
 
-def load(path: Path) -> pd.DataFrame:
+def load(reading: Reading) -> pd.DataFrame:
     """Read turns."""
-    return turns_from(read_json(path), path)
+    return read_turns(read_json(reading), reading)
 
 
-def load_words(path: Path) -> pd.DataFrame:
+def load_words(reading: Reading) -> pd.DataFrame:
     """Read words."""
-    return words_from(read_json(path), path)
+    return read_words(read_json(reading), reading)
 
 
-def turns_from(data: Any, path: Path) -> pd.DataFrame:
+def read_turns(data: Any, reading: Reading) -> pd.DataFrame:
     """Make a turn of each segment; its speaker is missing where the file names nobody."""
     rows = []
-    for place, segment in _segments(data, path):
+    for place, segment in _list_segments(data, reading):
         start, end = (read_number(segment, name, place) for name in ("start", "end"))
-        rows.append((start, end, _speaker(segment, place), _text(segment, "text", place)))
-    return make_table(rows, ["start", "end", "speaker", "text"], path)
+        rows.append((start, end, _read_speaker(segment, place), _read_text(segment, "text", place)))
+    return _keep_language(make_table(rows, ["start", "end", "speaker", "text"], reading), data)
 
 
-def words_from(data: Any, path: Path) -> pd.DataFrame:
+def read_words(data: Any, reading: Reading) -> pd.DataFrame:
     """Make a row of each word, or where a segment tells no words, of the segment."""
     rows: list[dict[str, Any]] = []
-    for place, segment in _segments(data, path):
+    for place, segment in _list_segments(data, reading):
         words = segment.get("words") or [segment | {"word": segment.get("text")}]
         if not isinstance(words, list) or not all(isinstance(word, dict) for word in words):
             raise TurnTableError(f"{place}.words is no list of words")
         own = []
         for count, word in enumerate(words):
             at = f"{place}.words[{count}]"
-            text = _text(word, "word", at)
+            text = _read_text(word, "word", at)
             timed = word.get("start") is not None and word.get("end") is not None
             start, end = (read_number(word, name, at) if timed else None for name in ("start", "end"))
             score = word.get("score", word.get("probability"))
-            speaker = _speaker(word if "speaker" in word else segment, at)
+            speaker = _read_speaker(word if "speaker" in word else segment, at)
             own.append(dict(zip(_COLUMNS, (start, end, text, text, speaker, score), strict=True)))
         _place(own, segment, place)
         rows += own
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return _keep_language(pd.DataFrame(rows, columns=_COLUMNS), data)
 
 
 def dump(turns: pd.DataFrame, path: Path) -> None:
@@ -82,7 +89,16 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
         if group[0]["speaker"] is not None:
             segment["speaker"] = group[0]["speaker"]
         segments.append(segment)
-    write_json(path, {"segments": segments})
+    spoken = [word for segment in segments for word in segment.get("words", ())]
+    language = (turns.attrs.get("diarnb") or {}).get("language", _UNKNOWN)
+    write_json(path, {"segments": segments, "word_segments": spoken, "language": language})
+
+
+def _keep_language(table: pd.DataFrame, data: Any) -> pd.DataFrame:
+    language = data.get("language") if isinstance(data, dict) else None
+    if isinstance(language, str) and language != _UNKNOWN:
+        table.attrs["diarnb"] = {**table.attrs.get("diarnb", {}), "language": language}
+    return table
 
 
 def _word(row: dict[str, Any]) -> dict[str, Any]:
@@ -91,10 +107,10 @@ def _word(row: dict[str, Any]) -> dict[str, Any]:
     return word | {name: value for name, value in given.items() if value is not None}
 
 
-def _segments(data: Any, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _list_segments(data: Any, reading: Reading) -> Iterator[tuple[str, dict[str, Any]]]:
     segments = data["segments"] if isinstance(data, dict) else data
     for count, segment in enumerate(segments):
-        place = f"{path.name}: segments[{count}]"
+        place = f"{reading.name}: segments[{count}]"
         if not isinstance(segment, dict):
             raise TurnTableError(f"{place} is {segment!r:.60}, not an object")
         yield place, segment
@@ -114,16 +130,15 @@ def _place(words: list[dict[str, Any]], segment: dict[str, Any], place: str) -> 
         until = word["end"]
 
 
-def _speaker(item: dict[str, Any], place: str) -> str | None:
+def _read_speaker(item: dict[str, Any], place: str) -> str | None:
     speaker = item.get("speaker")
-    if speaker is None or isinstance(speaker, str):
-        return speaker
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
-        return f"SPEAKER_{speaker:02d}"
-    raise TurnTableError(f"{place}.speaker is {speaker!r:.60}, not a name")
+    try:
+        return speaker if isinstance(speaker, str) else read_speaker(speaker)
+    except ValueError as error:
+        raise TurnTableError(f"{place}: {error}") from error
 
 
-def _text(item: dict[str, Any], name: str, place: str) -> str:
+def _read_text(item: dict[str, Any], name: str, place: str) -> str:
     text = item.get(name)
     if text is not None and not isinstance(text, str):
         raise TurnTableError(f"{place}.{name} is {text!r:.60}, not text")

@@ -36,6 +36,10 @@ def find_losses(given: pd.DataFrame, back: pd.DataFrame) -> list[str]:
     gone = [str(name) for name in given if str(name) not in have and name != "duration" and _says(given, back, name)]
     if gone:
         remarks.append(f"without {', '.join(gone):.200}")
+    if "confidence" in back and "confidence" not in given and back["confidence"].notna().any():
+        remarks.append(
+            f"with a made-up confidence of {back['confidence'].iloc[0]:g}, for the format has no word without"
+        )
     if len(back) < len(given):
         long = given[given["end"] > given["start"]]
         seen = given[[round(end, 3) > round(start, 3) for start, end in _times(given)]]  # once they are rounded
@@ -59,7 +63,7 @@ def _changes(given: pd.DataFrame, back: pd.DataFrame) -> list[str]:
     for name in given.columns:
         if str(name) not in have or name == "duration":
             continue
-        alike = _at_once if name in ("start", "end") else _alike
+        alike = _at_once if name in ("start", "end") else _equal if name == "speaker" else _alike
         both = zip(given[name].tolist(), back[str(name)].tolist(), strict=True)
         if changed := [(str(was), str(now)) for was, now in both if not alike(was, now)]:
             counts = Counter(changed)
@@ -98,6 +102,11 @@ def _in_order(table: pd.DataFrame, shared: list[str]) -> pd.DataFrame:
 
 def _at_once(was: float, now: float) -> bool:
     return abs(was - now) <= _EXACT
+
+
+def _equal(was: Any, now: Any) -> bool:
+    """Compare speakers, for whom nobody is not the same as a name that is empty."""
+    return _alike(was, now) and _missing(was) == _missing(now)
 
 
 def _alike(was: Any, now: Any) -> bool:
