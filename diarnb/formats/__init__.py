@@ -56,6 +56,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 @runtime_checkable
 class Format(Protocol):
     """What a module of a format has.
@@ -144,26 +148,7 @@ def read(
     Parameters
     ----------
     path : str or path
-        Its suffix says what it is:
-
-        =============  ==============================================================================================
-        ``.csv``       a table with a header, by any tool; of words (a column ``word``) the turns that they make, as
-                       everywhere; ``.tsv``, ``.csv.gz`` and ``.xlsx`` (extra ``formats``) are the same
-        ``.parquet``   the same; needs the extra ``parquet``
-        ``.json``      by its content: ours, an answer of pyannoteAI or Deepgram, a transcript of WhisperX, or one of
-                       the makers that `diarnb.formats.makers.MAKERS` lists; ``.jsonl`` a row a line
-        ``.rttm``      the evaluations' turns
-        ``.stm``       their segments with text; those that stand for a gap are left out
-        ``.ctm``       their words; if they have speakers
-        ``.uem``       their stretches to score: start, end, duration, and no speaker
-        ``.lab``       start, end and label; HTK's as well
-        ``.srt``       subtitles that begin with a name, ``Maya: Hello.``, ``[Maya] Hello.`` or ``>> MAYA: Hello.``
-        ``.vtt``       captions with voices, ``<v Maya>Hello.</v>``, or with names as in ``.srt``
-        ``.txt``       Audacity's labels: ``Maya``, or ``Maya: Hello.``
-        ``.TextGrid``  Praat's: each tier of intervals is a speaker, what is labelled is a turn
-        ``.eaf``       ELAN's: each tier that stands for itself is a speaker
-        ``.cha``       CHAT's lines that have times
-        =============  ==============================================================================================
+        Its suffix says what it is; the notes list them.
     tiers : str or sequence of str, optional
         Of ``.TextGrid`` and ``.eaf``: the tiers to read. By default those of speech; tiers of words, phones, codes and
         gestures are left out, and of one person's tiers that of the speech is taken.
@@ -196,6 +181,27 @@ def read(
     DiarnbWarning
         If something had to be chosen, damaged rows are left out, or some rows name no speaker, as happens in
         transcripts; `read_words` has those.
+
+    Notes
+    -----
+    =============  ==============================================================================================
+    ``.csv``       a table with a header, by any tool; of words (a column ``word``) the turns that they make, as
+                   everywhere; ``.tsv``, ``.csv.gz`` and ``.xlsx`` (extra ``formats``) are the same
+    ``.parquet``   the same; needs the extra ``parquet``
+    ``.json``      by its content: ours, an answer of pyannoteAI or Deepgram, a transcript of WhisperX, or one of
+                   the makers that `diarnb.formats.makers.MAKERS` lists; ``.jsonl`` a row a line
+    ``.rttm``      the evaluations' turns
+    ``.stm``       their segments with text; those that stand for a gap are left out
+    ``.ctm``       their words; if they have speakers
+    ``.uem``       their stretches to score: start, end, duration, and no speaker
+    ``.lab``       start, end and label; HTK's as well
+    ``.srt``       subtitles that begin with a name, ``Maya: Hello.``, ``[Maya] Hello.`` or ``>> MAYA: Hello.``
+    ``.vtt``       captions with voices, ``<v Maya>Hello.</v>``, or with names as in ``.srt``
+    ``.txt``       Audacity's labels: ``Maya``, or ``Maya: Hello.``
+    ``.TextGrid``  Praat's: each tier of intervals is a speaker, what is labelled is a turn
+    ``.eaf``       ELAN's: each tier that stands for itself is a speaker
+    ``.cha``       CHAT's lines that have times
+    =============  ==============================================================================================
 
     Examples
     --------
@@ -285,14 +291,15 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         ====================  ======  =======  =======  ====  ==========  =====  ============================
         suffix                times   overlap  names    text  confidence  words  else
         ====================  ======  =======  =======  ====  ==========  =====  ============================
-        ``.csv``              exact   yes      any      yes   yes         yes    every column
+        ``.csv``              exact   yes      any      yes   yes         yes    every column; also ``.tsv``, ``.xlsx``
         ``.parquet``          exact   yes      any      yes   yes         yes    every column and the facts
         ``.json``             exact   yes      any      yes   yes         yes    every column and the facts
         ``.pyannoteai.json``  exact   yes      any      yes   yes         yes
         ``.deepgram.json``    exact   yes      numbers  yes   of words    only   channel
         ``.whisperx.json``    exact   yes      any      yes   of words    yes
+        ``.labelstudio.json`` exact   yes      any      yes   -           -      channel, uri
         ``.rttm``             1 ms    yes      a word   -     -           -      channel, uri
-        ``.stm``              1 ms    yes      a word   yes   -           -      channel, uri
+        ``.stm``              1 ms    yes      a word   words -           -      channel, uri
         ``.ctm``              1 ms    yes      a word   -     of words    only   channel, uri
         ``.uem``              1 ms    yes      -        -     -           -      channel, uri
         ``.lab``              1 ms    yes      a word   -     -           -
@@ -303,8 +310,9 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         ``.eaf``              1 ms    yes      any      yes   -           -      no turn without length
         ====================  ======  =======  =======  ====  ==========  =====  ============================
 
-        Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined. Who
-        overlaps themselves has several tiers in ``.TextGrid`` and ``.eaf``.
+        Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined; in
+        ``.stm`` and ``.ctm`` words are as scorers compare them, in lower case and without punctuation. Who overlaps
+        themselves has several tiers in ``.TextGrid`` and ``.eaf``.
 
     Raises
     ------
