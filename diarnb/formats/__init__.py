@@ -41,9 +41,9 @@ from diarnb.formats import (
     webvtt,
     whisperx,
 )
-from diarnb.formats._losses import find_losses
-from diarnb.formats._reading import LARGEST, Reading, make_size_error
-from diarnb.formats._words import join_words, make_words
+from diarnb.formats._shared.losses import find_losses
+from diarnb.formats._shared.reading import LARGEST, Reading, make_size_error
+from diarnb.formats._shared.words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
 from diarnb.tables.checks import check_spans, check_turns
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from diarnb.formats._holds import Holds
+    from diarnb.formats._shared.holds import Holds
 
 __all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write"]
 

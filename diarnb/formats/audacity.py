@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diarnb.formats._fields import make_table, parse_times
-from diarnb.formats._holds import Holds
-from diarnb.formats._names import add_name, assign_names, has_name
-from diarnb.formats._text import join_lines, list_texts, write_text
+from diarnb.formats._shared.fields import make_table, parse_times
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.names import add_name, assign_names, has_name
+from diarnb.formats._shared.text import join_lines, list_texts, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "Audacity's labels: `Maya`, or `Maya: Hello.`; `speakers=` and `labels=` decide"
 HOLDS = Holds("exact", text=True)

@@ -9,13 +9,13 @@ import re
 from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import make_table
-from diarnb.formats._times import check_span
+from diarnb.formats._shared.fields import make_table
+from diarnb.formats._shared.times import check_span
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "CHAT of TalkBank: the lines of speakers that have times"
 HOLDS = None

@@ -11,15 +11,15 @@ from uuid import uuid4
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._holds import Holds
-from diarnb.formats._json import dump_json, name_file, read_json, write_json
-from diarnb.formats._words import join_words, list_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.json import dump_json, name_file, read_json, write_json
+from diarnb.formats._shared.words import join_words, list_rows
 from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "an answer of Deepgram"
 HOLDS = Holds("exact", "numbers", text=True, confidence="of words", words="only", also="channel")

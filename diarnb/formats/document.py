@@ -13,16 +13,16 @@ import pandas as pd
 
 from diarnb.errors import TurnTableError
 from diarnb.formats import deepgram, makers, pyannoteai, whisperx
-from diarnb.formats._holds import Holds
-from diarnb.formats._json import describe, dump_json, read_json, read_speaker
-from diarnb.formats._text import write_text
-from diarnb.formats._words import list_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.json import describe, dump_json, read_json, read_speaker
+from diarnb.formats._shared.text import write_text
+from diarnb.formats._shared.words import list_rows
 from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 
 class _Recognizes(Protocol):

@@ -13,18 +13,18 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import make_table
-from diarnb.formats._holds import Holds
-from diarnb.formats._text import list_texts, write_text
-from diarnb.formats._tiers import Tier, arrange_tiers, choose_rows
-from diarnb.formats._times import check_span
+from diarnb.formats._shared.fields import make_table
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.text import list_texts, write_text
+from diarnb.formats._shared.tiers import Tier, arrange_tiers, choose_rows
+from diarnb.formats._shared.times import check_span
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "ELAN's: each tier that stands for itself is a speaker, who is its participant; `tiers=` decides"
 HOLDS = Holds("1 ms", text=True, also="no turn without length")

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diarnb.formats._fields import join_names, make_table, parse_times, read_rows
-from diarnb.formats._holds import Holds
-from diarnb.formats._text import write_text
-from diarnb.formats._tiers import is_silence
+from diarnb.formats._shared.fields import join_names, make_table, parse_times, read_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.text import write_text
+from diarnb.formats._shared.tiers import is_silence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "start, end and label; HTK's as well; labels of silence are left out"
 HOLDS = Holds("1 ms", "a word")

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import TurnTableError
 from diarnb.formats import makers
-from diarnb.formats._holds import Holds
-from diarnb.formats._json import read_json, write_json
-from diarnb.formats._words import list_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.json import read_json, write_json
+from diarnb.formats._shared.words import list_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "tasks of Label Studio, as its exports JSON and JSON-MIN"
 HOLDS = Holds("exact", text=True, also="channel, uri")

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._json import read_speaker
-from diarnb.formats._times import check_span, parse_seconds
-from diarnb.formats._words import join_words
+from diarnb.formats._shared.json import read_speaker
+from diarnb.formats._shared.times import check_span, parse_seconds
+from diarnb.formats._shared.words import join_words
 from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 _MISSING: Any = object()
 _NOBODY = frozenset(("", "UU", "unknown", "Unknown", "UNKNOWN"))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb.errors import ConfigurationError, TurnTableError
-from diarnb.formats._holds import Holds
+from diarnb.formats._shared.holds import Holds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "a table; needs the extra `parquet`"
 HOLDS = Holds("exact", text=True, confidence="yes", words="yes", also="every column and the facts")

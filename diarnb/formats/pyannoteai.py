@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diarnb.formats._holds import Holds
-from diarnb.formats._json import name_file, read_json, write_json
-from diarnb.formats._words import join_words, list_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.json import name_file, read_json, write_json
+from diarnb.formats._shared.words import join_words, list_rows
 from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "an answer of pyannoteAI"
 HOLDS = Holds("exact", text=True, confidence="yes", words="yes")

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import format_length, join_names, list_places, make_table, parse_times, read_rows
-from diarnb.formats._holds import Holds
-from diarnb.formats._reading import list_names
-from diarnb.formats._text import write_text
+from diarnb.formats._shared.fields import format_length, join_names, list_places, make_table, parse_times, read_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.reading import list_names
+from diarnb.formats._shared.text import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "the evaluations' turns"
 HOLDS = Holds("1 ms", "a word", also="channel, uri")

@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ConfigurationError, TurnTableError
-from diarnb.formats._holds import Holds
+from diarnb.formats._shared.holds import Holds
 from diarnb.formats.table import add_guard, make_table, strip_guard
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "the first sheet, as a CSV; needs the extra `formats`"
 HOLDS = Holds("exact", text=True, confidence="yes", words="yes", also="every column")

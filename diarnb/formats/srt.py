@@ -10,18 +10,18 @@ import re
 from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import make_table
-from diarnb.formats._holds import Holds
-from diarnb.formats._names import add_name, assign_names, keep_floor
-from diarnb.formats._text import join_lines, list_texts, parse_cue_times, write_text
-from diarnb.formats._times import format_clock
+from diarnb.formats._shared.fields import make_table
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.names import add_name, assign_names, keep_floor
+from diarnb.formats._shared.text import join_lines, list_texts, parse_cue_times, write_text
+from diarnb.formats._shared.times import format_clock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "subtitles that begin with a name, `Maya: Hello.` or `[Maya] Hello.`; `speakers=` decides"
 HOLDS = Holds("1 ms", text=True)

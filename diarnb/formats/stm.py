@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from diarnb.formats._fields import join_names, list_places, make_table, parse_times, read_rows
-from diarnb.formats._holds import Holds
-from diarnb.formats._text import list_texts, strip_word, write_text
+from diarnb.formats._shared.fields import join_names, list_places, make_table, parse_times, read_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.text import list_texts, strip_word, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "the evaluations' segments with text; those that stand for a gap are left out"
 HOLDS = Holds("1 ms", "a word", text="plain words", also="channel, uri")

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._holds import Holds
-from diarnb.formats._times import check_span, parse_seconds
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.times import check_span, parse_seconds
 from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "a table with a header, whatever stands between its cells; times in seconds or as clocks"
 HOLDS = Holds("exact", text=True, confidence="yes", words="yes", also="every column")

@@ -11,17 +11,17 @@ import struct
 from typing import TYPE_CHECKING, Protocol
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import make_table
-from diarnb.formats._holds import Holds
-from diarnb.formats._text import list_texts, write_text
-from diarnb.formats._tiers import Tier, arrange_tiers, choose_rows
+from diarnb.formats._shared.fields import make_table
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.text import list_texts, write_text
+from diarnb.formats._shared.tiers import Tier, arrange_tiers, choose_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "Praat's: each tier of intervals is a speaker, what is labelled is a turn; `tiers=` and `labels=` decide"
 HOLDS = Holds("exact", text=True, also="no turn without length")

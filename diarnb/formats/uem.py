@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diarnb.formats._fields import list_places, make_table, parse_times, read_rows
-from diarnb.formats._holds import Holds
-from diarnb.formats._text import write_text
+from diarnb.formats._shared.fields import list_places, make_table, parse_times, read_rows
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.text import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "the stretches to score: start, end, duration, and no speaker"
 HOLDS = Holds("1 ms", "-", also="channel, uri")

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._fields import make_table
-from diarnb.formats._holds import Holds
-from diarnb.formats._json import read_json, read_number, read_speaker, write_json
-from diarnb.formats._words import group_words, list_rows
+from diarnb.formats._shared.fields import make_table
+from diarnb.formats._shared.holds import Holds
+from diarnb.formats._shared.json import read_json, read_number, read_speaker, write_json
+from diarnb.formats._shared.words import group_words, list_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 READS = "a transcript of WhisperX, faster-whisper or Whisper"
 HOLDS = Holds("exact", text=True, confidence="of words", words="yes", also="the language, where it is known")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from diarnb._text import suggest
 from diarnb.errors import InvalidParameterError
-from diarnb.formats._names import is_shaped
-from diarnb.formats._reading import list_names
+from diarnb.formats._shared.names import is_shaped
+from diarnb.formats._shared.reading import list_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 Piece = tuple[float, float, str]
 Row = tuple[float, float, str | None, str]

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ApiResponseError, TurnTableError
-from diarnb.formats._text import write_text
+from diarnb.formats._shared.text import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 
 def read_json(reading: Reading) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from diarnb.formats._times import check_span, parse_clock
+from diarnb.formats._shared.times import check_span, parse_clock
 
 if TYPE_CHECKING:
     from pathlib import Path

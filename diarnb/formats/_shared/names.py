@@ -12,12 +12,12 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from diarnb.formats._reading import list_names
+from diarnb.formats._shared.reading import list_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 _PLAIN = re.compile(r"([^\s:\[\]\\<>{}](?:[^:\[\]\\<>{}\t\r\n]{0,58}[^\s:\[\]\\<>{}])?):(?:\s+|$)(.*)", re.DOTALL)
 _BRACKETS = re.compile(r"\[((?:[^\]\\\n]|\\.)*)\](?:(:)|(?=\s|$))\s*(.*)", re.DOTALL)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from diarnb.errors import TurnTableError
-from diarnb.formats._reading import list_names
-from diarnb.formats._times import check_span, parse_number
+from diarnb.formats._shared.reading import list_names
+from diarnb.formats._shared.times import check_span, parse_number
 from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from diarnb.formats._reading import Reading
+    from diarnb.formats._shared.reading import Reading
 
 _NOTHING = {"channel": 0, "text": ""}
 _NO_CHANNEL = ("NA", "<NA>", "-")
