@@ -216,8 +216,9 @@ def test_lab_is_read_in_seconds_and_in_the_units_of_htk(tmp_path: Path) -> None:
 
 def test_labels_of_audacity_are_read_with_frequencies_and_decimal_commas(tmp_path: Path) -> None:
     content = "0,500000\t1,500000\tMaya\n\\\t100,0\t8000,0\n2.000000\t2.000000\tOtto: a mark\n3\t4\n"
-    turns = read(saved(tmp_path, "Label Track.txt", content))
-    assert rows(turns, "text") == [[0.5, 1.5, "Maya", ""], [2.0, 2.0, "Otto", "a mark"], [3.0, 4.0, "", ""]]
+    with pytest.warns(DiarnbWarning, match="1 of 3 stretches name no speaker"):
+        turns = read(saved(tmp_path, "Label Track.txt", content))
+    assert rows(turns, "text") == [[0.5, 1.5, "Maya", ""], [2.0, 2.0, "Otto", "a mark"]]
     with pytest.raises(TurnTableError, match=r"a\.txt, line 1: expected `start`, `end` and `label` between tabs"):
         read(saved(tmp_path, "a.txt", "Dear Maya,\n"))
 
@@ -535,7 +536,7 @@ def test_a_bare_list_of_rows_is_a_table(tmp_path: Path) -> None:
         ('{"cars": 3}', "a.json is of no maker that is known: it is an object with the keys cars"),
         ("[1, 2]", "a.json is of no maker that is known: it is a list of 2 values"),
         ("[" * 100_000, "a.json is no JSON that can be read"),
-        ('{"diarnb": {}, "turns": [{"start": "x", "end": 1, "speaker": "A"}]}', "a.json.*start"),
+        ('{"diarnb": {}, "turns": [{"start": "x", "end": 1, "speaker": "A"}]}', r'\["start"\] holds string'),
         ('{"segments": [{"start": 0, "text": "so", "speaker": "A"}]}', r"a.json: segments\[0\].end is None"),
         ('{"segments": [3]}', r"a.json: segments\[0\] is 3, not an object"),
         ('{"diarization": [{"start": 2, "end": 1, "speaker": "A"}]}', r"a.json: pyannoteAI's .*diarization\[0\]"),

@@ -51,14 +51,15 @@ odd_text = st.one_of(
     st.sampled_from(["00:00:01,000 --> 00:00:02,000", "&amp;", "&", "{\\an8}x", "\\N", "=HYPERLINK(1)", "]]>", "42"]),
     st.sampled_from(["intervals [1]:", '"', "item [2]:", "<exists>", "A\n\n7\n", "👩‍👩‍👧", "عربي", "SPEAKER_07"]),
 )
+odd_name = odd_text.filter(str.strip)  # who has no name is nobody
 plain_name = st.from_regex(r"[A-Z][a-z]{0,6}(_[0-9]{2})?", fullmatch=True)
 plain_text = st.lists(st.from_regex(r"[a-zäöß]{1,6}[,.?!]?", fullmatch=True), min_size=1, max_size=4).map(" ".join)
-milliseconds = st.integers(0, 10**7).map(lambda number: number / 1000)
+milliseconds = st.integers(0, 5 * 10**5).map(lambda number: number / 1000)
 any_time = st.one_of(
     milliseconds,
-    st.floats(0, 1e5),
-    st.integers(0, 10**5).map(lambda frame: frame * 0.016875),
-    st.sampled_from([0.0, 1e-9, 0.0004, 0.0005, 0.00051, 1.0005, 0.9995, 59.9995, 3599.9999]),
+    st.floats(0, 500),
+    st.integers(0, 30_000).map(lambda frame: frame * 0.016875),
+    st.sampled_from([0.0, 1e-9, 0.0004, 0.0005, 0.00051, 1.0005, 0.9995, 59.9995, 599.9999]),
 )
 
 
@@ -76,7 +77,7 @@ def rows_of(times: st.SearchStrategy[float], **columns: st.SearchStrategy[Any]) 
 
 turn_tables = rows_of(
     any_time,
-    speaker=st.one_of(odd_text, st.sampled_from(["A", "B"])),
+    speaker=st.one_of(odd_name, st.sampled_from(["A", "B"])),
     text=st.one_of(odd_text, plain_text),
     confidence=st.one_of(st.floats(0, 100), st.just(float("nan"))),
     channel=st.integers(0, 3),
@@ -86,7 +87,7 @@ turn_tables = rows_of(
 share = st.one_of(st.floats(0, 1), st.just(float("nan")))
 word_tables = rows_of(
     any_time,
-    speaker=st.one_of(st.none(), st.sampled_from(["SPEAKER_00", "SPEAKER_01", "Maya"]), odd_text),
+    speaker=st.one_of(st.none(), st.sampled_from(["SPEAKER_00", "SPEAKER_01", "Maya"]), odd_name),
     word=st.one_of(plain_name, odd_text),
     text=st.one_of(plain_name, odd_text),
     confidence=share,
@@ -196,7 +197,7 @@ def test_plain_names_and_texts_come_back_with_nothing_to_tell(suffix: str, table
         assert_turns_equal(read(path), table)
 
 
-@given(table=rows_of(any_time, speaker=odd_text))
+@given(table=rows_of(any_time, speaker=odd_name))
 @SOME
 def test_stretches_come_back(table: pd.DataFrame) -> None:
     table = table.drop(columns="speaker")

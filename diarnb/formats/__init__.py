@@ -408,7 +408,10 @@ def _cut_early(found: pd.DataFrame, reading: Reading) -> pd.DataFrame:
 
 def _drop_unnamed(found: pd.DataFrame, reading: Reading, *, has_text: bool) -> pd.DataFrame:
     """Leave out rows that name no speaker, and tell so; refuse a table of which none does."""
-    if "speaker" not in found or not (nobody := found["speaker"].isna()).any():
+    if "speaker" not in found:
+        return found
+    nobody = found["speaker"].isna() | (found["speaker"].astype(str).str.strip() == "")
+    if not nobody.any():
         return found
     advice = f"diarnb.formats.read_words({reading.name!r})"
     if nobody.all():
