@@ -10,8 +10,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 from importlib import import_module
+
+# ONNX Runtime reports to its makers unless told otherwise before it is first imported, here or in a child process.
+_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+if "onnxruntime" in sys.modules and _TELEMETRY not in os.environ:
+    import warnings
+
+    from diarnb.errors import DiarnbWarning
+
+    warnings.warn(
+        f"onnxruntime was imported before diarnb, so its telemetry may be on: import diarnb first, or set {_TELEMETRY}",
+        DiarnbWarning,
+        stacklevel=2,
+    )
+os.environ.setdefault(_TELEMETRY, "1")
 
 
 @cache

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 
 from diarnb._text import public_url, shorten, strip_queries
-from diarnb.errors import AudioDownloadError, AudioError, AudioLimitError, AudioNotFoundError, AudioPermissionError
+from diarnb.errors import (
+    AudioDownloadError,
+    AudioError,
+    AudioLimitError,
+    AudioNotFoundError,
+    AudioPermissionError,
+    ConfigurationError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +34,12 @@ MAX_SECONDS = 600.0
 
 MAX_HOPS = 5
 """Redirects followed; honest ones need one or two."""
+
+NO_SOCKS = (
+    "The proxy in ALL_PROXY or HTTPS_PROXY speaks SOCKS, for which a package is missing: "
+    "pip install 'httpx[socks]' python-socks"
+)
+"""What is wrong where one is set, and httpx or websockets cannot use it."""
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
@@ -57,7 +72,11 @@ def download(url: str, target: Path, *, max_bytes: int = MAX_BYTES, max_seconds:
     shown = shorten(public_url(url), 160)
     deadline = time.monotonic() + max_seconds
     try:
-        with quiet_log(), httpx.Client(timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}) as client:
+        with (
+            quiet_log(),
+            explain_proxies(),
+            httpx.Client(timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}, mounts=loopback(url)) as client,
+        ):
             for _ in range(MAX_HOPS + 1):
                 with client.stream("GET", url) as response:
                     if not response.is_redirect:
@@ -108,6 +127,43 @@ def _store(response: httpx.Response, target: Path, shown: str, max_bytes: int, d
                     f"{shown} is too slow: {stored:,} bytes had come when its time was up. Download it first."
                 )
             file.write(chunk)
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether an address is of this machine, by its name alone.
+
+    Examples
+    --------
+    >>> is_loopback("http://127.0.0.1:8000/v1"), is_loopback("https://api.example.org")
+    (True, False)
+    """
+    host = urlsplit(url.strip()).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def loopback(url: str = "") -> dict[str, None]:
+    """Make what keeps httpx from asking a proxy for addresses of this machine: what is sent there stays here."""
+    hosts = ["localhost", "*.localhost", "127.0.0.1", "[::1]"]
+    if url and is_loopback(url):
+        host = urlsplit(url.strip()).hostname or ""
+        hosts.append(f"[{host}]" if ":" in host else host)
+    return {f"all://{host}": None for host in hosts}
+
+
+@contextmanager
+def explain_proxies() -> Iterator[None]:
+    """Raise `ConfigurationError` where a proxy is set that needs a package which is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        if "socks" not in str(error).lower():
+            raise
+        raise ConfigurationError(NO_SOCKS) from None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import socket
 from urllib.parse import urlsplit
 
 from diarnb._text import printable, public_url, shorten
+from diarnb.audio.download import is_loopback as is_loopback
 from diarnb.errors import ConfigurationError, InvalidParameterError
 
 
@@ -58,23 +59,6 @@ def checked_origin(given: str, variable: str) -> str:
     if parts.scheme == "http" and not is_loopback(given):
         raise ConfigurationError(f"{wrong}: a key is sent by https only, unless the server is on this machine")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether an address is of this machine, by its name alone.
-
-    Examples
-    --------
-    >>> is_loopback("http://127.0.0.1:8000/v1"), is_loopback("https://api.example.org")
-    (True, False)
-    """
-    host = urlsplit(url.strip()).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_reachable(url: str, origin: str, service: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from diarnb._text import printable, public_url, shorten
-from diarnb.audio.download import quiet_log
+from diarnb.audio.download import explain_proxies, loopback, quiet_log
 from diarnb.engines.cloud.replies import Reply
 from diarnb.errors import ApiConnectionError, ApiError, ApiResponseError, ApiTimeoutError, AudioChangedError
 
@@ -130,7 +130,7 @@ class Exchange:
             with quiet_log():
                 async with (
                     asyncio.timeout(within) as deadline,
-                    httpx.AsyncClient(verify=_ssl_context(), timeout=steps) as client,
+                    make_client(self.url.reveal(), steps) as client,
                 ):
                     stream = client.stream(
                         self.method,
@@ -272,7 +272,7 @@ async def peek(url: str, pace: Pace | None = None) -> Reply:
         with quiet_log():
             async with (
                 asyncio.timeout(4 * pace.connect),
-                httpx.AsyncClient(verify=_ssl_context(), timeout=steps) as client,
+                make_client(url, steps) as client,
                 client.stream("GET", url, headers=headers) as response,
             ):
                 found = {name.lower(): value for name, value in response.headers.items()}
@@ -281,6 +281,18 @@ async def peek(url: str, pace: Pace | None = None) -> Reply:
                 return Reply(response.status_code, found, b"", shown)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise ApiConnectionError(f"cannot reach {shown}: {_reason(error)}") from _bare(error)
+
+
+def make_client(url: str, timeout: httpx.Timeout | None = None) -> httpx.AsyncClient:
+    """Make what asks one address; a proxy is used as the environment says, and never for this machine.
+
+    Raises
+    ------
+    ConfigurationError
+        The proxy needs a package that is not installed.
+    """
+    with explain_proxies():
+        return httpx.AsyncClient(verify=_ssl_context(), timeout=timeout, mounts=loopback(url))
 
 
 @functools.cache

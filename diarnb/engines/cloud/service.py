@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from diarnb.engines.cloud import replies as _replies
 from diarnb.engines.cloud.exchange import Body as Body
-from diarnb.engines.cloud.exchange import Exchange
+from diarnb.engines.cloud.exchange import Exchange, make_client
 from diarnb.engines.cloud.exchange import Pace as Pace
 from diarnb.engines.cloud.exchange import peek as peek
 from diarnb.engines.cloud.keys import Secret
@@ -159,6 +159,7 @@ class Service:
             body = _json_body(json)
         own = not isinstance(path, Secret)
         url = Secret(f"{self.origin}{path}", "") if isinstance(path, str) else path
+        make_client(url.reveal())  # raises where no request could leave, before `before` notes that one does
         began = time.monotonic()
         spent = 0  # tokens, given back on success
         most = self.pace.billed_attempts if kind is Kind.BILLED else self.pace.attempts

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from diarnb._text import printable, shorten
+from diarnb.audio.download import NO_SOCKS, is_loopback
 from diarnb.audio.pcm import encode_pcm16
 from diarnb.engines.base import Answer
 from diarnb.engines.cloud.replies import Reply, failure, wait
@@ -230,6 +231,8 @@ class LiveStream:
             trouble = self._try_to_connect()
             if trouble is None:
                 return
+            if isinstance(trouble, ConfigurationError):
+                raise trouble
             delay = self._service.pace.backoff(self._failures)
             if isinstance(trouble, _Refusal):
                 error: ApiError = trouble.error
@@ -241,7 +244,7 @@ class LiveStream:
                 raise self._make_closed_error(str(error)) if self._opened else error
             time.sleep(delay)
 
-    def _try_to_connect(self) -> ApiError | _Refusal | None:
+    def _try_to_connect(self) -> ApiError | ConfigurationError | _Refusal | None:
         """Try once. Errors are given back, for the traceback of a raised one leads to frames that hold the key."""
         from websockets.exceptions import InvalidHandshake, InvalidStatus
         from websockets.sync.client import connect
@@ -251,12 +254,15 @@ class LiveStream:
             connection = connect(
                 self._address,
                 additional_headers={"Authorization": f"{self._service.scheme} {self._service.key.reveal()}"},
+                proxy=None if is_loopback(self._address) else True,
                 open_timeout=pace.connect,
                 close_timeout=2.0,
                 max_size=_LARGEST,
                 max_queue=None,  # else a service that answers while we send would wait for us, and we for it
                 logger=logging.Logger("diarnb.silent", logging.CRITICAL),  # its own shows the key
             ).__enter__()
+        except ImportError:
+            return ConfigurationError(NO_SOCKS)
         except InvalidStatus as error:
             answer = error.response
             headers = {name.lower(): value for name, value in answer.headers.raw_items()}
