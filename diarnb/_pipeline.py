@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diarnb._progress import reporter
@@ -49,10 +50,15 @@ def answer_question(
         question = replace(question, words=words.key or "")
     about = question.describe(recording)
     key = question.key(recording.content_hash)
-    if not refresh and (known := store.find(key) or find_paid(store, key, engine)) is not None:
-        return update_place(known, about, store)
-    if refresh and engine.offer.billed:
-        Ledger(store).retire(key)
+    keys = list(filter(None, [key, question.earlier_key(recording.content_hash)]))
+    if not refresh:
+        found = (
+            run for find in (store.find, partial(find_paid, store, engine)) for each in keys if (run := find(each))
+        )
+        if (known := next(found, None)) is not None:
+            return update_place(known, about, store)
+    elif engine.offer.billed:
+        Ledger(store).retire(*keys)
     heard = question.evidence_key(recording.content_hash) if engine.can(Engine.decide) else None
     evidence = None if refresh or heard is None else store.evidence(heard)
     if words is not None:
@@ -96,6 +102,8 @@ def keep_answer(store: Store, about: Description, key: str, engine: Engine, answ
         if receipt is None:
             raise
         found, failure = {"raw": answer.raw}, error
+    if receipt is not None and receipt.remark:
+        found["warning"] = " ".join(filter(None, [receipt.remark, found.get("warning")]))
     run = Run(**{**vars(about), **found}, key=key, **facts)
     if receipt is None:
         table_of(run)  # what is impossible is not kept: an engine that is mended would be answered for by it
@@ -107,7 +115,7 @@ def keep_answer(store: Store, about: Description, key: str, engine: Engine, answ
     return run
 
 
-def find_paid(store: Store, key: str, engine: Engine) -> Run | None:
+def find_paid(store: Store, engine: Engine, key: str) -> Run | None:
     """Find a run that was paid for and that the store has lost; where its answer is damaged too, the engine decides.
 
     Raises
@@ -135,6 +143,7 @@ def read_facts(engine: Engine, raw: dict[str, Any], about: Description) -> dict[
     return {
         "raw": raw,
         "duration": found.get("duration") or about.duration,
+        "model": found.get("model") or about.model,
         "speakers": speakers,
         "warning": warning,
     }

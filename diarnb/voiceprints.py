@@ -67,7 +67,7 @@ def voiceprint(
         As for `diarize`.
     **options
         Of pyannoteAI: ``api_key``, ``base_url``, ``timeout`` as for `diarize`, and ``model``, by default
-        ``"precision-2"``, whose voiceprints ``"precision-1"`` reads as well.
+        the service's own, whose voiceprints ``"precision-1"`` and ``"precision-2"`` read.
 
     Returns
     -------
@@ -196,7 +196,12 @@ def identify(
     chosen = engines.get(engine)
     table = isinstance(source_or_turns, pd.DataFrame)
     if chosen.can(Engine.make_voiceprint) and not table:
-        options |= {"voiceprints": voiceprints, "matching": {"threshold": threshold, "exclusive": exclusive}}
+        matching = options.get("matching", {})
+        if "matching" in options and (threshold != 0 or exclusive is not True):
+            raise InvalidParameterError("threshold and exclusive say what matching says; leave one of them out")
+        if isinstance(matching, dict):  # else the engine says what it is to be
+            options["matching"] = {"threshold": threshold, "exclusive": exclusive, **matching}
+        options["voiceprints"] = voiceprints
         return diarize(source_or_turns, engine=chosen, progress=progress, **options)
     if chosen.can(Engine.make_voiceprint):
         raise InvalidParameterError(

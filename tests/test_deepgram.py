@@ -246,6 +246,29 @@ def test_silence_is_an_empty_table_and_a_warning() -> None:
         assert pd.api.types.is_integer_dtype(table["channel"])
 
 
+def test_what_the_service_warns_of_stands_in_the_table(server: Server) -> None:
+    said = ["the model is deprecated", {"parameter": "keyterm", "message": "was ignored"}]
+    server.change = lambda found: found["metadata"].update(warnings=said) or found
+    with pytest.warns(errors.DiarnbWarning, match=r"deprecated.*was ignored"):
+        turns = ask(server)
+    assert "was ignored" in turns.attrs["diarnb"]["warning"]
+
+
+def test_reading_answers_better_bills_none_of_them_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ask(server)
+    monkeypatch.setattr(deepgram, "_REVISION", 99, raising=False)
+    read = deepgram.read_answer
+
+    def better(*arguments: Any, **named: Any) -> Any:
+        found = read(*arguments, **named)
+        return {**found, "diarization": [{**turn, "text": turn["text"].upper()} for turn in found["diarization"]]}
+
+    monkeypatch.setattr(deepgram, "read_answer", better)
+    again = ask(server)
+    assert server.billed == 1
+    assert list(again["text"]) == [text.upper() for text in first["text"]]
+
+
 LOST = {
     "no answer": hang_up,
     "a server error": say(502, b"<html><title>Bad gateway</title></html>", billed=True),

@@ -17,6 +17,7 @@ import pytest
 
 import diarnb
 from diarnb import errors
+from diarnb.audio.pcm import encode_pcm16
 from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram import DeepgramEngine, live
 from diarnb.engines.deepgram.live_turns import GrowingTurns
@@ -111,7 +112,7 @@ def test_without_interim_results_only_final_words_are_told(server: Server) -> No
 def test_samples_arrive_as_they_were(server: Server) -> None:
     """The server finds its words by the very samples, so they are all there; here it is the edges."""
     assert (
-        live._linear16(np.array([0, 1, -1, 2, -2, np.nan, np.inf, -np.inf], np.float32))
+        encode_pcm16(np.array([0, 1, -1, 2, -2, np.nan, np.inf, -np.inf], np.float32))
         == np.array([0, 32767, -32767, 32767, -32767, 0, 32767, -32767], "<i2").tobytes()
     )
 

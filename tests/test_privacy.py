@@ -104,7 +104,8 @@ WIRE = """
 import os, signal, socket, subprocess, sys, threading, time
 def ip(*words): subprocess.run(["ip", *words], check=True)
 ip("link", "set", "lo", "up")
-ip("link", "add", "wire", "type", "dummy"); ip("link", "set", "wire", "up")
+ip("link", "add", "wire", "type", "veth", "peer", "name", "far")
+ip("link", "set", "far", "up"); ip("link", "set", "wire", "up")
 ip("addr", "add", "10.9.8.7/24", "dev", "wire"); ip("route", "add", "default", "via", "10.9.8.1")
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(0x0003)); tap.bind(("wire", 0)); tap.settimeout(1)
 seen, over = [], threading.Event()
@@ -133,7 +134,8 @@ def test_nothing_is_on_the_wire_either(tmp_path: Path, work: str) -> None:
     """Proxies do not see who connects directly: the same in a network of its own, with a wire that leads nowhere."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         pytest.skip("there are no tools to make a network of its own")
-    if subprocess.run(["unshare", "-rn", "ip", "link"], capture_output=True, check=False).returncode:
+    wire = ["unshare", "-rn", "ip", "link", "add", "wire", "type", "veth"]
+    if subprocess.run(wire, capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody make a network of its own")
     code = "probe" if work == "probe" else f"import diarnb, time; {WORK[work]}; time.sleep({STAY})"
     command = ["unshare", "-rn", sys.executable, "-c", WIRE, code]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -53,10 +54,10 @@ def test_a_recording_becomes_a_table_of_turns(service: FaultServer) -> None:
     assert list(turns) == ["start", "end", "duration", "speaker"]
     assert list(turns["speaker"]) == ["SPEAKER_01", "SPEAKER_00"]  # the vendor's own labels
     facts = turns.attrs["diarnb"]
-    assert (facts["engine"], facts["model"], facts["source"]) == ("pyannoteai", "precision-1", "interview.flac")
+    assert (facts["engine"], facts["model"], facts["source"]) == ("pyannoteai", "service default", "interview.flac")
     (sent,) = [request for request in service.received if request.route == POST]
     digest = hashlib.sha256(diarnb.example("interview").read_bytes()).hexdigest()
-    assert sent.json() == {"url": f"media://diarnb/{digest}", "model": "precision-1"}
+    assert sent.json() == {"url": f"media://diarnb/{digest}"}
     (put,) = [request for request in service.received if request.method == "PUT"]
     assert put.body == diarnb.example("interview").read_bytes()
     assert "authorization" not in put.headers
@@ -111,6 +112,48 @@ def test_what_is_asked_is_sent_under_the_vendors_names(service: FaultServer) -> 
     renamed = diarnb.rename(turns, {"SPEAKER_01": "Beth"})
     assert list(diarnb.words(renamed)["speaker"]) == ["Beth", "SPEAKER_00"]
     assert "Beth" in diarnb.frames(renamed)
+
+
+def test_where_no_model_is_named_the_service_decides_and_nothing_is_refused(service: FaultServer) -> None:
+    turns = ask(service.origin, sound(), transcription=True)
+    assert list(turns["text"]) == ["Hello,", "Beth."]
+    known = {"Beth": "pyannoteai:precision-9:AAAA"}
+    assert len(ask(service.origin, sound(1), voiceprints=known, matching={"threshold": 20})) == 2
+    sent = [request.json() for request in service.received if request.route in (POST, "POST /v1/identify")]
+    assert all("model" not in request for request in sent)
+    told = faults.changed(lambda found: found.get("output") and found["output"].update(model="precision-4"))
+    service.plan["GET /v1/jobs/"] = [told]
+    assert ask(service.origin, sound(2)).attrs["diarnb"]["model"] == "precision-4"  # what the answer says
+
+
+def test_a_model_that_the_documents_do_not_list_is_sent_with_a_remark(service: FaultServer) -> None:
+    with pytest.warns(errors.DiarnbWarning, match=r"list no model 'precision-7'"):
+        turns = ask(service.origin, sound(), model="precision-7")
+    assert "precision-7" in turns.attrs["diarnb"]["warning"]
+    (sent,) = [request.json() for request in service.received if request.route == POST]
+    assert sent["model"] == "precision-7"
+    assert ask(service.origin, sound(1), model="precision-2").attrs["diarnb"]["warning"] is None
+
+
+def test_what_an_earlier_version_asked_for_by_default_answers_still(service: FaultServer) -> None:
+    old = ask(service.origin, sound(), model="precision-1")  # what 0.1.0 sent, and keyed, where none was named
+    store = Store.default()
+    run = store.get(old.attrs["diarnb"]["run"])
+    params = {name: value for name, value in run.params.items() if name != "model"}
+    store.forget(run.id)
+    store.save(dataclasses.replace(run, params=params))
+    assert ask(service.origin, sound()).equals(old)
+    assert len(service.jobs) == 1
+    ask(service.origin, sound(), refresh=True)
+    assert len(service.jobs) == 2
+
+
+def test_what_the_service_says_when_it_takes_a_job_stands_in_the_table(service: FaultServer) -> None:
+    service.plan[POST] = [faults.changed(lambda found: found.update(warning="the model is deprecated"))]
+    service.plan["GET /v1/jobs/"] = [faults.refuses(503)]
+    with pytest.warns(errors.DiarnbWarning, match="the model is deprecated"):
+        turns = ask(service.origin, sound())
+    assert "deprecated" in turns.attrs["diarnb"]["warning"]
 
 
 def test_frames_that_were_not_asked_for_are_a_clear_error(service: FaultServer) -> None:
@@ -207,7 +250,7 @@ REFUSED: list[dict[str, Any]] = [
     {"model": 2},
     {"channels": "split"},
     {"channels": 1},
-    {"transcription": True},  # with precision-1
+    {"transcription": True, "model": "precision-1"},
     {"transcription": True, "model": "community-1"},
     {"transcription": "yes", "model": "precision-2"},
     {"transcription_config": {"model": "parakeet-tdt-0.6b-v3"}, "model": "precision-2"},

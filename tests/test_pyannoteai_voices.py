@@ -44,7 +44,7 @@ def test_a_voiceprint_is_paid_once_and_bears_its_family(service: FaultServer) ->
     assert diarnb.voiceprint(sound(1), **at(service)) == first
     assert len(service.jobs) == 1
     (asked,) = sent(service, "voiceprint")
-    assert asked["model"] == "precision-2"
+    assert "model" not in asked  # the service decides
     assert first == FAMILY + hashlib.sha256(service.media[asked["url"]]).hexdigest()
     listed = diarnb.runs().iloc[0]
     assert (listed["engine"], listed["state"]) == ("pyannoteai", "succeeded")
@@ -58,7 +58,7 @@ def test_known_people_are_found_and_paid_once(service: FaultServer) -> None:
     (asked,) = sent(service, "identify")
     assert asked["voiceprints"] == [{"label": "Beth", "voiceprint": beth.removeprefix(FAMILY)}]
     assert asked["matching"] == {"exclusive": True, "threshold": 40.0}
-    assert asked["model"] == "precision-1"
+    assert "model" not in asked
     assert list(turns["speaker"]) == ["Beth", "SPEAKER_00"]
     assert diarnb.identify(sound(2), {"Beth": beth}, threshold=40, **at(service)).equals(turns)
     assert len(service.jobs) == 2
@@ -92,6 +92,18 @@ def test_whatever_happens_on_the_way_it_is_paid_once(service: FaultServer, endpo
         assert diarnb.voiceprint(sound(), **at(service)).startswith(FAMILY)
     else:
         assert len(diarnb.identify(sound(), {"Beth": "AAAA"}, **at(service))) == 2
+    assert len(service.jobs) == 1
+
+
+def test_how_people_are_found_is_sent_as_it_is_said(service: FaultServer) -> None:
+    how = {"threshold": 50, "exclusive": False}
+    diarnb.identify(sound(), {"Beth": "AAAA"}, matching=how, **at(service))
+    (asked,) = sent(service, "identify")
+    assert asked["matching"] == {"threshold": 50.0, "exclusive": False}
+    with pytest.raises(errors.InvalidParameterError, match="leave one of them out"):
+        diarnb.identify(sound(), {"Beth": "AAAA"}, matching=how, threshold=10, **at(service))
+    with pytest.raises(errors.InvalidParameterError, match="matching is a dict"):
+        diarnb.identify(sound(), {"Beth": "AAAA"}, matching=50, **at(service))
     assert len(service.jobs) == 1
 
 

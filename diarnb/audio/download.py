@@ -168,9 +168,11 @@ def explain_proxies() -> Iterator[None]:
 
 @contextmanager
 def quiet_log() -> Iterator[None]:
-    """Let the transport log its requests, but without what signs an address."""
+    """Let the transport log its requests, but without what signs an address, and without what was answered."""
 
     def redact(record: logging.LogRecord) -> bool:
+        if record.name.startswith("httpcore"):  # whole headers, which may echo a key
+            return False
         record.msg, record.args = strip_queries(record.getMessage()), ()
         return True
 

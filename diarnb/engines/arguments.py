@@ -81,12 +81,13 @@ class CloudOptions(TypedDict, total=False):
     timeout: float
     max_cost: float
     price_per_hour: float
+    resubmit: bool
 
 
 class PyannoteAIArguments(Common, CloudOptions, total=False):
     """What pyannoteAI may be asked."""
 
-    model: Literal["precision-1", "precision-2", "precision-3", "community-1"] | str | None
+    model: Literal["precision-2", "community-1", "precision-3", "precision-1"] | str | None
     transcription: bool
     transcription_config: dict[str, Any]
     speech_probability: bool
@@ -96,7 +97,6 @@ class PyannoteAIArguments(Common, CloudOptions, total=False):
     matching: dict[str, Any]
     webhook: str
     webhook_status_only: bool
-    resubmit: bool
 
 
 class DeepgramShared(TypedDict, total=False):

@@ -61,7 +61,9 @@ class Offer:
     ``words`` says that the engine has words of its own, or can be asked for them. ``links`` says that the service
     fetches an address by itself, so that nothing is downloaded here, and ``any_model`` that it may know models newer
     than those listed. ``at_once`` recordings are done at a time in one process: more than one where waiting is the
-    work. ``a_minute`` is how many the service may be sent.
+    work. ``a_minute`` is how many the service may be sent. ``billed`` says that answers cost money, so that the ledger
+    is asked before the engine, and ``earlier_default`` which model an earlier version asked for where none was named,
+    so that its answers still count.
     """
 
     models: tuple[str, ...]
@@ -74,6 +76,7 @@ class Offer:
     links: bool = False
     any_model: bool = False
     billed: bool = False
+    earlier_default: str | None = None
     at_once: int = 1
     a_minute: int | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
@@ -96,12 +99,15 @@ class Receipt:
     billed_seconds : float or None
     expires : datetime or None
         When the service deletes the result.
+    remark : str or None
+        What the service said when it took the job.
     """
 
     row: str
     job_id: str | None = None
     billed_seconds: float | None = None
     expires: datetime | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True)

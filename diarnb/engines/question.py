@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from diarnb.engines.base import check_offered, check_options
@@ -95,6 +95,12 @@ class Question:
         """Hash what is equal for two runs that would give the same answer; `content` identifies the recording."""
         asked = self.asked
         return hash_json(*content, self.engine.name, self.version, asked["params"], asked["options"])
+
+    def earlier_key(self, *content: str) -> str | None:
+        """Hash as `key` did when the engine had another default model; None where that changes nothing."""
+        if self.params.model is not None or self.offer.earlier_default is None:
+            return None
+        return replace(self, params=replace(self.params, model=self.offer.earlier_default)).key(*content)
 
     def evidence_key(self, content: str) -> str:
         """Hash what is equal for two runs that decide from the same evidence."""

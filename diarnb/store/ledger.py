@@ -66,6 +66,8 @@ class Submission:
     billed_seconds : float, optional
     adopted : bool
         Whether the job was found in the service's list, and not told in an answer.
+    remark : str, optional
+        What the service said when it took the job.
     answer : str, optional
         The name under which the answer is kept.
     run : dict, optional
@@ -88,6 +90,7 @@ class Submission:
     expires: float | None = None
     billed_seconds: float | None = None
     adopted: bool = False
+    remark: str | None = None
     answer: str | None = None
     run: dict[str, Any] | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(6))
@@ -217,11 +220,11 @@ class Ledger:
                 )
             rows[known["id"]] = {**known, "state": "kept", "job_id": run.job_id or known["job_id"], "run": facts}
 
-    def retire(self, run_key: str) -> None:
+    def retire(self, *run_keys: str) -> None:
         """Let what was paid before answer no more: the same is asked anew, and is to be paid."""
         with self._file.changing() as rows:
             for name, row in list(rows.items()):
-                if row["state"] == "kept" and row["run"]["key"] == run_key:
+                if row["state"] == "kept" and row["run"]["key"] in run_keys:
                     rows[name] = {**row, "state": "replaced"}
 
     def find_paid(self, run_key: str) -> tuple[Submission, Run | None] | None:

@@ -16,6 +16,7 @@ import httpx
 
 from diarnb._text import printable, public_url, shorten
 from diarnb.audio.download import explain_proxies, loopback, quiet_log
+from diarnb.engines.cloud.keys import strike_out
 from diarnb.engines.cloud.replies import Reply
 from diarnb.errors import ApiConnectionError, ApiError, ApiResponseError, ApiTimeoutError, AudioChangedError
 
@@ -95,6 +96,7 @@ class Exchange:
         self.query: Any = query
         self.body: Body | None = body
         self.auth: _Key | None = None if key is None else _Key(*key)
+        self.secrets = [url]  # what the answer may echo, and does not show
         accepted = "*/*" if key is None else "application/json"
         self.headers: dict[str, str] = {
             "Accept": accepted,
@@ -126,6 +128,7 @@ class Exchange:
         shown = shorten(printable(public_url(self.url.reveal())), 120)
         steps = httpx.Timeout(connect=self.pace.connect, read=read, write=self.pace.write, pool=None)
         began = time.monotonic()
+        failed: ApiError | None = None
         try:
             with quiet_log():
                 async with (
@@ -150,7 +153,12 @@ class Exchange:
             self._late = not isinstance(error, httpx.ConnectTimeout)
             raise ApiTimeoutError(f"{shown} was too slow: {_phase(error)}. Try again later.") from _bare(error)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._translate_error(error, shown) from _bare(error)
+            failed = self._translate_error(error, shown)
+            # What a protocol error says is what the other side sent, and may be anything.
+            failed.__cause__ = None if isinstance(error, httpx.RemoteProtocolError) else _bare(error)
+        if failed is not None:
+            raise failed
+        assert self.reply is not None  # noqa: S101
         milliseconds = 1000 * (time.monotonic() - began)
         log.debug("%s %s: %d, %.0f ms", self.method, shown, self.reply.status, milliseconds)
         return self.reply
@@ -180,21 +188,22 @@ class Exchange:
 
     async def _read_reply(self, response: httpx.Response) -> Reply:
         """Take the answer in, no more than is reasonable."""
-        pieces, size = [], 0
-        status, headers = response.status_code, {name.lower(): value for name, value in response.headers.items()}
+        headers = {
+            name.lower(): strike_out(value.encode(), *self.secrets).decode() for name, value in response.headers.items()
+        }
+        received = bytearray()
         async for piece in response.aiter_raw():
-            pieces.append(piece)
-            size += len(piece)
-            if size > LARGEST:
+            received += piece
+            if len(received) > LARGEST:
                 raise self._unreadable(f"is larger than {LARGEST >> 20} MiB")
-        content = b"".join(pieces)
+        content = bytes(received)
         encoding = headers.get("content-encoding", "identity").lower()
         if content and encoding != "identity":  # not asked for; some proxy's idea
-            try:
-                content = _inflate(content, encoding)
-            except ValueError as error:
-                raise self._unreadable(f"is compressed ({encoding:.20}) and cannot be unpacked") from error
-        return Reply(status, headers, content, self.service)
+            unpacked = _inflate(content, encoding)
+            if unpacked is None:
+                raise self._unreadable(f"is compressed ({encoding:.20}) and cannot be unpacked")
+            content = unpacked
+        return Reply(response.status_code, headers, strike_out(content, *self.secrets), self.service)
 
     def _unreadable(self, what: str) -> ApiResponseError:
         self.again = False
@@ -300,17 +309,16 @@ def _ssl_context() -> Any:  # reading the certificates takes longer than most re
     return httpx.create_ssl_context()
 
 
-def _inflate(content: bytes, encoding: str) -> bytes:
+def _inflate(content: bytes, encoding: str) -> bytes | None:
+    """Unpack an answer; None where it cannot be."""
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ValueError(encoding)
+        return None
     inflate = zlib.decompressobj(47)  # tells gzip from zlib by itself
     try:
         result = inflate.decompress(content, LARGEST)
-    except zlib.error as error:
-        raise ValueError(encoding) from error
-    if inflate.unconsumed_tail or not inflate.eof:
-        raise ValueError(encoding)
-    return result
+    except zlib.error:
+        return None
+    return None if inflate.unconsumed_tail or not inflate.eof else result
 
 
 def _phase(error: httpx.TimeoutException) -> str:

@@ -7,8 +7,11 @@ import os
 import sys
 from importlib import import_module
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from diarnb.errors import ConfigurationError, MissingApiKeyError
+
+_LEAST = 8  # characters; what is shorter is part of many words
 
 
 class Secret:
@@ -47,6 +50,31 @@ class Secret:
 
     def __reduce__(self) -> Any:
         raise TypeError("a key is not pickled; let the other process read it from its environment")
+
+
+def strike_out(content: bytes, *secrets: Secret) -> bytes:
+    """Take keys and signatures out of what a service answers, before anything is made of it.
+
+    Parameters
+    ----------
+    content : bytes
+    *secrets : Secret
+        Keys, and signed addresses, of which the values in their queries count as well.
+
+    Examples
+    --------
+    >>> strike_out(b'bad key 0123456789abcdef', Secret("0123456789abcdef", "api_key="))
+    b'bad key ****'
+    """
+    for secret in secrets:
+        value = secret.reveal()
+        query = parse_qsl(urlsplit(value).query) if "://" in value else []
+        for each in (value, *(found for _, found in query)):
+            if len(each) < _LEAST:
+                continue
+            for written in {each, each.replace("/", "\\/"), quote(each), quote(each, safe="")}:
+                content = content.replace(written.encode(), b"****")
+    return content
 
 
 def seal_key(options: dict[str, Any]) -> dict[str, Any]:

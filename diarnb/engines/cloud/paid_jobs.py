@@ -131,6 +131,14 @@ class ListedJob:
 
 
 @dataclass(frozen=True)
+class AcceptedJob:
+    """A job that the service took, and what it said about that, if anything."""
+
+    id: str
+    remark: str | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """What a job gave.
 
@@ -172,8 +180,8 @@ class JobService(Protocol):
         """Upload `Order.content`, which bills nothing; return its address at the service."""
         ...
 
-    async def submit_job(self, row: Submission, order: Order, before: Callable[[], object]) -> str:
-        """Send the one request that is billed, as `Kind.BILLED`, with `before`; return the job's id.
+    async def submit_job(self, row: Submission, order: Order, before: Callable[[], object]) -> AcceptedJob:
+        """Send the one request that is billed, as `Kind.BILLED`, with `before`.
 
         An answer that names no job raises an `ApiError` with ``uncertain=True``.
         """
@@ -340,7 +348,7 @@ class PaidJobs:
             self._ledger.change(row, state="sent", sent_at=time.time())
 
         try:
-            job_id = await self._vendor.submit_job(row, order, before)
+            job = await self._vendor.submit_job(row, order, before)
         except ApiError as error:
             row = self._ledger.get(row.id) or row
             if not error.uncertain:
@@ -348,7 +356,8 @@ class PaidJobs:
                 raise
             doubt.error = error
             return self._ledger.change(row, state="uncertain")
-        return self._ledger.change(self._ledger.get(row.id) or row, state="accepted", job_id=job_id)
+        row = self._ledger.get(row.id) or row
+        return self._ledger.change(row, state="accepted", job_id=job.id, remark=job.remark)
 
     async def _look_for_job(self, row: Submission, doubt: _Doubt) -> Submission:
         """Look once for the job of a request that may have been carried out; return the row, accepted if it is there.

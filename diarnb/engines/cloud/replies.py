@@ -84,10 +84,10 @@ class Reply:
         """What the service calls the request, from its headers or its answer."""
         for name in ("dg-request-id", "x-request-id", "request-id"):
             if name in self.headers:
-                return shorten(printable(self.headers[name]), 80)
+                return quote_service(self.headers[name], 80)
         found = _facts(self.body)
         given = found.get("requestId") or found.get("request_id")
-        return shorten(printable(given), 80) if isinstance(given, str) else None
+        return quote_service(given, 80) if isinstance(given, str) else None
 
     def time(self) -> float | None:
         """Read the service's clock, in seconds since 1970."""
@@ -111,13 +111,28 @@ class Reply:
 
     def unlike(self, what: str) -> ApiResponseError:
         """Make the error for an answer that is not what the contract says."""
-        text = shorten(printable(strip_queries(self.body[:2048].decode("utf-8", "replace"))), 2048)
+        text = quote_service(self.body[:2048].decode("utf-8", "replace"), 2048)
         return ApiResponseError(
             f"{self.service} answered {self.status}, but not as its contract says: {what}. Try again, and look whether "
             f"a proxy or a login page stands in between.{_request(self.request_id)}",
             body=text,
             request_id=self.request_id,
         )
+
+
+def quote_service(text: str, most: int = 200) -> str:
+    """Make text from a service fit for an error, a log, a warning or a table: no secret, nothing hidden, not endless.
+
+    Keys and signatures are struck out when an answer comes (`keys.strike_out`); this takes what looks like one.
+
+    Examples
+    --------
+    >>> quote_service("bad key Bearer abc at https://example.org/up?sig=1")
+    'bad key Bearer **** at https://example.org/up'
+    """
+    shown = re.sub(r"(?i)\b(bearer|basic)[\s:=]+[^\s,;\"']+", r"\1 ****", strip_queries(text))
+    shown = re.sub(r"(?i)\b(token|api[-_ ]?key)[\s:=]+(?=[^\s,;\"']*\d)[^\s,;\"']{8,}", r"\1 ****", shown)
+    return shorten(printable(shown), most)
 
 
 def failure(reply: Reply, key: Secret) -> ApiError | None:
@@ -127,9 +142,11 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
         return None
     if 300 <= status < 400:
         host = re.sub(r"^\w+://([^/@]*@)?", "", reply.headers.get("location", "")).partition("/")[0].partition("?")[0]
-        return reply.unlike(f"unexpected redirect to host {shorten(printable(host), 60) or 'unknown'}; not followed")
+        away = reply.unlike(f"unexpected redirect to host {shorten(printable(host), 60) or 'unknown'}; not followed")
+        away.status = status
+        return away
     kind = _CLASSES.get(status) or (ServerError if status >= 500 else ApiStatusError)
-    said = shorten(printable(_find_explanation(reply)), 200)
+    said = quote_service(_find_explanation(reply))
     if status == 400 and "corrupt or unsupported" in said.lower():
         kind = UnsupportedMediaError
     advice = _ADVICE.get(status, "Try again later." if status >= 500 or status == 408 else "")
@@ -143,6 +160,7 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
         else f"{service} is in trouble ({status}): {said}. {advice}{_request(reply.request_id)}",
         request_id=reply.request_id,
     )
+    error.status = status
     if isinstance(error, RateLimitedError):
         error.retry_after = wait(reply)
         if error.retry_after:
@@ -210,7 +228,7 @@ def _find_explanation(reply: Reply) -> str:
     if _is_text(code) and code not in parts:
         parts.append(f"[{code}]")
     text = "; ".join(dict.fromkeys(part.strip().rstrip(".") for part in parts))
-    return strip_queries(text) or _looks(reply)
+    return text or _looks(reply)
 
 
 def _is_text(value: Any) -> bool:
@@ -231,10 +249,10 @@ def _looks(reply: Reply) -> str:
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     code = re.search(r"<Code>(\w+)</Code>", text)  # what storage services answer
     if title or code:
-        return f"{kind}: {' '.join((title or code)[1].split())!r:.120}"  # type: ignore[index]
+        return f"{kind}: {quote_service(' '.join((title or code)[1].split()), 110)!r}"  # type: ignore[index]
     if "html" in kind or "xml" in kind:
         return kind
-    return f"{kind}: {strip_queries(shorten(' '.join(text.split()), 80))!r}"
+    return f"{kind}: {quote_service(' '.join(text.split()), 80)!r}"
 
 
 def _request(request_id: str | None) -> str:

@@ -171,6 +171,7 @@ class Service:
             named = {"x-diarnb-retry-count": str(attempt - 1)} if own else {}
             key = (self.scheme, self.key) if own else None
             exchange = Exchange(self.name, self.pace, method, url, key, query, body, {**named, **(headers or {})})
+            exchange.secrets.append(self.key)
             failure, wait = await self._attempt(exchange, kind, read or self.pace.read, within)
             if failure is None:
                 self._budget.refund(spent or 1)
@@ -197,8 +198,6 @@ class Service:
             failure = _replies.failure(reply, self.key)
             exchange.again = failure is not None and reply.status in _PASSING
             wait = _replies.wait(reply)
-            if failure is not None:
-                failure.status = reply.status
         except ApiError as error:
             failure = error
         if failure is not None and kind is Kind.BILLED:

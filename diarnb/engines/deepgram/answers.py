@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.deepgram.parameters import UTT_SPLIT
 from diarnb.errors import ApiResponseError
 from diarnb.transcripts import group_words, make_utterance
@@ -112,9 +113,19 @@ def _remarks(words: list[Word], metadata: Mapping[str, Any], options: Mapping[st
         remarks.append(f"{silent} of {len(words)} words have no speaker: words(turns) has them, no turn does.")
     asked_for = "v1" if options.get("diarize") else options.get("diarize_model", "latest")
     arch = info.get("arch") if isinstance(info, dict) else None
+    warned = metadata.get("warnings")
+    said = warned if isinstance(warned, list) else [warned]
+    remarks += [f"Deepgram: {quote_service(_read_warning(each), 300)}" for each in said if each]
     if asked_for != "latest" and isinstance(arch, str) and arch != asked_for:
-        remarks.append(f"The diarizer {asked_for} was asked for, and {arch:.20} answered.")
+        remarks.append(f"The diarizer {asked_for} was asked for, and {quote_service(arch, 20)} answered.")
     return remarks
+
+
+def _read_warning(warning: Any) -> str:
+    """Find the text of a warning, whose form the documents leave open."""
+    if isinstance(warning, dict):
+        warning = warning.get("message") or warning.get("warning") or " ".join(map(str, warning.values()))
+    return str(warning)
 
 
 def _turn(words: list[Word], labels: Mapping[tuple[int, int], str], where: bool) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from diarnb._text import printable, shorten
 from diarnb.audio.download import NO_SOCKS, is_loopback
 from diarnb.audio.pcm import encode_pcm16
 from diarnb.engines.base import Answer
-from diarnb.engines.cloud.replies import Reply, failure, wait
+from diarnb.engines.cloud.keys import strike_out
+from diarnb.engines.cloud.replies import Reply, failure, quote_service, wait
 from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram.live_turns import GrowingTurns
 from diarnb.errors import (
@@ -162,7 +163,10 @@ class LiveStream:
         try:
             self._write(self._socket, sound)
         except _connection_errors() as error:
-            self._reconnect(error)
+            broke = self._describe_end(error)
+        else:
+            return
+        self._reconnect(*broke)
 
     def _write(self, connection: ClientConnection, sound: bytes | str) -> None:
         self._sending = time.monotonic()
@@ -177,16 +181,27 @@ class LiveStream:
             assert self._socket is not None  # noqa: S101
             ahead = self._heard / self._rate - self._turns.until
             try:
-                message = self._socket.recv(timeout=self._service.pace.write if ahead > _AHEAD else 0)
-            except TimeoutError as error:
+                message = self._take(self._socket, self._service.pace.write if ahead > _AHEAD else 0)
+            except TimeoutError:
                 if ahead <= _AHEAD:
                     return
-                self._reconnect(error)  # it takes sound and says nothing
-                continue
+                broke: tuple[int | None, str] = (None, "")  # it takes sound and says nothing
             except _connection_errors() as error:
-                self._reconnect(error)
+                broke = self._describe_end(error)
+            else:
+                yield self._read_message(message)
                 continue
-            yield self._read_message(message)
+            self._reconnect(*broke)
+
+    def _take(self, connection: ClientConnection, timeout: float) -> bytes:
+        """Receive a message, without any key that it echoes."""
+        message = connection.recv(timeout=timeout)
+        return strike_out(message.encode() if isinstance(message, str) else message, self._service.key)
+
+    def _describe_end(self, error: Exception) -> tuple[int | None, str]:
+        """Read why a connection ended: the code and the reason of the other side, without any key."""
+        reason = _reason(error).encode()
+        return _code(error), strike_out(reason, self._service.key).decode()
 
     def _rest(self) -> Iterator[list[dict[str, Any]]]:
         """Send that nothing follows, and receive what comes until the service has closed the stream."""
@@ -199,22 +214,26 @@ class LiveStream:
                     self._write(connection, json.dumps({"type": "Finalize"}))
                     self._write(connection, json.dumps({"type": "CloseStream"}))
                     asked = connection
-                yield self._read_message(connection.recv(timeout=self._service.pace.read))
+                message = self._take(connection, self._service.pace.read)
             except TimeoutError as error:
                 raise self._make_closed_error("it did not answer for what was sent last") from error
             except _connection_errors() as error:
-                if asked is connection and (_code(error) == 1000 or self._turns.until >= self._heard / self._rate):
-                    return
-                self._reconnect(error)
+                code, reason = self._describe_end(error)
+            else:
+                yield self._read_message(message)
+                continue
+            if asked is connection and (code == 1000 or self._turns.until >= self._heard / self._rate):
+                return
+            self._reconnect(code, reason)
 
-    def _read_message(self, message: str | bytes) -> list[dict[str, Any]]:
+    def _read_message(self, message: bytes) -> list[dict[str, Any]]:
         try:
             found = json.loads(message)
         except (ValueError, RecursionError):
             found = None
         kind = found.get("type") if isinstance(found, dict) else None
         if kind == "Error":
-            said = shorten(printable(str(found.get("description") or found.get("message") or "no reason given")), 200)
+            said = quote_service(str(found.get("description") or found.get("message") or "no reason given"))
             raise StreamError(f"Deepgram ended the stream: {said}. What was understood until then is complete.")
         if kind != "Results":
             log.debug("Deepgram: a live message of another kind was skipped")
@@ -266,7 +285,10 @@ class LiveStream:
         except InvalidStatus as error:
             answer = error.response
             headers = {name.lower(): value for name, value in answer.headers.raw_items()}
-            reply = Reply(answer.status_code, headers, bytes(answer.body or b""), self._service.name)
+            key = self._service.key
+            body = strike_out(bytes(answer.body or b""), key)
+            headers = {name: strike_out(value.encode(), key).decode() for name, value in headers.items()}
+            reply = Reply(answer.status_code, headers, body, self._service.name)
             refusal = failure(reply, self._service.key) or reply.unlike("it opened no stream")
             return _Refusal(refusal, wait(reply))
         except (InvalidHandshake, OSError, EOFError, TimeoutError, ValueError) as error:
@@ -287,14 +309,13 @@ class LiveStream:
         self._opened = True
         return None
 
-    def _reconnect(self, error: Exception) -> None:
-        """Go on with another connection."""
-        code = _code(error)
+    def _reconnect(self, code: int | None, reason: str) -> None:
+        """Go on with another connection, unless the other side ended this one for good."""
         self._close()
         if code in _FATAL:
-            raise self._make_closed_error(f"it closed the stream ({code}: {_reason(error)})") from error
+            raise self._make_closed_error(f"it closed the stream ({code}: {reason})")
         if self._failures >= self._service.pace.attempts:
-            raise self._make_closed_error("the connection breaks again and again") from error
+            raise self._make_closed_error("the connection breaks again and again")
         if self._failures > 1:
             time.sleep(self._service.pace.backoff(self._failures))
         done, asked = self._turns.until, self._turns.known
@@ -375,4 +396,4 @@ def _code(error: Exception) -> int | None:
 
 def _reason(error: Exception) -> str:
     frame = getattr(error, "rcvd", None)
-    return shorten(printable(getattr(frame, "reason", "") or "no reason given"), 160)
+    return quote_service(getattr(frame, "reason", "") or "no reason given", 160)

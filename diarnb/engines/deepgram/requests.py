@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from diarnb._text import printable, shorten
+from diarnb._text import shorten
 from diarnb.engines.cloud.billing import content_body
 from diarnb.engines.cloud.paid_jobs import check_damage
-from diarnb.engines.cloud.replies import Reply
+from diarnb.engines.cloud.replies import Reply, quote_service
 from diarnb.engines.cloud.service import Kind
 from diarnb.errors import AnswerLostError, ApiError, ApiResponseError, JobAcceptedError
 
@@ -226,7 +226,7 @@ class PaidRequests:
         listens = [str(each["request_id"]) for each in found if ENDPOINT in str(each.get("path", ENDPOINT))]
         if not listens:
             return " The usage of its projects lists no such request so far."
-        return f" The usage of its projects lists {shorten(printable(', '.join(listens)), 90)} of that time."
+        return f" The usage of its projects lists {quote_service(', '.join(listens), 90)} of that time."
 
     def _body(self, content: Content, expected: str | None, complete: Callable[[], None]) -> Body:
         """Make the recording a body that tells when its last bytes are about to leave."""

@@ -19,12 +19,13 @@ from diarnb.engines.cloud.addresses import find_origin
 from diarnb.engines.cloud.billing import check_budget, check_cost, check_limits
 from diarnb.engines.cloud.keys import find_key
 from diarnb.engines.cloud.paid_jobs import Order, PaidJobs, Waits, load_answer
+from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.cloud.service import Kind, Pace, Service
 from diarnb.engines.pyannoteai import parameters
 from diarnb.engines.pyannoteai.answers import read_answer
 from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, PyannoteAIJobs
 from diarnb.engines.pyannoteai.polling import get_job, list_jobs
-from diarnb.engines.pyannoteai.voiceprint_text import MAKER, check_model, pack
+from diarnb.engines.pyannoteai.voiceprint_text import NEWEST, check_model, pack
 from diarnb.engines.question import Question, describe_job
 from diarnb.errors import ApiError, ApiResponseError, InvalidParameterError
 from diarnb.params import Params
@@ -66,6 +67,7 @@ class PyannoteAIEngine(Engine):
         links=True,
         any_model=True,
         billed=True,
+        earlier_default=parameters.EARLIER_DEFAULT,
         at_once=10,
         a_minute=90,  # of 100, which a team shares
         options=parameters.OPTIONS,
@@ -91,13 +93,18 @@ class PyannoteAIEngine(Engine):
         self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
     ) -> Answer:
         """Fetch the job's answer: from the ledger, from the service, or by submitting it."""
-        return _answer(*self._fetch_or_submit(*self._wishes(recording, params, options), options, progress))
+        answer = _answer(*self._fetch_or_submit(*self._wishes(recording, params, options, progress)))
+        if params.model in (None, *parameters.MODELS) or answer.receipt is None:
+            return answer
+        remark = f"The documents of pyannoteAI list no model {params.model!r:.60}; it was asked for all the same."
+        said = " ".join(filter(None, [remark, answer.receipt.remark]))
+        return replace(answer, receipt=replace(answer.receipt, remark=said))
 
     def submit(
         self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
     ) -> str:
         """Submit a job without waiting for it; return its id."""
-        _, row = self._fetch_or_submit(*self._wishes(recording, params, options), options, progress, wait=False)
+        _, row = self._fetch_or_submit(*self._wishes(recording, params, options, progress), wait=False)
         return row.job_id or ""
 
     def billable_seconds(self, seconds: float) -> float:
@@ -130,21 +137,22 @@ class PyannoteAIEngine(Engine):
         if unfit:
             why = ", which is billed by the piece" if "max_cost" in unfit else ""
             raise InvalidParameterError(f"pyannoteAI makes a voiceprint{why}, without {min(unfit)}; leave it out")
-        model = params.model or MAKER
+        model = params.model or parameters.DEFAULT
         check_model(model)
-        params = Params(model=model)
+        params = Params(model=params.model)
         about = Question(self, params, options).describe(recording)
         about = replace(about, options={**about.options, "voiceprint": True})  # it is no diarization of the same
         request = parameters.request_of(model, params, options)
-        output = _answer(*self._fetch_or_submit("/v1/voiceprint", recording, request, about, options, progress)).raw[
-            "output"
-        ]
+        earlier = () if params.model else ({"model": NEWEST, **request},)
+        ledger, row = self._fetch_or_submit("/v1/voiceprint", recording, request, about, options, progress, *earlier)
+        output = _answer(ledger, row).raw["output"]
         found, warning = output.get("voiceprint"), output.get("warning")
+        said = [row.remark, quote_service(warning, 400) if isinstance(warning, str) else None]
         if not isinstance(found, str) or not found:
             raise ApiResponseError(
                 "pyannoteAI's answer is not as its contract says: there is no voiceprint in it. It is kept as it came."
             )
-        return pack(found, model), warning if isinstance(warning, str) else None
+        return pack(found, params.model or NEWEST), " ".join(filter(None, said)) or None
 
     def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, Description]:
         """Wait for a job that was submitted before, here or elsewhere, and give its answer."""
@@ -202,15 +210,20 @@ class PyannoteAIEngine(Engine):
         about: Description,
         options: Mapping[str, Any],
         progress: Progress,
-        *,
+        *earlier: dict[str, Any],
         wait: bool = True,
     ) -> tuple[Ledger, Submission]:
+        """Fetch what was asked, or submit it; `earlier` are requests that an earlier version wrote for the same."""
         url, seconds = getattr(recording, "url", None), recording.duration
         voice = endpoint == "/v1/voiceprint"
         if not voice:
             check_cost(recording.name, None if seconds is None else self.billable_seconds(seconds), options)
         ledger = Ledger()
-        key = hash_json(recording.content_hash, options["base_url"], endpoint, _deciding(request))
+        keys = [
+            hash_json(recording.content_hash, options["base_url"], endpoint, _deciding(each))
+            for each in (request, *earlier)
+        ]
+        key = keys[0]
         row = Submission(key=key, engine=self.name, origin=options["base_url"], endpoint=endpoint, about=about)
         with nullcontext(None) if url else recording.file() as content:
             if content is not None:
@@ -225,9 +238,10 @@ class PyannoteAIEngine(Engine):
                 exact=content is not None and content.exact,
                 resubmit=options.get("resubmit", False),
                 timeout=options.get("timeout"),
+                earlier_keys=tuple(keys[1:]),
             )
             service = self._service(options)
-            if seconds is not None and ledger.find(key) is None:
+            if seconds is not None and ledger.find(*keys) is None:
                 progress(
                     "billed by the piece" if voice else f"{self.billable_seconds(seconds):,.0f} s will be billed", 0.0
                 )
@@ -248,13 +262,14 @@ class PyannoteAIEngine(Engine):
         jobs = PaidJobs(PyannoteAIJobs(service, self._waits), ledger, self._waits, report)
         return await (jobs.fetch_or_submit(order) if wait else jobs.submit(order))
 
-    def _wishes(
-        self, recording: Any, params: Params, options: Mapping[str, Any]
-    ) -> tuple[str, Any, dict[str, Any], Description]:
-        """Write a request, where it goes, and what the run will say of it."""
-        request = parameters.request_of(params.model or self.offer.default_model, params, options)
+    def _wishes(self, recording: Any, params: Params, options: Mapping[str, Any], progress: Progress) -> Any:
+        """Write what `_fetch_or_submit` takes."""
+        model = params.model or parameters.DEFAULT
+        request = parameters.request_of(model, params, options)
         endpoint = "/v1/identify" if "voiceprints" in options else "/v1/diarize"
-        return endpoint, recording, request, Question(self, params, options).describe(recording)
+        earlier = [{"model": parameters.EARLIER_DEFAULT, **request}] if params.model is None else []
+        about = Question(self, params, options).describe(recording)
+        return (endpoint, recording, request, about, options, progress, *earlier)
 
     def _wait_for_job(
         self, row: Submission, ledger: Ledger, options: Mapping[str, Any], progress: Progress, *, new: bool = False
@@ -285,7 +300,7 @@ def _deciding(request: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(ledger: Ledger, row: Submission) -> Answer:
     expires = None if row.expires is None else datetime.fromtimestamp(row.expires, UTC)
-    receipt = Receipt(row.id, row.job_id, row.billed_seconds, expires)
+    receipt = Receipt(row.id, row.job_id, row.billed_seconds, expires, row.remark)
     return Answer(load_answer(ledger, row), receipt=receipt)
 
 

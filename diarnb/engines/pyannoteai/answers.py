@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
+from diarnb.engines.cloud.replies import quote_service
 from diarnb.errors import ApiResponseError
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def read_answer(raw: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``columns``, ``diarization``, ``exclusiveDiarization``, ``words``, ``utterances``, ``frames``, ``matches`` and
-        ``warning``, as `diarnb.engines.base.Reader` has it; what was not asked for is None. Where known people were
-        looked for, everything bears their names.
+        ``columns``, ``diarization``, ``exclusiveDiarization``, ``words``, ``utterances``, ``frames``, ``matches``,
+        ``warning`` and ``model``, as `diarnb.engines.base.Engine.read` has it; what was not asked for is None. Where
+        known people were looked for, everything bears their names.
 
     Raises
     ------
@@ -50,6 +51,7 @@ def read_answer(raw: Any) -> dict[str, Any]:
     if not isinstance(output, dict):
         raise _unlike("output", "no object")
     names = _names(output)
+    told = (output.get("model"), raw.get("model"))
     words = _optional(output, "wordLevelTranscription", _words, names)
     place = "identification" if "identification" in output else "diarization"
     spoken = _turns(output.get(place), place, names)
@@ -65,7 +67,8 @@ def read_answer(raw: Any) -> dict[str, Any]:
         "utterances": _optional(output, "turnLevelTranscription", _utterances, names),
         "frames": _frames(output, names),
         "matches": None if output.get("voiceprints") is None else _matches(output["voiceprints"], "voiceprints"),
-        "warning": output["warning"] if isinstance(output.get("warning"), str) else None,
+        "warning": quote_service(output["warning"], 400) if isinstance(output.get("warning"), str) else None,
+        "model": next((quote_service(each, 60) for each in told if isinstance(each, str) and each.strip()), None),
     }
 
 

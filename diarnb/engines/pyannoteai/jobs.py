@@ -12,7 +12,8 @@ from diarnb._text import printable, public_url, shorten
 from diarnb.engines.cloud.addresses import is_loopback
 from diarnb.engines.cloud.billing import content_body
 from diarnb.engines.cloud.keys import Secret
-from diarnb.engines.cloud.paid_jobs import ListedJob, Result
+from diarnb.engines.cloud.paid_jobs import AcceptedJob, ListedJob, Result
+from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.cloud.service import Kind
 from diarnb.engines.pyannoteai.answers import last_end
 from diarnb.engines.pyannoteai.polling import Poller, check_job_id, get_job, list_jobs
@@ -97,14 +98,16 @@ class PyannoteAIJobs:
             raise reply.unlike(f"the address to upload to is {shown!r}, which is not a secure one")
         return Secret(url, "")
 
-    async def submit_job(self, row: Submission, order: Order, before: Callable[[], object]) -> str:
-        """Send the one request that is billed; return the job's id."""
+    async def submit_job(self, row: Submission, order: Order, before: Callable[[], object]) -> AcceptedJob:
+        """Send the one request that is billed."""
         body = {"url": order.url or row.media, **order.request}
         reply = await self._service.request(
             "POST", row.endpoint, kind=Kind.BILLED, json=body, within=self._waits.submit, before=before
         )
         try:
-            return check_job_id(reply.json().get("jobId"))
+            job = reply.json()
+            said = job.get("warning")
+            return AcceptedJob(check_job_id(job.get("jobId")), quote_service(said) if isinstance(said, str) else None)
         except ApiError as error:
             error.uncertain = True  # there is a job, but who knows which
             raise
@@ -153,7 +156,7 @@ def _make_job_error(row: Submission, reply: Reply, job: dict[str, Any]) -> ApiEr
             job_id=job_id,
         )
     said = output.get("error") if isinstance(output, dict) else None
-    reason = shorten(printable(said), 150) if isinstance(said, str) and said.strip() else "no reason given"
+    reason = quote_service(said, 150) if isinstance(said, str) and said.strip() else "no reason given"
     if job["status"] == "failed" and row.media is None:
         reason += ". Is the address public and direct, without a page in between?"
     kind, what = (JobFailedError, "failed") if job["status"] == "failed" else (JobCanceledError, "was canceled")

@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 
     from diarnb.params import Params
 
-MODELS = ("precision-1", "precision-2", "precision-3", "community-1")
-"""The first is the service's own default, as its reference says; it recommends the second."""
+DEFAULT = "service default"
+"""What stands in the place of a model where none is named: the request names none, and the service decides."""
+
+LISTED = ("precision-2", "community-1", "precision-3", "precision-1")
+"""What documents of 2026 list, the current first; the service may know others."""
+
+MODELS = (DEFAULT, *LISTED)
+"""What `Offer.models` shows."""
+
+EARLIER_DEFAULT = "precision-1"
+"""What diarnb 0.1.0 asked for where no model was named."""
 
 TRANSCRIBERS = ("parakeet-tdt-0.6b-v3", "faster-whisper-large-v3-turbo")
 
@@ -104,7 +113,7 @@ def check(model: str, options: Mapping[str, Any]) -> None:
             raise InvalidParameterError("pyannoteAI does not transcribe while it identifies; leave transcription out")
         check_model(model)
         for label, voiceprint in options["voiceprints"].items():
-            unpack(label, voiceprint, model)
+            unpack(label, voiceprint, None if model == DEFAULT else model)
     elif "matching" in options:
         raise InvalidParameterError("matching says how to find known people; add voiceprints={name: voiceprint}")
     if "transcription_config" in options and not options.get("transcription"):
@@ -118,7 +127,7 @@ def check(model: str, options: Mapping[str, Any]) -> None:
 
 
 def request_of(model: str, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Write what is asked as the service reads it; the model always, and else only what is not its default.
+    """Write what is asked as the service reads it, without what is its default.
 
     Examples
     --------
@@ -131,6 +140,9 @@ def request_of(model: str, params: Params, options: Mapping[str, Any]) -> dict[s
     request = {_VENDOR_NAMES[name]: value for name, value in asked.items() if value not in (None, False)}
     if "voiceprints" in options:
         known = options["voiceprints"].items()
-        request["voiceprints"] = [{"label": name, "voiceprint": unpack(name, text, model)} for name, text in known]
+        request["voiceprints"] = [
+            {"label": name, "voiceprint": unpack(name, text, None if model == DEFAULT else model)}
+            for name, text in known
+        ]
         request["matching"] = options.get("matching", _MATCHING)
-    return {"model": model, **request}
+    return request if model == DEFAULT else {"model": model, **request}

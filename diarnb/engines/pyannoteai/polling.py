@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.cloud.service import Kind, Reply
 from diarnb.errors import ApiResponseError, JobNotFoundError, JobTimeoutError, NotFoundError
 
@@ -88,7 +89,9 @@ class Poller:
                 if isinstance(status, str):
                     silent = 0
                     if status not in _UNDERWAY:
-                        strange = f" Its status is {status!r:.40}, which this version of diarnb does not know."
+                        strange = (
+                            f" Its status is {quote_service(status, 40)!r}, which this version of diarnb does not know."
+                        )
                     report(status)
                 else:
                     silent += 1

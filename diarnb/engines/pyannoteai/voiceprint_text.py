@@ -7,8 +7,8 @@ import re
 
 from diarnb.errors import InvalidParameterError, VoiceprintError
 
-MAKER = "precision-2"
-"""The model that makes them unless another is asked for; documents of 2026 make none with precision-1."""
+NEWEST = "precision-2"
+"""The model whose voiceprints the service makes where none is named, as documents of 2026 tell."""
 
 _MARK = "pyannoteai"
 _FAMILIES = {"precision-1": "precision-1-2", "precision-2": "precision-1-2"}  # whose voiceprints are interchangeable
@@ -34,7 +34,7 @@ def pack(text: str, model: str) -> str:
     return f"{_MARK}:{_FAMILIES.get(model, model)}:{text}"
 
 
-def unpack(label: str, voiceprint: str, model: str) -> str:
+def unpack(label: str, voiceprint: str, model: str | None) -> str:
     """Write a voiceprint as the service wants it; one without a family is taken as it is, for others write none.
 
     Raises
@@ -50,7 +50,7 @@ def unpack(label: str, voiceprint: str, model: str) -> str:
         )
     if text.startswith(f"{_MARK}:"):
         family, _, text = text.removeprefix(f"{_MARK}:").rpartition(":")
-        if family != _FAMILIES.get(model, model):
+        if model is not None and family != _FAMILIES.get(model, model):
             raise VoiceprintError(
                 f"{whose} is of the family {family!r:.40}, which model={model!r:.40} cannot be expected to read: name "
                 f"the model that made it, or {_AGAIN}"
