@@ -10,17 +10,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from diarnb.engines.cloud.keys import Secret
-from diarnb.errors import ConfigurationError, InvalidParameterError
+from diarnb.errors import ConfigurationError, DiarnbWarning, InvalidParameterError
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+NO_WORDS = (
+    "this server answers without words, for no transcriber is installed: the extra sphinx brings a small English one, "
+    'whisper a good one whose model is downloaded: pip install "diarnb[sphinx]"; words=False serves without words'
+)
+"""What is said once where nothing can transcribe."""
 
 _STOPPING = 20.0  # seconds until a server that was told to end is ended; it takes ten at the most
 
@@ -29,7 +36,7 @@ def serve(
     *,
     port: int = 0,
     key: str | None = None,
-    words: str | None = None,
+    words: str | bool | None = True,
     folder: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     **settings: Any,
@@ -46,9 +53,9 @@ def serve(
         Of this machine; 0 takes a free one.
     key : str, optional
         Whoever has it may use the server. By default ``DIARNB_SERVER_KEY`` of the environment, else a new one.
-    words : str, optional
-        What hears the words: ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names. By default
-        there are speakers and no words.
+    words : str or bool, default True
+        The transcriber: ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names. True takes the best
+        that is installed and needs no download, and warns if there is none; False answers without words.
     folder : path, optional
         Where jobs and uploads are kept, and outlive the server. By default a temporary one that is removed with it.
     workers : int, optional
@@ -78,14 +85,16 @@ def serve(
 
     And then ``diarize("talk.wav", engine="pyannoteai", base_url=server.base_url, api_key=server.key)``.
     """
-    check_installed(words)
+    chosen_words = choose_words(words)
+    if words is True and chosen_words is None:
+        warnings.warn(NO_WORDS, DiarnbWarning, stacklevel=2)
     secret = choose_key(key)
     if workers is not None:
         settings["workers"] = workers
     place = Path(tempfile.mkdtemp(prefix="diarnb-server-") if folder is None else folder).absolute()
     try:
         try:
-            chosen = Settings(folder=place, keys=(secret.reveal(),), port=port, words=words, **settings)
+            chosen = Settings(folder=place, keys=(secret.reveal(),), port=port, words=chosen_words, **settings)
         except TypeError as error:
             raise InvalidParameterError(f"serve: {str(error).partition(' ')[2]}; see diarnb.server.settings") from None
         return Server(chosen, secret, temporary=folder is None)
@@ -177,22 +186,34 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def check_installed(words: str | None) -> None:
-    """Check that there is what a server needs, before one is started.
+def choose_words(wanted: str | bool | None) -> str | None:
+    """Check that there is what a server needs, before one is started, and choose its transcriber.
+
+    Parameters
+    ----------
+    wanted : str, bool or None
+        A name, True for the best that is installed, or None or False for none.
+
+    Returns
+    -------
+    str or None
+        The name of the transcriber.
 
     Raises
     ------
     ConfigurationError
         An extra is missing.
     InvalidParameterError
-        `words` names no transcriber.
+        `wanted` names no transcriber.
     """
     if find_spec("aiohttp") is None:
         raise ConfigurationError('the server needs aiohttp: run pip install "diarnb[server]"')
-    if words is not None:
-        from diarnb.transcribers import transcriber
+    from diarnb import transcribers
 
-        transcriber(words)
+    if isinstance(wanted, str):
+        transcribers.transcriber(wanted)
+        return wanted
+    return transcribers.best_installed() if wanted else None
 
 
 def choose_key(given: str | None) -> Secret:

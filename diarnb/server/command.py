@@ -1,4 +1,4 @@
-"""``python -m diarnb serve``: the server in the foreground, until it is interrupted or told to end."""
+"""``diarnb serve``: the server in the foreground, until it is interrupted or told to end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import platformdirs
 
 from diarnb._text import visible
 from diarnb.errors import ConfigurationError, DiarnbError, InvalidParameterError
-from diarnb.server import check_installed, choose_key
+from diarnb.server import NO_WORDS, choose_key, choose_words
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,14 +27,21 @@ environment:
   DIARNB_HOME              the folder of diarnb's data, in which the server's own is kept
 
 examples:
-  python -m diarnb serve                       for this machine, with a new key
-  DIARNB_SERVER_KEY=... python -m diarnb serve --port 9000 --words whisper
-                                               with a key of yours, and words
-  python -m diarnb serve --public-url https://speech.example.org
-                                               behind a proxy of that name, which speaks TLS
+  diarnb serve             for this machine, with a new key that is printed once
+  DIARNB_SERVER_KEY=... diarnb serve --port 9000 --words whisper
+                           with a key of yours, and Whisper for words
+  diarnb serve --allow-url-fetch media.example.org --allow-webhook 127.0.0.1
+                           clients may name recordings of that host, and webhooks may reach this machine
+  diarnb serve --public-url https://speech.example.org
+                           behind a proxy of that name, which speaks TLS
+  curl localhost:8000/health
+                           how it is; the page at localhost:8000 has lines to copy for each client
 
 It stops in ten seconds at the most after Ctrl-C or SIGTERM; jobs that are not done are done after the next start.
-Exit codes are 0, 1 for what cannot be used (a port, a folder, an extra) and 2 for a wrong command.
+
+exit codes:
+  0  stopped                         1  a port, a folder or an extra cannot be used; stderr says why
+  2  the command is wrong            130  interrupted before it had begun
 """
 
 
@@ -54,7 +61,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     asked = parser.parse_args(arguments)
     try:
-        check_installed(asked.words)
+        words = choose_words({"auto": True, "none": False}.get(asked.words, asked.words))
+        if words is None and asked.words == "auto":
+            _say(NO_WORDS.replace("words=False", "--words none"))
+        asked.words = words
         return _serve(asked)
     except InvalidParameterError as error:
         return _complain(error, 2)
@@ -64,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m diarnb serve",
+        prog="diarnb serve",
         description="Answer the pyannoteAI and the Deepgram HTTP API on this machine, from diarnb's local engine.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -76,7 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", help="Better in DIARNB_SERVER_KEY: everybody here can see a command's arguments.")
     parser.add_argument("--folder", type=Path, help="Where jobs and uploads are kept; by default among diarnb's data.")
     parser.add_argument("--workers", type=int, help="Recordings listened to at once; by default one for each core.")
-    parser.add_argument("--words", metavar="NAME", help="Hear words too: sphinx, whisper or whisper:SIZE (extras).")
+    parser.add_argument(
+        "--words",
+        metavar="NAME",
+        default="auto",
+        help="The transcriber: sphinx, whisper or whisper:SIZE (extras); by default the best installed; none for none.",
+    )
     parser.add_argument("--public-url", metavar="URL", help="What clients call the server, if it is behind a proxy.")
     parser.add_argument(
         "--allow-url-fetch",

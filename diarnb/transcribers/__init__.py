@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ from diarnb.audio import SAMPLE_RATE, Samples
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.tables.checks import check_end
 from diarnb.transcribers._sphinx import Sphinx
-from diarnb.transcribers._whisper import Whisper
+from diarnb.transcribers._whisper import Whisper, has_model
 from diarnb.transcripts.words import Word, check_words
 
 if TYPE_CHECKING:
@@ -161,6 +162,13 @@ def transcriber(wanted: str | Transcriber) -> Transcriber:
     known = ["sphinx", "whisper", "whisper:small"]
     hint = suggest(name, known, f"there are {', '.join(known)}, and any callable")
     raise InvalidParameterError(f"there is no transcriber {wanted!r:.60}; {hint}")
+
+
+def best_installed() -> str | None:
+    """Return the name of the best transcriber that works here and now, without a download; None if there is none."""
+    if has_model("small"):
+        return "whisper"
+    return "sphinx" if find_spec("pocketsphinx") is not None else None
 
 
 def identity(transcriber: Transcriber) -> str | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,17 @@ class Whisper:
         self.prepare()
         segments, _ = self._model.transcribe(samples, **self._asked)
         return read_segments(segments, len(samples) / sample_rate)
+
+
+def has_model(model: str) -> bool:
+    """Check whether faster-whisper is installed and a model is on this machine; nobody is asked for it."""
+    if find_spec("faster_whisper") is None:
+        return False
+    from faster_whisper import download_model
+
+    with suppress(Exception):  # whatever it raises where the model is not here
+        return bool(download_model(model, local_files_only=True))
+    return False
 
 
 def read_segments(segments: Iterable[Any], length: float) -> list[dict[str, Any]]:

@@ -84,6 +84,8 @@ def parse_batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
     if diarizer and told["model"].startswith("whisper"):
         diarizer = None
         told["warnings"].append(_warning("model", "Whisper models do not diarize: nobody is named."))
+    if smart:
+        told["warnings"].append(_warning("smart_format", "Dates, numbers and amounts stay as they were spoken."))
     return told | {
         "diarizer": diarizer,
         "punctuate": asked.flag("punctuate") or smart or paragraphs,
