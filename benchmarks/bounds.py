@@ -1,4 +1,4 @@
-"""Shows where the local engine loses: ``python -m benchmarks.bounds FOLDER`` gives it parts of the truth.
+"""Shows where the local engine loses: ``python -m benchmarks.bounds FOLDER`` takes parts away, and gives it the truth.
 
 FOLDER is what ``python -m benchmarks.accuracy`` takes. What is left when a part is given cannot be won back by doing
 that part better; the difference to the row before is what it costs.
@@ -10,13 +10,14 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import CONVENTIONS, NOTES, Recording, Score, pool, read_folder, score
 from diarnb.audio import open_recording
-from diarnb.engines.local import LocalEngine, _list_turns
+from diarnb.engines.local import LocalEngine, _list_turns, clustering
 from diarnb.engines.local.decoding import Decision, decide, decode, number_by_first_appearance, select_reliable
 from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.segmentation import seconds
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 EXPLAINED = """\
 - as it is: nothing is given.
+- without energy: regions of speech are those of the segmentation network alone.
+- without sizes: speakers are merged by one limit, however much they say and however many there are.
+- without second: the count is never revised by what the segmentation network hears of a second speaker.
 - true count: the number of speakers in the scored region is given.
 - true clusters: centroids are of the true speaker of every segment; decoding is as always. This is what a perfect
   clustering would give.
@@ -67,7 +71,8 @@ def true_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
     labels[known] = np.unique(share[known].argmax(1), return_inverse=True)[1]
     speech, overlap = evidence.frames.astype(np.float32) / 255
     embeddings, change = evidence.embeddings.astype(np.float32), evidence.change.astype(np.float32)
-    decision = decode(evidence.segments, change, embeddings, evidence.weights, labels, speech, overlap, keep_all=False)
+    parts = evidence.segments, change, embeddings, evidence.weights, labels, evidence.regions, speech, overlap
+    decision = decode(*parts, keep_all=False)
     return number_by_first_appearance(decision)
 
 
@@ -84,8 +89,25 @@ def true_speakers(evidence: ChannelEvidence, recording: Recording) -> Decision:
     return replace(decision, first=first, second=second, posterior=posterior)
 
 
+def without_energy(evidence: ChannelEvidence, recording: Recording) -> Decision:
+    return as_it_is(replace(evidence, regions=evidence.segments), recording)
+
+
+def without_sizes(evidence: ChannelEvidence, recording: Recording) -> Decision:
+    """Merge by one limit for all, whatever their speech and number, and fit the mixture once."""
+    with patch.multiple(clustering, _LIMIT_POWER=0.0, _MEDIAN_SPEAKERS=1e9, _MANY_SPEAKERS=1e9):
+        return as_it_is(evidence, recording)
+
+
+def without_second(evidence: ChannelEvidence, recording: Recording) -> Decision:
+    return as_it_is(replace(evidence, second=evidence.second[:0]), recording)
+
+
 BOUNDS: dict[str, Callable[[ChannelEvidence, Recording], Decision]] = {
     "as it is": as_it_is,
+    "without energy": without_energy,
+    "without sizes": without_sizes,
+    "without second": without_second,
     "true count": true_count,
     "true clusters": true_clusters,
     "true speakers": true_speakers,

@@ -101,7 +101,10 @@ def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
     - The next row keeps all, but its score is just below 1: two much alike voices were taken for one. The same remedy.
 
     With just two voices the score says the least: there is no third to compare their distance with. With a
-    ``threshold``, that alone decides, and scores are multiples of it.
+    ``threshold``, that alone decides, and scores are multiples of it. What it takes to be two is less, the more the one
+    who speaks less says, and the more speakers there are. Without bounds the segmentation network has a say too: there
+    is one speaker where it hears no second one within any 10 s; and in less than 30 s of speech there are two, kept or
+    not, where it clearly hears a second one and the score is above 1.5.
 
     Examples
     --------

@@ -10,7 +10,7 @@ import soundfile
 
 from diarnb.audio import open_recording
 from diarnb.engines.local import networks
-from diarnb.engines.local.clustering import cluster
+from diarnb.engines.local.clustering import _merge, cluster
 from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode
 from diarnb.engines.local.embedding import SIZE, Embedder
 from diarnb.engines.local.evidence import ChannelEvidence
@@ -81,12 +81,12 @@ def test_segmentation_hears_speech_where_there_is_speech(segmentation, talk):
 def test_every_length_has_its_number_of_frames(segmentation, talk, samples):
     scores, length = segment([talk[:samples]], segmentation)
     assert length == samples
-    assert scores.shape == (3, count_frames(samples))
+    assert scores.shape == (4, count_frames(samples))
 
 
 def test_nothing_has_no_frames(segmentation):
     scores, length = segment([], segmentation)
-    assert scores.shape == (3, 0)
+    assert scores.shape == (4, 0)
     assert length == count_frames(0) == 0
 
 
@@ -254,6 +254,35 @@ def test_much_of_one_speaker_is_still_one_speaker():
     assert cluster(embeddings, weights, SIMILARITY, 1, None).max() == 0
 
 
+@pytest.mark.parametrize(("each", "found"), [(25, 1), (400, 2)])
+def test_a_small_separation_counts_where_there_is_much_speech(each, found):
+    rng = np.random.default_rng(3)
+    centroids = rng.standard_normal(SIZE) * np.sqrt(0.5 / SIZE) + rng.standard_normal((2, SIZE)) * np.sqrt(0.08 / SIZE)
+    embeddings = np.repeat(centroids, each, axis=0) + rng.standard_normal((2 * each, SIZE)) * np.sqrt(0.45 / SIZE)
+    embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
+    initial = np.repeat([0, 1], each)
+    labels = _merge(embeddings, np.ones(2 * each, np.float32), initial, SIMILARITY, 1, 2 * each)
+    assert labels.max() + 1 == found
+
+
+@pytest.mark.parametrize(("second", "separation", "count"), [(0, 0.3, 1), (8, 0.3, 1), (40, 0.3, 2), (40, 0, 1)])
+def test_the_count_of_a_short_recording_heeds_the_segmentation_network(second, separation, count):
+    rng = np.random.default_rng(5)
+    truth = np.repeat([0, 1], [9, 3])
+    centroids = rng.standard_normal(SIZE) * np.sqrt(0.5 / SIZE) + rng.standard_normal((2, SIZE)) * np.sqrt(
+        separation / SIZE
+    )
+    embeddings = centroids[truth] + rng.standard_normal((12, SIZE)) * np.sqrt(0.45 / SIZE)
+    segments = np.stack([np.arange(12) * 50, np.arange(12) * 50 + 50], axis=1).astype(np.int32)
+    frames = np.stack([np.full(600, 250), np.zeros(600)]).astype(np.uint8)
+    change = np.where(np.diff(truth, prepend=1), 1, 0).astype(np.float16)
+    parts = frames, segments, np.array([second], np.uint8), segments, change
+    evidence = ChannelEvidence(*parts, embeddings.astype(np.float16), np.ones(12, np.float32))
+    assert decide(evidence, 1, None, None).speakers == count
+    assert decide(evidence, 1, 1, None).speakers == 1
+    assert decide(evidence, 2, 2, None).speakers == 2
+
+
 # ---------------------------------------------------------------------------------------------------- decoding
 
 
@@ -280,7 +309,8 @@ def test_frames_add_up_to_the_expected_number_of_speakers():
     segments = np.stack([np.arange(24) * 40, np.arange(24) * 40 + 40], axis=1).astype(np.int32)
     speech, overlap = np.full(960, 0.9, np.float32), np.zeros(960, np.float32)
     overlap[380:460] = 0.8
-    decision = decode(segments, np.zeros(24, np.float32), embeddings, weights, truth, speech, overlap, keep_all=False)
+    parts = segments, np.zeros(24, np.float32), embeddings, weights, truth, segments, speech, overlap
+    decision = decode(*parts, keep_all=False)
     assert np.array_equal(decision.first, np.repeat(truth, 40))
     assert set(np.flatnonzero(decision.second >= 0)) == set(range(380, 460))
     assert not (decision.first == decision.second).any()
@@ -296,7 +326,8 @@ def test_frames_add_up_to_the_expected_number_of_speakers():
 
 @pytest.mark.parametrize("frames", [0, 1, 500])
 def test_where_nobody_speaks_every_score_is_nobodys(frames):
-    none = np.zeros((2, frames), np.uint8), np.zeros((0, 2), np.int32), np.zeros(0, np.float16)
+    regions, second, segments = np.zeros((0, 2), np.int32), np.zeros(1, np.uint8), np.zeros((0, 2), np.int32)
+    none = np.zeros((2, frames), np.uint8), regions, second, segments, np.zeros(0, np.float16)
     decision = decide(ChannelEvidence(*none, np.zeros((0, SIZE), np.float16), np.zeros(0, np.float32)), 1, None, None)
     assert decision.speakers == 0
     assert decision.activation().shape == (frames, 0)

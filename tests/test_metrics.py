@@ -167,9 +167,8 @@ def test_whoever_has_the_floor_nowhere_still_counts() -> None:
     owner = np.repeat(np.arange(3, dtype=np.int32), 10)
     first, second = np.repeat([0, 0, 1], 10).astype(np.int16), np.full(30, 2, np.int16)
     sure = np.ones(30, np.float32)
-    decision = Decision(first, second, owner, posterior, sure, sure)
-    pieces = np.array([[0, 10], [10, 20], [20, 30]], np.int32)
-    assert counting._label_segments(decision, pieces, np.arange(3)).tolist() == [0, 2, 1]
+    decision = Decision(first, second, owner, np.array([0, 0, 1]), posterior, sure, sure)
+    assert counting._label_segments(decision, np.arange(3)).tolist() == [0, 2, 1]
 
 
 # -- forced counts -----------------------------------------------------------------------------------------------------

@@ -181,7 +181,9 @@ def decision(*speakers):
     first = np.repeat([int(each) if each != "." else -1 for each in "".join(speakers)], 60).astype(np.int16)
     nobody, nothing = np.full(len(first), -1, np.int16), np.zeros(len(first), np.float32)
     count = int(first.max()) + 1
-    return Decision(first, nobody, nobody.astype(np.int32), np.zeros((1, count)), nothing, nothing)
+    return Decision(
+        first, nobody, nobody.astype(np.int32), np.zeros(1, np.int64), np.zeros((1, count)), nothing, nothing
+    )
 
 
 def test_labels_stay_though_a_decision_numbers_speakers_anew():

@@ -17,7 +17,7 @@ from diarnb.engines.base import Answer, Engine, Offer, Option, check_offered, ch
 from diarnb.engines.local import networks
 from diarnb.engines.local.count_evidence import CountRow, weigh_counts
 from diarnb.engines.local.decoding import decide
-from diarnb.engines.local.evidence import ChannelEvidence, Extractor, extract
+from diarnb.engines.local.evidence import ChannelEvidence, Extractor, extract, is_complete
 from diarnb.engines.local.live import follow
 from diarnb.engines.local.propagation import reconsider
 from diarnb.engines.local.segmentation import RATE, RESOLUTION, seconds
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from diarnb.store.run import Evidence
 
 MODEL = "segmentation-3.0+campplus"
-REVISION = 3  # raised whenever the same networks would answer differently
+REVISION = 4  # raised whenever the same networks would answer differently
+_EARLIER = "An earlier diarnb analysed the recording, less exactly at edges of speech: diarize it anew for better ones."
 
 
 def _providers(value: Any) -> tuple[str, ...]:
@@ -129,6 +130,7 @@ class LocalEngine(Engine):
         """Decide from the evidence."""
         duration = float(evidence["duration"])
         remarks: list[str] = json.loads(evidence["problems"].tobytes())
+        remarks += [] if is_complete(evidence) else [_EARLIER]
         spoken, exclusive = [], []
         known = 0
         for channel, decision in enumerate(_decide_channels(evidence, params, options)):

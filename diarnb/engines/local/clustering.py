@@ -31,8 +31,14 @@ _FB = 5.0  # regularisation of a speaker, in the same unit
 _FB_SECONDS = 400.0  # of speech; beyond, `_FB` grows in proportion: more of the same speech must not split a speaker
 _COMPONENTS = 30  # to begin with
 _LEAST_LIMIT = 0.2  # separation below which two speakers are merged, in within-speaker cosine distances
-_MEDIAN_SHARE = 0.45  # the same, as a share of the median separation of the recording's speakers
+_MEDIAN_SHARE = 0.45  # the same, as a share of the median separation of the recording's speakers,
+_MEDIAN_SPEAKERS = 5  # in proportion less with more speakers than these: some of many are always similar
 _MOST_LIMIT = 0.45  # separation from which two speakers are never merged
+_LIMIT_SECONDS = 30.0  # of the smaller speaker; with more speech a smaller separation is significant:
+_LIMIT_POWER = 0.25  # limits shrink with this power of it,
+_LEAST_SHRINKAGE = 0.65  # down to this factor
+_MANY_SPEAKERS = 7  # from which the mixture is fitted once more,
+_MANY_COMPONENTS, _MANY_FB = 40, 3.0  # from more components, with less regularisation
 _FIT_SEGMENTS = 1000  # segments that the mixture is fitted to: about 400 s of speech
 _WARD_SEGMENTS = 500  # and that it is initialised from, by a method of quadratic time
 _PRIOR_SIMILARITY, _PRIOR_SIMILARITY_PAIRS = 0.5, 20  # expected cosine similarity within a region, and its weight
@@ -101,12 +107,30 @@ def cluster(
         labels = cluster(embeddings[sample], weights[sample], similarity, low, high, threshold)
         return _extend_labels(embeddings, sample, labels)
     many = _initialise(embeddings, max(_COMPONENTS, low))
-    labels = many if threshold is not None else _fit_mixture(embeddings, weights, similarity, many, prune=True)
-    if low < high:
-        labels = _merge(embeddings, labels, similarity, low, high, threshold)
+    if threshold is not None:
+        labels = _merge(embeddings, weights, many, similarity, low, high, threshold) if low < high else many
+    else:
+        labels = _find_speakers(embeddings, weights, similarity, low, high, many, _FB)
+        if labels.max() + 1 >= _MANY_SPEAKERS:
+            many = _initialise(embeddings, max(_MANY_COMPONENTS, low))
+            labels = _find_speakers(embeddings, weights, similarity, low, high, many, _MANY_FB)
     if labels.max() + 1 < low:
-        return _split_to_count(embeddings, labels, many, similarity, low)
+        return _split_to_count(embeddings, weights, labels, many, similarity, low)
     return _fit_count(embeddings, weights, similarity, low, labels) if low == high else labels
+
+
+def _find_speakers(
+    embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    similarity: float,
+    low: int,
+    high: int,
+    initial: NDArray[np.int64],
+    regularisation: float,
+) -> NDArray[np.int64]:
+    """Fit the mixture from initial labels, and merge what is not separate, unless the count is given."""
+    labels = _fit_mixture(embeddings, weights, similarity, initial, prune=True, regularisation=regularisation)
+    return _merge(embeddings, weights, labels, similarity, low, high) if low < high else labels
 
 
 def cluster_constrained(
@@ -178,13 +202,14 @@ def _fit_count(
     initial: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Merge down to a given number of speakers, none of them empty, and fit the mixture once more."""
-    start = _merge(embeddings, initial, similarity, count, count)
+    start = _merge(embeddings, weights, initial, similarity, count, count)
     labels = _fit_mixture(embeddings, weights, similarity, start, prune=False)
     return labels if labels.max() + 1 == count else start
 
 
 def _split_to_count(
     embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
     labels: NDArray[np.int64],
     many: NDArray[np.int64],
     similarity: float,
@@ -196,7 +221,7 @@ def _split_to_count(
     """
     parts = _renumber(labels * (many.max() + 1) + many)
     parents = labels[np.unique(parts, return_index=True)[1]]
-    return _merge(embeddings, parts, similarity, count, count, parents=parents)
+    return _merge(embeddings, weights, parts, similarity, count, count, parents=parents)
 
 
 def _initialise(embeddings: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -216,6 +241,7 @@ def _fit_mixture(
     *,
     prune: bool,
     possible: NDArray[np.bool_] | None = None,
+    regularisation: float = _FB,
 ) -> NDArray[np.int64]:
     """Fit the VB-GMM from initial labels, and return the labels of greatest responsibility.
 
@@ -223,7 +249,7 @@ def _fit_mixture(
     """
     size = embeddings.shape[1]
     within = _WITHIN_RATIO * (1 - similarity) / size
-    regularisation = _FB * max(1.0, float(weights.sum()) / _FB_SECONDS)
+    regularisation *= max(1.0, float(weights.sum()) / _FB_SECONDS)
     mean = weights @ embeddings / max(float(weights.sum()), 1e-9)
     points = (embeddings - mean) * np.float32(np.sqrt(_BETWEEN_RATIO / within))
     count = initial.max() + 1 if possible is None else possible.shape[1]
@@ -261,6 +287,7 @@ def _fit_mixture(
 
 def _merge(
     embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
     labels: NDArray[np.int64],
     similarity: float,
     low: int,
@@ -268,11 +295,10 @@ def _merge(
     threshold: float | None = None,
     parents: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Merge the two closest speakers until all are separate and few enough."""
+    """Merge the two least separate speakers until all are separate and few enough."""
     names: NDArray[np.int64] = np.arange(labels.max() + 1)
-    for separation, distance, one, other in merge_stepwise(embeddings, labels, similarity, parents):
-        limit = compute_merge_limit(separation) if threshold is None else threshold / distance[one, other]
-        if len(separation) <= low or (len(separation) <= high and separation[one, other] >= limit):
+    for score, one, other in merge_stepwise(embeddings, weights, labels, similarity, threshold, parents):
+        if len(score) <= low or (len(score) <= high and score[one, other] >= 1):
             break
         names[names == other] = one
         names[names > other] -= 1
@@ -282,36 +308,38 @@ def _merge(
 
 def merge_stepwise(
     embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
     labels: NDArray[np.int64],
     similarity: float,
+    threshold: float | None = None,
     parents: NDArray[np.int64] | None = None,
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], int, int]]:
-    """Merge the two closest speakers, step by step, down to one.
+) -> Iterator[tuple[NDArray[np.float64], int, int]]:
+    """Merge the two least separate speakers, step by step, down to one.
 
     The separation of two speakers is the mean similarity within them less the mean similarity across, relative to the
-    cosine distance within: about 0 for one speaker cut in two, whatever noise and channel make of the cosines.
+    cosine distance within: about 0 for one speaker cut in two, whatever noise and channel make of the cosines. Its
+    limit, from which two speakers are two, adapts to the recording, and shrinks with the speech of the smaller one.
 
     Parameters
     ----------
-    embeddings, labels, similarity
+    embeddings, weights, labels, similarity, threshold
         As `cluster` takes and returns them.
     parents : numpy.ndarray [shape=(speakers,)], optional
         What each is a part of; only parts of the same one are merged. By default any are.
 
     Yields
     ------
-    separation : numpy.ndarray [shape=(speakers, speakers)]
-        Of any two before the merge, in within-speaker cosine distances.
-    distance : numpy.ndarray [shape=(speakers, speakers)]
-        That unit, for any two: the mean cosine distance of two segments of the same speaker.
+    score : numpy.ndarray [shape=(speakers, speakers)]
+        Separation of any two before the merge, as a share of its limit: infinite on the diagonal.
     one, other : int
-        The closest two, ``one < other``; `other` becomes `one`, and those behind it move up.
+        The two of least score, ``one < other``; `other` becomes `one`, and those behind it move up.
     """
     count = int(labels.max()) + 1
     members = (labels == np.arange(count)[:, None]).astype(np.float32)
     products = (members @ embeddings).astype(np.float64)
     products = products @ products.T
     sizes = members.sum(1, dtype=np.float64)
+    seconds = (members @ weights).astype(np.float64)
     parents = np.zeros(count, np.int64) if parents is None else parents
     while len(sizes) > 1:
         pairs = sizes * (sizes - 1)
@@ -319,21 +347,27 @@ def merge_stepwise(
         both = (within[:, None] + within) / 2
         distance = np.maximum(1 - both, 0.05)
         separation = (both - products / np.outer(sizes, sizes)) / distance
-        np.fill_diagonal(separation, np.inf)
-        separation[parents[:, None] != parents] = np.inf
-        one, other = sorted(int(k) for k in np.unravel_index(int(separation.argmin()), separation.shape))
-        yield separation, distance, one, other
+        limit = _compute_limits(separation, seconds) if threshold is None else max(threshold, 1e-6) / distance
+        score = separation / limit
+        np.fill_diagonal(score, np.inf)
+        score[parents[:, None] != parents] = np.inf
+        one, other = sorted(int(k) for k in np.unravel_index(int(score.argmin()), score.shape))
+        yield score, one, other
         products[one] += products[other]
         products[:, one] += products[:, other]
         products = np.delete(np.delete(products, other, 0), other, 1)
         sizes[one] += sizes[other]
-        sizes, parents = np.delete(sizes, other), np.delete(parents, other)
+        seconds[one] += seconds[other]
+        sizes, seconds, parents = (np.delete(each, other) for each in (sizes, seconds, parents))
 
 
-def compute_merge_limit(separation: NDArray[np.float64]) -> float:
-    """Return the separation below which two speakers are merged, given that of all, from `merge_stepwise`."""
+def _compute_limits(separation: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the separation from which two speakers are two [shape=(speakers, speakers)]."""
     median = float(np.median(separation[np.triu_indices(len(separation), 1)]))
-    return min(max(_LEAST_LIMIT, _MEDIAN_SHARE * median), _MOST_LIMIT)
+    share = _MEDIAN_SHARE * min(1.0, _MEDIAN_SPEAKERS / len(separation))
+    smaller = np.maximum(np.minimum(seconds[:, None], seconds), 1e-3)
+    shrinkage: NDArray[np.float64] = np.clip((_LIMIT_SECONDS / smaller) ** _LIMIT_POWER, _LEAST_SHRINKAGE, 1)
+    return min(max(_LEAST_LIMIT, share * median), _MOST_LIMIT) * shrinkage
 
 
 def _renumber(labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from diarnb.engines.local.clustering import cluster, compute_merge_limit, count_supported, merge_stepwise
+from diarnb.engines.local.clustering import cluster, count_supported, merge_stepwise
 from diarnb.engines.local.decoding import decide, prepare_embeddings
 from diarnb.engines.local.segmentation import RESOLUTION
 
@@ -47,7 +47,8 @@ def weigh_counts(evidence: ChannelEvidence, low: int, high: int | None, threshol
         return []
     embeddings, taken, similarity = prepare_embeddings(evidence, low)
     seconds = (evidence.segments[taken, 1] - evidence.segments[taken, 0]) * RESOLUTION
-    speaker = _label_segments(decision, evidence.segments, taken)
+    taken = taken[decision.path[taken] >= 0]
+    speaker = _label_segments(decision, taken)
     segments = _Labelled(embeddings[taken], evidence.weights[taken], seconds, speaker, similarity, threshold)
     more = range(found + 1, min(max(found + _MORE, _AT_LEAST), len(taken)) + 1)
     rows = [*_merge(segments), *(_split(segments, count) for count in more)]
@@ -65,23 +66,16 @@ class _Labelled:
     similarity: float
     threshold: float | None
 
-    def row(
-        self,
-        labels: NDArray[np.int64],
-        separation: NDArray[np.float64],
-        distance: NDArray[np.float64],
-        one: int,
-        other: int,
-    ) -> CountRow:
-        """Return the row of a clustering and of two of its speakers; the rest is of `merge_stepwise`."""
-        if self.threshold is None:
-            limit = compute_merge_limit(separation)
-        else:
-            limit = max(self.threshold, 1e-6) / distance[one, other]
-        score = max(float(separation[one, other] / limit), 0.0)
+    def merge(self, labels: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.float64], int, int]]:
+        """Merge clusters step by step, as `merge_stepwise` does."""
+        return merge_stepwise(self.embeddings, self.weights, labels, self.similarity, self.threshold)
+
+    def row(self, labels: NDArray[np.int64], score: NDArray[np.float64], one: int, other: int) -> CountRow:
+        """Return the row of a clustering and of two of its speakers, with the scores of `merge_stepwise`."""
         there = count_supported(self.embeddings, self.weights, self.similarity, labels)
         names, smallest = self.names(labels), float(np.bincount(labels, self.seconds).min())
-        return CountRow(len(separation), score, there, int(names[one]), int(names[other]), smallest, chosen=False)
+        least = max(float(score[one, other]), 0.0)
+        return CountRow(len(score), least, there, int(names[one]), int(names[other]), smallest, chosen=False)
 
     def names(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Name each cluster by the speaker who says most in it."""
@@ -91,12 +85,12 @@ class _Labelled:
         return names
 
 
-def _label_segments(decision: Decision, segments: NDArray[np.int32], taken: NDArray[np.int64]) -> NDArray[np.int64]:
+def _label_segments(decision: Decision, taken: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the speaker of the segments taken; whoever is first in none gets the likeliest that can be spared.
 
     There are enough: each speaker began as a cluster of some of these segments.
     """
-    speaker: NDArray[np.int64] = decision.first[segments[taken, 0]].astype(np.int64)
+    speaker = decision.path[taken]
     for lost in np.setdiff1d(np.arange(decision.speakers), speaker):
         spare = np.bincount(speaker)[speaker] > 1
         speaker[np.where(spare, decision.posterior[taken, lost], -1).argmax()] = lost
@@ -106,18 +100,18 @@ def _label_segments(decision: Decision, segments: NDArray[np.int32], taken: NDAr
 def _merge(segments: _Labelled) -> Iterator[CountRow]:
     """Yield the row of each count from the speakers that were found down to one."""
     labels = segments.speaker.copy()
-    for separation, distance, one, other in merge_stepwise(segments.embeddings, segments.speaker, segments.similarity):
-        yield segments.row(labels, separation, distance, one, other)
+    for score, one, other in segments.merge(segments.speaker):
+        yield segments.row(labels, score, one, other)
         labels[labels == other] = one
         labels[labels > other] -= 1
     yield CountRow(1, np.nan, 1, -1, -1, float(segments.seconds.sum()), chosen=False)
 
 
 def _split(segments: _Labelled, count: int) -> CountRow:
-    """Return the row of a greater count: of the clusters of one speaker, the two closest."""
+    """Return the row of a greater count: of the clusters of one speaker, the two least separate."""
     labels = cluster(segments.embeddings, segments.weights, segments.similarity, count, count)
-    separation, distance, _, _ = next(merge_stepwise(segments.embeddings, labels, segments.similarity))
+    score, _, _ = next(segments.merge(labels))
     names = segments.names(labels)
-    rivals = np.where(names[:, None] == names, separation, np.inf)  # the diagonal is infinite already
+    rivals = np.where(names[:, None] == names, score, np.inf)  # the diagonal is infinite already
     one, other = np.unravel_index(int(rivals.argmin()), rivals.shape)
-    return segments.row(labels, separation, distance, int(one), int(other))
+    return segments.row(labels, score, int(one), int(other))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diarnb.engines.local.clustering import cluster, estimate_within_similarity
+from diarnb.engines.local.clustering import cluster, estimate_within_similarity, merge_stepwise
 from diarnb.engines.local.segmentation import RESOLUTION
 from diarnb.engines.local.segments import find_runs
 
@@ -32,6 +32,11 @@ _SECONDS_PER_SIMILARITY = 4.0  # distance in time that outweighs a cosine simila
 _NEIGHBOURHOOD_SECONDS = 30.0  # within which a second speaker is looked for
 _IMPOSSIBLE_PENALTY = 300.0  # log-probability of what is excluded, negated: its exponential squared is still a number
 _BLOCK_FRAMES = 100_000
+# Chosen by `benchmarks.crops`, on the TUNE half.
+_NO_SECOND = 0.01  # share of every window with a second local speaker below which there is one speaker
+_CLEAR_SECOND = 0.08  # share of a window above which there are two,
+_CLEAR_SCORE = 1.5  # if they are separate by more than this, in limits of merging,
+_SHORT_RECORDING = 30.0  # seconds of speech from which the embeddings know better
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,9 @@ class Decision:
     first, second : numpy.ndarray [shape=(frames,)], int16
         The speaker, and the second one in overlap; -1 for nobody.
     segment : numpy.ndarray [shape=(frames,)], int32
-        The segment that a frame lies in; -1 for none.
+        The segment that a frame of speech lies in or is nearest to; -1 for none.
+    path : numpy.ndarray [shape=(segments,)], int64
+        The speaker of each segment, -1 where they speak in no frame.
     posterior : numpy.ndarray [shape=(segments, speakers)], float64
         Probability that a segment is a speaker's.
     speech, overlap : numpy.ndarray [shape=(frames,)], float32
@@ -53,6 +60,7 @@ class Decision:
     first: NDArray[np.int16]
     second: NDArray[np.int16]
     segment: NDArray[np.int32]
+    path: NDArray[np.int64]
     posterior: NDArray[np.float64]
     speech: NDArray[np.float32]
     overlap: NDArray[np.float32]
@@ -126,6 +134,7 @@ def decode(
     embeddings: NDArray[np.float32],
     weights: NDArray[np.float32],
     labels: NDArray[np.int64],
+    regions: NDArray[np.int32],
     speech: NDArray[np.float32],
     overlap: NDArray[np.float32],
     *,
@@ -141,6 +150,8 @@ def decode(
         From `embedding.embed`.
     labels : numpy.ndarray [shape=(segments,)]
         The cluster of each segment, -1 where its embedding is not reliable.
+    regions : numpy.ndarray [shape=(regions, 2)]
+        Where there is speech: a frame outside of all segments takes the speaker of the nearest one.
     speech, overlap : numpy.ndarray [shape=(frames,)]
         Probability of anybody and of two speaking.
     keep_all : bool
@@ -152,14 +163,26 @@ def decode(
     path = _find_viterbi_path(_VITERBI_SCALE * likelihood, switch)
     if keep_all:
         path = _restore_silenced(path, labels)
-    first = np.full(len(speech), -1, np.int16)
-    owner = np.full(len(speech), -1, np.int32)
-    for number, (start, end) in enumerate(segments):
-        first[start:end], owner[start:end] = path[number], number
+    owner = _assign_frames(segments, regions, len(speech))
+    if keep_all:
+        for lost in np.setdiff1d(path, path[owner[owner >= 0]]):
+            for number in np.flatnonzero(path == lost):
+                owner[slice(*segments[number])] = number
+    first = np.where(owner >= 0, path[owner], -1).astype(np.int16)
     second = _assign_second_speakers(segments, path, first, overlap, cosine)
     posterior = _compute_posterior(_POSTERIOR_SCALE * likelihood, switch)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
-    return Decision(first, second, owner, posterior, speech, overlap)
+    return Decision(first, second, owner, path, posterior, speech, overlap)
+
+
+def _assign_frames(segments: NDArray[np.int32], regions: NDArray[np.int32], frames: int) -> NDArray[np.int32]:
+    """Return the segment that each frame of speech lies in or is nearest to, -1 for silence."""
+    between = (segments[:-1, 1] + segments[1:, 0] - 1) // 2 + 1
+    nearest = np.repeat(np.arange(len(segments), dtype=np.int32), np.diff([0, *between, frames]))
+    owner = np.full(frames, -1, np.int32)
+    for start, end in regions:
+        owner[start:end] = nearest[start:end]
+    return owner
 
 
 def compute_posteriors(
@@ -300,19 +323,50 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
     speech, overlap = evidence.frames.astype(np.float32) / 255
     if not len(evidence.segments):
         nobody = np.full(len(speech), -1, np.int16)
-        return Decision(nobody, nobody, nobody.astype(np.int32), np.zeros((0, 0)), speech, overlap)
+        segment, path = nobody.astype(np.int32), np.zeros(0, np.int64)
+        return Decision(nobody, nobody, segment, path, np.zeros((0, 0)), speech, overlap)
     weights = evidence.weights
     embeddings, taken, similarity = prepare_embeddings(evidence, low)
     found = cluster(embeddings[taken], weights[taken], similarity, low, high, threshold)
     wanted = low > 1 or threshold is not None  # who was asked for is kept, however little they say
+    if not wanted and high != 1 and len(evidence.second):
+        one = found
+        found = _revise_count(embeddings[taken], weights[taken], similarity, found, float(evidence.second[0]) / 255)
+        wanted = found.max() > one.max()
     time = np.bincount(found, weights[taken])
     faint = np.flatnonzero(time < (0 if wanted else min(_LEAST_SPEAKER_SECONDS, time.max())))
     labels = np.full(len(weights), -1, np.int64)
     labels[taken] = np.where(np.isin(found, faint), -1, found)
     labels[labels >= 0] = np.unique(labels[labels >= 0], return_inverse=True)[1]
     change = evidence.change.astype(np.float32)
-    decision = decode(evidence.segments, change, embeddings, weights, labels, speech, overlap, keep_all=wanted)
+    regions = evidence.regions
+    decision = decode(evidence.segments, change, embeddings, weights, labels, regions, speech, overlap, keep_all=wanted)
     return number_by_first_appearance(decision)
+
+
+def _revise_count(
+    embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    similarity: float,
+    labels: NDArray[np.int64],
+    second: float,
+) -> NDArray[np.int64]:
+    """Return one speaker, or two, where the segmentation network tells that better than few embeddings.
+
+    Parameters
+    ----------
+    embeddings, weights, similarity, labels
+        As `cluster` takes and returns them.
+    second : float
+        As `ChannelEvidence` has it, 0-1.
+    """
+    if second < _NO_SECOND:
+        return np.zeros_like(labels)
+    if labels.max() or second <= _CLEAR_SECOND or len(labels) < 2 or weights.sum() >= _SHORT_RECORDING:
+        return labels
+    two = cluster(embeddings, weights, similarity, 2, 2)
+    score, one, other = next(merge_stepwise(embeddings, weights, two, similarity))
+    return two if score[one, other] > _CLEAR_SCORE else labels
 
 
 def prepare_embeddings(evidence: ChannelEvidence, low: int) -> tuple[NDArray[np.float32], NDArray[np.int64], float]:
@@ -337,5 +391,9 @@ def number_by_first_appearance(decision: Decision) -> Decision:
     new = np.full(len(begins) + 1, -1, np.int16)  # the last one is for nobody, -1
     new[order] = np.arange(len(order))
     return replace(
-        decision, first=new[decision.first], second=new[decision.second], posterior=decision.posterior[:, order]
+        decision,
+        first=new[decision.first],
+        second=new[decision.second],
+        path=new[decision.path].astype(np.int64),
+        posterior=decision.posterior[:, order],
     )

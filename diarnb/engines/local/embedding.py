@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import kaldi_native_fbank as knf
 import numpy as np
 
-from diarnb.engines.local.segmentation import RATE, STEP, seconds
+from diarnb.engines.local.segmentation import RATE, SPAN, STEP, seconds
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -28,6 +28,8 @@ _BANDS = 80
 _CHUNK, _HOP = 500, 400  # feature frames of 10 ms; the overlap lets every span of 1 s lie within one chunk
 _TAKEN = (_CHUNK + _HOP) // 2  # feature frames into a chunk; spans centred later are left to the next chunk
 _BATCH = 4
+_FEATURE_SPAN, _FEATURE_STEP = RATE // 40, RATE // 100  # samples: 25 ms every 10 ms
+_HIGH_PASS = 120.0  # Hz; hum and rumble lie below
 
 Embeddings = tuple["NDArray[np.float16]", "NDArray[np.float32]"]
 _NOTHING: Embeddings = (np.zeros((0, SIZE), np.float16), np.zeros(0, np.float32))
@@ -59,16 +61,19 @@ class Embedder:
         self._waiting: list[_Chunk] = []  # to be run together
         self._cache: dict[tuple[int, bytes], Embeddings] = {}  # of the last `tail`, for each chunk
 
-    def feed(self, block: NDArray[np.float32]) -> None:
-        """Add samples, 16 kHz mono."""
+    def feed(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add samples, 16 kHz mono; return the energy in dB of the feature frames that they complete."""
         self._bank.accept_waveform(RATE, block)
         ready = self._bank.num_frames_ready
         # copied: the bank's own memory goes with pop()
         frames = [np.array(self._bank.get_frame(i)) for i in range(self._read, ready)]
         self._bank.pop(ready - self._read)
         self._read = ready
-        if frames:
-            self._features = np.concatenate([self._features, np.stack(frames)])
+        if not frames:
+            return np.zeros(0, np.float32)
+        features = np.stack(frames)
+        self._features = np.concatenate([self._features, features])
+        return compute_energy(features)
 
     def embed(self, spans: NDArray[np.int32], alone: NDArray[np.bool_], settled: int) -> Embeddings:
         """Add spans; return the next embeddings, of as many spans as lie in full batches of chunks.
@@ -157,6 +162,11 @@ def _concatenate(parts: list[Embeddings]) -> Embeddings:
     return np.concatenate([embeddings for embeddings, _ in parts]), np.concatenate([weights for _, weights in parts])
 
 
+def find_feature_frame(frame: NDArray[np.int64] | int) -> Any:
+    """Return the feature frame whose middle is nearest to that of a segmentation frame."""
+    return (np.asarray(frame) * STEP + (SPAN - _FEATURE_SPAN + _FEATURE_STEP) // 2) // _FEATURE_STEP
+
+
 def _frame_at(at: NDArray[np.int64] | int) -> Any:
     """Return the segmentation frame that a feature frame lies in."""
     return (np.asarray(at) * RATE // 100 + RATE // 200 - STEP) // STEP
@@ -171,6 +181,25 @@ def _masks(begin: NDArray[np.int64], end: NDArray[np.int64], alone: NDArray[np.b
     nothing = mask.sum(1) < 1  # all overlap: its embedding is meaningless, and its weight says so
     mask[nothing] = 1e-3
     return mask
+
+
+def compute_energy(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the energy of log-mel features above 120 Hz, in dB, with Kaldi's pre-emphasis undone."""
+    energy: NDArray[np.float32] = 10 * np.log10(np.exp(features) @ _BAND_WEIGHTS + 1e-10)
+    return energy
+
+
+def _weigh_bands() -> NDArray[np.float32]:
+    """Compute what undoes pre-emphasis and width of each band, times the response of a high-pass of second order."""
+    low, high = (1127 * np.log(1 + edge / 700) for edge in (20, RATE / 2))
+    edges = 700 * (np.exp(np.linspace(low, high, _BANDS + 2) / 1127) - 1)
+    centre, width = edges[1:-1], (edges[2:] - edges[:-2]) / 2
+    emphasis = np.abs(1 - 0.97 * np.exp(-2j * np.pi * centre / RATE)) ** 2
+    weights: NDArray[np.float32] = (1 / (1 + (_HIGH_PASS / centre) ** 4) / emphasis / width).astype(np.float32)
+    return weights
+
+
+_BAND_WEIGHTS = _weigh_bands()
 
 
 def make_filter_bank() -> knf.OnlineFbank:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from diarnb.engines.local import networks
-from diarnb.engines.local.embedding import Embedder
+from diarnb.engines.local.detection import SpeechDetector, find_regions
+from diarnb.engines.local.embedding import Embedder, find_feature_frame
 from diarnb.engines.local.segmentation import RATE, Segmenter
 from diarnb.engines.local.segments import Segmentizer
 
@@ -21,18 +22,36 @@ if TYPE_CHECKING:
 
 _ALONE = 0.5  # probability of speech from which, and of overlap below which, a frame is pooled into embeddings
 
-_STORED = {"frames": "frames", "segments": "pieces", "change": "change", "embeddings": "voices", "weights": "weights"}
-"""Fields of `ChannelEvidence`, and the names that stores of every version have them by."""
+_STORED = {
+    "frames": "frames",
+    "regions": "regions",
+    "second": "second",
+    "segments": "pieces",
+    "change": "change",
+    "embeddings": "voices",
+    "weights": "weights",
+}
+"""Fields of `ChannelEvidence`, and the names that stores have them by; 0.1.0 had no `regions` and `second`."""
+
+
+def is_complete(evidence: Evidence) -> bool:
+    """Return whether evidence has all that this version extracts: that of 0.1.0 has no regions."""
+    return all("pieces" not in name or name.replace("pieces", "regions") in evidence for name in evidence)
 
 
 @dataclass(frozen=True)
 class ChannelEvidence:
-    """What the networks found in one channel; all decisions are made from this.
+    """What was found in one channel; all decisions are made from this.
 
     Attributes
     ----------
     frames : numpy.ndarray [shape=(2, frames)], uint8
         Probability (255 is 1) of speech and of overlap.
+    regions : numpy.ndarray [shape=(regions, 2)], int32
+        First frame of each region of speech and the one behind its last. Edges are more exact than those of segments.
+    second : numpy.ndarray [shape=(1,)], uint8
+        Greatest share (255 is 1) of a window of 10 s in which the segmentation network hears a second local speaker;
+        empty where that is not known.
     segments : numpy.ndarray [shape=(segments, 2)], int32
         First frame of each segment and the one behind its last.
     change : numpy.ndarray [shape=(segments,)], float16
@@ -44,6 +63,8 @@ class ChannelEvidence:
     """
 
     frames: NDArray[np.uint8]
+    regions: NDArray[np.int32]
+    second: NDArray[np.uint8]
     segments: NDArray[np.int32]
     change: NDArray[np.float16]
     embeddings: NDArray[np.float16]
@@ -55,11 +76,13 @@ class ChannelEvidence:
 
     @classmethod
     def unpacked(cls, evidence: Evidence) -> list[ChannelEvidence]:
-        """Return every channel of the evidence, in order."""
+        """Return every channel of the evidence, in order; regions that are missing are those of the segments."""
         channels = sorted({int(name.split("/")[0]) for name in evidence if "/" in name})
-        return [
-            cls(**{field: evidence[f"{channel}/{name}"] for field, name in _STORED.items()}) for channel in channels
-        ]
+        known = dict(evidence)
+        for channel in channels:
+            known.setdefault(f"{channel}/regions", evidence[f"{channel}/pieces"])
+            known.setdefault(f"{channel}/second", np.zeros(0, np.uint8))
+        return [cls(**{field: known[f"{channel}/{name}"] for field, name in _STORED.items()}) for channel in channels]
 
 
 class Extractor:
@@ -82,7 +105,10 @@ class Extractor:
         network = networks.load("segmentation", providers=providers, threads=threads)
         self._segmenter = Segmenter(network, batch=1) if live else Segmenter(network)
         self._embedder = Embedder(networks.load("embedding", providers=providers, threads=threads))
-        self._segmentizer = Segmentizer()
+        self._segmentizer, self._detector = Segmentizer(), SpeechDetector()
+        self._energy = np.zeros(0, np.float32)  # dB, of feature frames from the one of the next segmentation frame on
+        self._frames = 0  # segmentation frames so far
+        self._second = np.uint8(0)  # as `ChannelEvidence` has it
         self._parts: list[tuple[NDArray[Any], ...]] = []
 
     @property
@@ -93,24 +119,40 @@ class Extractor:
     def feed(self, block: NDArray[np.float32]) -> None:
         """Add samples, 16 kHz mono."""
         scores = self._segmenter.feed(block)
-        self._embedder.feed(block)
-        speech, overlap, change = (row.astype(np.float32) / 255 for row in scores)
+        self._energy = np.concatenate([self._energy, self._embedder.feed(block)])
+        speech, overlap, change = (row.astype(np.float32) / 255 for row in scores[:3])
+        self._second = max(self._second, scores[3].max(initial=0))
         segments, strength, spans = self._segmentizer.feed(speech, change)
         embeddings, weights = self._embedder.embed(
             spans, _find_single_speaker(speech, overlap), self._segmentizer.settled
         )
-        self._parts.append((scores[:2].T, segments, strength, embeddings, weights))
+        detected = self._detector.feed(speech, self._align_energy(len(speech)))
+        self._frames += len(speech)
+        self._energy = self._energy[find_feature_frame(self._frames) - find_feature_frame(self._frames - len(speech)) :]
+        self._parts.append((detected, scores[1], segments, strength, embeddings, weights))
 
     def evidence(self, *, quick: bool = False) -> ChannelEvidence:
         """Return the evidence as if the recording ended here; `quick` as `Embedder.tail` has it."""
         scores = self._segmenter.tail()
-        speech, overlap, change = (row.astype(np.float32) / 255 for row in scores)
+        speech, overlap, change = (row.astype(np.float32) / 255 for row in scores[:3])
         segments, strength, spans = self._segmentizer.tail(speech, change)
         embeddings, weights = self._embedder.tail(spans, _find_single_speaker(speech, overlap), quick=quick)
+        detected = self._detector.tail(speech, self._align_energy(len(speech)))
         if self._parts:
             self._parts = [_concatenate(self._parts)]
-        frames, *others = _concatenate([*self._parts, (scores[:2].T, segments, strength, embeddings, weights)])
-        return ChannelEvidence(np.ascontiguousarray(frames.T), *others)
+        speech, overlap, *others = _concatenate(
+            [*self._parts, (detected, scores[1], segments, strength, embeddings, weights)]
+        )
+        second = np.array([max(self._second, scores[3].max(initial=0))], np.uint8)
+        return ChannelEvidence(np.stack([speech, overlap]), find_regions(speech), second, *others)
+
+    def _align_energy(self, count: int) -> NDArray[np.float32]:
+        """Return the energy of the next segmentation frames."""
+        if not len(self._energy):
+            return np.zeros(count, np.float32)
+        wanted = find_feature_frame(self._frames + np.arange(count)) - find_feature_frame(self._frames)
+        aligned: NDArray[np.float32] = self._energy[np.minimum(wanted, len(self._energy) - 1)]
+        return aligned
 
 
 def _find_single_speaker(speech: NDArray[np.float32], overlap: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -1,0 +1,131 @@
+"""Store the convolutions of the embedding network in 8 bits: half the time, and 6 MB less in the wheel.
+
+    pip install onnx onnxruntime soundfile soxr
+    python -m tools.quantise_models FOLDER --only TUNE.txt
+
+A maintainer's tool, to be run after `tools/export_models.py`. It reads the float model that is shipped, quantises its
+convolutions (QDQ, a scale per channel, weights of 7 bits: processors without VNNI saturate otherwise), calibrated on
+speech of FOLDER, compares the embeddings of both on the same speech, and writes sha256 and provenance anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import soundfile
+import soxr
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from diarnb.engines.local.embedding import make_filter_bank
+from diarnb.engines.local.networks import MODELS
+from diarnb.engines.local.segmentation import RATE
+
+FRAMES = 500  # of 10 ms, as `diarnb.engines.local.embedding` runs the network
+CHUNKS = 60
+LEAST_SIMILARITY = 0.96
+
+
+class Chunks(CalibrationDataReader):
+    """Chunks of features, drawn from recordings."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        found = []
+        for name in names:
+            features = read_features(folder / f"{name}.flac")
+            found += [features[start : start + FRAMES] for start in range(0, len(features) - FRAMES, FRAMES)]
+        drawn = np.random.default_rng(0).permutation(len(found))[: 2 * CHUNKS]
+        self.chunks = [to_inputs(found[number]) for number in drawn]
+        self._coming = iter(self.chunks[:CHUNKS])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._coming, None)
+
+
+def read_features(path: Path) -> np.ndarray:
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    bank = make_filter_bank()
+    bank.accept_waveform(RATE, soxr.resample(samples.mean(1), rate, RATE).astype(np.float32))
+    return np.array([bank.get_frame(number) for number in range(bank.num_frames_ready)], np.float32).reshape(-1, 80)
+
+
+def to_inputs(features: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the network's inputs: the chunk normalised by its mean, and a pooling mask for each second of it."""
+    masks = np.repeat(np.eye(FRAMES // 100, dtype=np.float32), 50, axis=1)
+    return {"features": (features - features.mean(0))[None], "weights": masks[None]}
+
+
+def restore_float(model: onnx.ModelProto) -> None:
+    """Replace float16 weights behind a Cast by float32 ones."""
+    graph = model.graph
+    weights = {weight.name: weight for weight in graph.initializer}
+    for node in list(graph.node):
+        if node.op_type == "Cast" and node.input[0] in weights:
+            values = numpy_helper.to_array(weights[node.input[0]]).astype(np.float32)
+            graph.initializer.remove(weights[node.input[0]])
+            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+            graph.node.remove(node)
+
+
+def embed(path: Path, inputs: list[dict[str, np.ndarray]]) -> np.ndarray:
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, each)[0][0] for each in inputs])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="recordings of speech, NAME.flac")
+    parser.add_argument("--only", type=Path, required=True, metavar="NAMES.txt", help="those to take, one name a line")
+    arguments = parser.parse_args()
+    chunks = Chunks(arguments.folder, arguments.only.read_text(encoding="utf-8").split())
+    path, facts_path = MODELS / "embedding.onnx", MODELS / "provenance.json"
+    with tempfile.TemporaryDirectory() as folder:
+        plain, prepared, quantised = (Path(folder, f"{name}.onnx") for name in ("plain", "prepared", "quantised"))
+        model = onnx.load(str(path))
+        restore_float(model)
+        onnx.save(model, str(plain))
+        without_symbolic_shapes = (False, False, True)  # they need sympy, and static ones suffice
+        quant_pre_process(str(plain), str(prepared), *without_symbolic_shapes)
+        quantize_static(
+            str(prepared),
+            str(quantised),
+            chunks,
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            op_types_to_quantize=["Conv"],
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        similarity = (embed(plain, chunks.chunks[CHUNKS:]) * embed(quantised, chunks.chunks[CHUNKS:])).sum(-1)
+        assert similarity.mean() > LEAST_SIMILARITY, f"embeddings differ: mean similarity {similarity.mean()}"
+        model = onnx.load(str(quantised))
+        del model.metadata_props[:]
+        used = {node.domain for node in model.graph.node}
+        for opset in [each for each in model.opset_import if each.domain not in used]:
+            model.opset_import.remove(opset)
+        onnx.checker.check_model(model)
+        onnx.save(model, str(path))
+    content = path.read_bytes()
+    facts: dict[str, dict[str, Any]] = json.loads(facts_path.read_text(encoding="utf-8"))
+    facts["embedding"] |= {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "mean_similarity_to_float": round(float(similarity.mean()), 4),
+        "quantised_with": f"onnxruntime {ort.__version__}, QDQ of Conv, per channel, 7 bits",
+    }
+    facts_path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    print(f"embedding: {len(content) / 1e6:.1f} MB, mean similarity to float {similarity.mean():.4f}")
+
+
+if __name__ == "__main__":
+    main()
