@@ -59,7 +59,7 @@ def _requirements() -> dict[str, list[str]]:
     seen = {"diarnb"}
     for line in requires("diarnb") or []:
         found = _REQUIREMENT.match(line)
-        if found is None or found[2] == "test" or found[1] in seen:
+        if found is None or found[2] in {"test", "docs"} or found[1] in seen:
             continue
         seen.add(found[1])
         known.setdefault(found[2] or "", []).append(found[1])

@@ -1,52 +1,54 @@
 """Everything that diarnb raises, so that one ``except`` line can be as wide or as narrow as needed.
 
-DiarnbError
-├─ ConfigurationError           the installation: a model file, a missing extra, an unknown engine, a bad address
-│  └─ MissingApiKeyError        a cloud engine without a key
-├─ InvalidParameterError        what was asked for (also a ValueError)
-│  └─ VoiceprintError           a voiceprint that is damaged, of another version or maker, or none at all
-├─ AudioError                   the recording
-│  ├─ AudioNotFoundError        (also a FileNotFoundError)
-│  ├─ AudioPermissionError      (also a PermissionError)
-│  ├─ AudioDownloadError        a URL that could not be fetched
-│  ├─ NotAudioError             something else under an audio name
-│  │  ├─ NoAudioStreamError     a video without sound
-│  │  └─ ProtectedAudioError    sound under digital rights management
-│  ├─ CorruptAudioError
-│  ├─ EmptyAudioError
-│  ├─ AudioLimitError           too long, too large, an absurd sample rate
-│  ├─ AudioChangedError         the file changed while it was read
-│  └─ VoiceprintAudioError      not the speech of one person, or too little of it
-├─ ApiError                     a cloud service
-│  ├─ ApiConnectionError        it could not be reached, or the connection broke off
-│  │  └─ ApiTimeoutError        it was too slow
-│  ├─ ApiResponseError          an answer, but not what the contract says
-│  ├─ ApiStatusError            an answer with an HTTP status that says no
-│  │  ├─ BadRequestError (400)  AuthenticationError (401)  PaymentRequiredError (402)  PermissionDeniedError (403)
-│  │  ├─ NotFoundError (404)    ConflictError (409)        PayloadTooLargeError (413)  UnsupportedMediaError (415)
-│  │  └─ UnprocessableError (422)    RateLimitedError (429)    ServerError (5xx)
-│  ├─ UploadError               the audio could not be sent
-│  │  └─ UploadExpiredError     the address to send it to expired, again and again
-│  ├─ SubmissionUncertainError  it may have been submitted, and so billed; nothing is submitted again unasked
-│  │  └─ AnswerLostError        the answer to a paid request was lost on its way and cannot be fetched again
-│  ├─ JobError
-│  │  ├─ JobFailedError         JobCanceledError
-│  │  ├─ JobTimeoutError        still running; nothing is lost
-│  │  ├─ JobExpiredError        finished, but its result has been deleted
-│  │  ├─ JobNotFoundError       unknown to the service, or to this key
-│  │  └─ JobAcceptedError       the result goes to a callback and not to diarnb
-│  └─ StreamError               live
-│     └─ StreamClosedError      the service closed the stream
-├─ WebhookVerificationError     a delivery that is not proven to be the service's
-├─ TurnTableError               a table that is no table of turns (also a ValueError)
-├─ WorkerLostError              the process that heard a recording of a batch died
-├─ RunNotFoundError             a run that the store does not hold (also a KeyError)
-└─ StoreError                   an explicit command to the run store failed
+::
 
-DiarnbWarning (a UserWarning)   an answer that needs a remark; the same text stands in ``attrs``
-└─ StoreWarning                 the answer is right, but could not be kept
+    DiarnbError
+    ├─ ConfigurationError           the installation: a model file, a missing extra, an unknown engine, a bad address
+    │  └─ MissingApiKeyError        a cloud engine without a key
+    ├─ InvalidParameterError        what was asked for (also a ValueError)
+    │  └─ VoiceprintError           a voiceprint that is damaged, of another version or maker, or none at all
+    ├─ AudioError                   the recording
+    │  ├─ AudioNotFoundError        (also a FileNotFoundError)
+    │  ├─ AudioPermissionError      (also a PermissionError)
+    │  ├─ AudioDownloadError        a URL that could not be fetched
+    │  ├─ NotAudioError             something else under an audio name
+    │  │  ├─ NoAudioStreamError     a video without sound
+    │  │  └─ ProtectedAudioError    sound under digital rights management
+    │  ├─ CorruptAudioError
+    │  ├─ EmptyAudioError
+    │  ├─ AudioLimitError           too long, too large, an absurd sample rate
+    │  ├─ AudioChangedError         the file changed while it was read
+    │  └─ VoiceprintAudioError      not the speech of one person, or too little of it
+    ├─ ApiError                     a cloud service
+    │  ├─ ApiConnectionError        it could not be reached, or the connection broke off
+    │  │  └─ ApiTimeoutError        it was too slow
+    │  ├─ ApiResponseError          an answer, but not what the contract says
+    │  ├─ ApiStatusError            an answer with an HTTP status that says no
+    │  │  ├─ BadRequestError (400)  AuthenticationError (401)  PaymentRequiredError (402)  PermissionDeniedError (403)
+    │  │  ├─ NotFoundError (404)    ConflictError (409)        PayloadTooLargeError (413)  UnsupportedMediaError (415)
+    │  │  └─ UnprocessableError (422)    RateLimitedError (429)    ServerError (5xx)
+    │  ├─ UploadError               the audio could not be sent
+    │  │  └─ UploadExpiredError     the address to send it to expired, again and again
+    │  ├─ SubmissionUncertainError  it may have been submitted, and so billed; nothing is submitted again unasked
+    │  │  └─ AnswerLostError        the answer to a paid request was lost on its way and cannot be fetched again
+    │  ├─ JobError
+    │  │  ├─ JobFailedError         JobCanceledError
+    │  │  ├─ JobTimeoutError        still running; nothing is lost
+    │  │  ├─ JobExpiredError        finished, but its result has been deleted
+    │  │  ├─ JobNotFoundError       unknown to the service, or to this key
+    │  │  └─ JobAcceptedError       the result goes to a callback and not to diarnb
+    │  └─ StreamError               live
+    │     └─ StreamClosedError      the service closed the stream
+    ├─ WebhookVerificationError     a delivery that is not proven to be the service's
+    ├─ TurnTableError               a table that is no table of turns (also a ValueError)
+    ├─ WorkerLostError              the process that heard a recording of a batch died
+    ├─ RunNotFoundError             a run that the store does not hold (also a KeyError)
+    └─ StoreError                   an explicit command to the run store failed
 
-A message says what happened, to which file or run, what was kept, and what to run next.
+    DiarnbWarning (a UserWarning)   an answer that needs a remark; the same text stands in ``attrs``
+    └─ StoreWarning                 the answer is right, but could not be kept
+
+    A message says what happened, to which file or run, what was kept, and what to run next.
 """
 
 from __future__ import annotations

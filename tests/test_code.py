@@ -91,7 +91,7 @@ def test_a_folder_can_be_taken_in_at_a_glance() -> None:
 TESTS = list((ROOT / "tests").glob("test_*.py"))
 SUBJECTS = {  # what is tested of the whole, and belongs to no module
     "public", "typing", "code", "package", "environments", "notebooks", "benchmarks", "golden", "kernel", "browser",
-    "cli", "diarize", "http", "widget", "privacy", "canaries",
+    "cli", "docs", "diarize", "http", "widget", "privacy", "canaries",
 }  # fmt: skip
 LONG = {"test_batch", "test_deepgram", "test_diarize", "test_formats_of_tools", "test_pyannoteai"}
 

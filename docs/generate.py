@@ -1,0 +1,136 @@
+"""Write the pages that are made from the code: the reference, the tables of engines and formats, the tutorials.
+
+They go to ``docs/reference`` and ``docs/tutorials``, which git ignores.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import diarnb
+from diarnb import engines
+from diarnb.formats import FORMATS, WORDS_ONLY
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+REPOSITORY = "https://github.com/diarnb/diarnb/blob/main/"
+STUB = ROOT / "diarnb" / "__init__.pyi"
+
+
+def write_all() -> None:
+    """Write everything anew."""
+    for folder in ("reference", "tutorials"):
+        shutil.rmtree(HERE / folder, ignore_errors=True)
+        (HERE / folder).mkdir()
+    write_tutorials()
+    write_reference()
+    changes = adapt_links((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), here="../")
+    (HERE / "reference" / "changelog.md").write_text(changes, encoding="utf-8")
+    (HERE / "reference" / "engine-table.md").write_text(engine_table(), encoding="utf-8")
+    (HERE / "reference" / "format-table.md").write_text(format_table(), encoding="utf-8")
+
+
+def write_tutorials() -> None:
+    """Copy the notebooks."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        shutil.copy(path, HERE / "tutorials")
+
+
+def adapt_links(text: str, *, here: str = "") -> str:
+    """Turn links that hold in the repository, where these files are read as well, into links that hold in the site."""
+    text = re.sub(r"\]\((?:\.\./)?notebooks/", f"]({here}tutorials/", text)
+    text = re.sub(r"\]\((?:\.\./)?docs/", f"]({here}", text)
+    return re.sub(r"\]\((?:\.\./)*(CONTRIBUTING\.md|benchmarks/[\w.]*)", rf"]({REPOSITORY}\1", text)
+
+
+def groups() -> dict[str, list[str]]:
+    """Return the public names in the groups of the stub, by the comments that head them there."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in STUB.read_text(encoding="utf-8").splitlines()[2:]:
+        if line.startswith("# "):
+            title = line.removeprefix("# ")
+        elif names := re.findall(r"(\w+) as \w+", line):
+            found.setdefault(title, []).extend(names)
+    return found
+
+
+def write_reference() -> None:
+    """Write a page for the verbs, and one for each documented module."""
+    parts = groups()
+    modules = [name for names in parts.values() for name in names if isinstance(getattr(diarnb, name), ModuleType)]
+    verbs = {title: [name for name in names if name not in modules] for title, names in parts.items()}
+    lines = ["# Reference", "", "Every public name. The verbs that most people need are in `diarnb` itself:", ""]
+    for title, names in verbs.items():
+        if names:
+            lines += [f"## {title}", "", *summary([f"diarnb.{name}" for name in names])]
+    lines += ["## More, by subject", "", "```{toctree}", ":maxdepth: 1", "", *modules, "engines.base", "```", ""]
+    (HERE / "reference" / "index.md").write_text("\n".join(lines), encoding="utf-8")
+    for name in [*modules, "engines.base"]:
+        write_module(f"diarnb.{name}", set(diarnb.__all__))
+
+
+def write_module(name: str, elsewhere: set[str]) -> None:
+    """Write the page of a module: what it says of itself, and its names, but those that `diarnb` has itself."""
+    module = importlib.import_module(name)
+    heading = f"{name}\n{'=' * len(name)}\n\n"
+    text = f"{heading}.. automodule:: {name}\n   :no-members:\n\n"
+    classes = name == "diarnb.errors"
+    names = module.__all__ if classes else [each for each in module.__all__ if each not in elsewhere]
+    shown = [each for each in names if callable(getattr(module, each)) and inspect.getdoc(getattr(module, each))]
+    if classes:
+        text += "".join(f".. autoexception:: {name}.{each}\n   :show-inheritance:\n\n" for each in shown)
+    else:
+        text += "\n".join(summary(shown)[1:-2])
+    if also := [each for each in module.__all__ if each in elsewhere]:
+        text += "\n\nAlso here: " + ", ".join(f":py:obj:`diarnb.{each}`" for each in also) + ".\n"
+    (HERE / "reference" / f"{name.removeprefix('diarnb.')}.rst").write_text(text, encoding="utf-8")
+
+
+def summary(names: list[str]) -> list[str]:
+    """Write a table of names with their first lines, and a page for each."""
+    return ["```{eval-rst}", ".. autosummary::", "   :toctree: names", "", *(f"   {name}" for name in names), "```", ""]
+
+
+def engine_table() -> str:
+    """Write what each engine offers, as the engines say themselves."""
+    rows = {
+        "exact, least and most speakers": "count",
+        "exclusive turns of its own": "exclusive",
+        "scores of frames (`confidence=True`)": "confidence",
+        "scores of turns (`turn_level_confidence=True`)": "turn_level_confidence",
+        "channels kept apart or picked": "channels",
+    }
+    offers = {name: engines.get(name).offer for name in engines.NAMES}
+    lines = [f"| | {' | '.join(offers)} |", "| --- " * (len(offers) + 1) + "|"]
+    for title, field in rows.items():
+        lines.append(f"| {title} | {' | '.join('yes' if getattr(each, field) else 'no' for each in offers.values())} |")
+    lines.append(f"| models | {' | '.join(', '.join(each.models[:6]) for each in offers.values())} |")
+    page = [
+        "# What each engine offers",
+        "",
+        "What an engine does not offer, it refuses by name.",
+        "",
+    ]
+    page += [*lines, ""]
+    for name, offer in offers.items():
+        page += [f"## Options of `engine={name!r}`", "", "| option | |", "| --- | --- |"]
+        page += [f"| `{option}` | {each.help.replace('|', chr(92) + '|')} |" for option, each in offer.options.items()]
+        page.append("")
+    return "\n".join(page)
+
+
+def format_table() -> str:
+    """Write what each format is, by the modules that read and write it."""
+    page = ["# Files", "", "`diarnb.read` and `diarnb.write` take the format from the suffix.", ""]
+    page += ["| suffix | what it is | turns | words |", "| --- | --- | --- | --- |"]
+    for suffix, form in FORMATS.items():
+        text = " ".join((form.__doc__ or "").partition("\n\n")[0].split()).replace("|", "\\|").replace("``", "`")
+        words = suffix in WORDS_ONLY or hasattr(form, "load_words") or suffix in {".csv", ".parquet"}
+        page.append(f"| `{suffix}` | {text} | {'' if suffix in WORDS_ONLY else 'yes'} | {'yes' if words else ''} |")
+    return "\n".join([*page, ""])

@@ -1,0 +1,87 @@
+"""The documentation is built without a warning, holds every public name, and no link in it is dead."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+import diarnb
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the built site."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", f"{folder}-trees", DOCS, folder]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder
+
+
+@pytest.mark.slow
+def test_every_public_name_has_a_page(site: Path) -> None:
+    expected = {f"diarnb.{name}" for name in diarnb.__all__}
+    for module in (f"diarnb.{name}" for name in dir(diarnb) if not name.startswith("_") and name not in diarnb.__all__):
+        names = importlib.import_module(module).__all__
+        functions = {name for name in names if callable(getattr(importlib.import_module(module), name))}
+        expected |= {f"{module}.{name}" for name in functions - set(diarnb.__all__)}
+    text = "".join(path.read_text(encoding="utf-8") for path in (site / "reference").rglob("*.html"))
+    described = set(re.findall(r'<dt class="sig[^>]*id="([\w.]+)"', text))
+    aliases = {"diarnb.transcribers.Transcriber", "diarnb.engines.Engine"}  # of what is described elsewhere
+    assert expected - described <= aliases
+
+
+@pytest.mark.slow
+def test_every_notebook_is_a_page_with_its_stored_outputs(site: Path) -> None:
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        page = (site / "tutorials" / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert page.count("cell_output") >= 3, path.name
+        assert "jupyter-widgets" not in page or "application/vnd.jupyter.widget-view" not in page
+
+
+@pytest.mark.slow
+def test_no_internal_link_is_dead(site: Path) -> None:
+    found = (path for path in site.rglob("*.html") if "_static" not in path.parts)  # templates of the theme
+    pages = {path: path.read_text(encoding="utf-8") for path in found}
+    ids = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages.items()}
+    dead = []
+    for path, text in pages.items():
+        for link in re.findall(r'\b(?:href|src)="([^"]*)"', text):
+            target, _, anchor = unescape(link).partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            file = (path.parent / unquote(target.partition("?")[0])).resolve() if target else path
+            if not file.is_file() or (anchor and file in ids and unquote(anchor) not in ids[file]):
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert not dead
+
+
+@pytest.mark.slow
+def test_every_plot_of_the_gallery_is_drawn(site: Path) -> None:
+    page = (site / "gallery.html").read_text(encoding="utf-8")
+    assert page.count("plot_directive/") + len(re.findall(r'src="_images/gallery-\d+\.svg"', page)) >= 6
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_code_of_a_page_is_python_and_names_what_there_is(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        ast.parse(block)
+    for names in re.findall(r"\bdiarnb((?:\.\w+)+)\(", text):
+        value: object = diarnb
+        for name in names.strip(".").split("."):
+            value = getattr(value, name)
+        assert callable(value)
