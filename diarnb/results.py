@@ -214,7 +214,7 @@ def forget(run: str | pd.DataFrame) -> None:
 
 
 def raw(turns: pd.DataFrame | str) -> dict[str, Any]:
-    """Return the engine's answer to the whole run as it came, a JSON-like dict; of a table, or of a run by its id."""
+    """Return the engine's answer as it came, a JSON-like dict; of a table, or of a run by its id."""
     return (Store.default().get(turns) if isinstance(turns, str) else run_of(turns)).raw
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import diarnb
 from diarnb import engines
-from diarnb.formats import FORMATS, WORDS_ONLY
+from diarnb.formats import FORMATS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -126,11 +126,20 @@ def engine_table() -> str:
 
 
 def format_table() -> str:
-    """Write what each format is, by the modules that read and write it."""
+    """Write what each format reads, and what comes back of what is written to it, by the formats themselves."""
     page = ["# Files", "", "`diarnb.read` and `diarnb.write` take the format from the suffix.", ""]
-    page += ["| suffix | what it is | turns | words |", "| --- | --- | --- | --- |"]
+    page += ["## What is read", "", "| suffix | |", "| --- | --- |"]
+    page += [f"| `{suffix}` | {escape(form.READS)} |" for suffix, form in FORMATS.items()]
+    page += ["", "## What comes back of what is written", ""]
+    page += ["| suffix | times | names | text | confidence | words | also |", "| --- " * 7 + "|"]
     for suffix, form in FORMATS.items():
-        text = " ".join((form.__doc__ or "").partition("\n\n")[0].split()).replace("|", "\\|").replace("``", "`")
-        words = suffix in WORDS_ONLY or hasattr(form, "load_words") or suffix in {".csv", ".parquet"}
-        page.append(f"| `{suffix}` | {text} | {'' if suffix in WORDS_ONLY else 'yes'} | {'yes' if words else ''} |")
+        if form.HOLDS is not None:
+            told = {True: "yes", False: "-"}
+            cells = [told.get(cell, cell) if isinstance(cell, bool) else cell for cell in form.HOLDS]
+            page.append(f"| `{suffix}` | {' | '.join(escape(cell) for cell in cells)} |")
     return "\n".join([*page, ""])
+
+
+def escape(text: str) -> str:
+    """Make a text a table's cell."""
+    return " ".join(text.split()).replace("|", "\\|").replace("``", "`")
