@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import numpy as np
 import soundfile
@@ -22,7 +22,8 @@ from diarnb.audio.av import AvDecoder
 from diarnb.audio.content import Content, open_content
 from diarnb.audio.decode import MAX_SAMPLES, Block, Decoder, SamplesDecoder, SoundFileDecoder, Tally, check_shape
 from diarnb.audio.download import MAX_BYTES, MAX_SECONDS
-from diarnb.audio.sniff import HEAD, check_protection, look
+from diarnb.audio.parts import Part, PartsDecoder, Window, find_parts
+from diarnb.audio.sniff import HEAD, Look, check_protection, look
 from diarnb.errors import (
     AudioError,
     AudioLimitError,
@@ -33,7 +34,7 @@ from diarnb.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SAMPLE_RATE = 16_000
 """Hz of every block; what both local models were trained on."""
@@ -397,10 +398,34 @@ def _open_decoder(content: Content, max_duration: float) -> Decoder:
     if seen.reader == "av":
         decoder = AvDecoder(content.open, seen, shown)
     else:
-        decoder = SoundFileDecoder(content.open, seen, shown, content.size, lambda rate: int(max_duration * rate))
+        decoder = _open_parts(content, seen, shown, lambda rate: int(max_duration * rate))
     if not decoder.frames:
         raise EmptyAudioError(f"{shown} holds no samples (0.0 s). Record or export it again.")
     check_shape(shown, decoder.rate, decoder.channels, decoder.frames, max_duration)
+    return decoder
+
+
+def _open_parts(content: Content, seen: Look, shown: str, max_frames: Callable[[int], int]) -> Decoder:
+    """Open a file that libsndfile reads, all of its parts; tell where the last one is cut off."""
+    with content.open() as file:
+        parts = find_parts(file, seen.kind, content.size)
+
+    def open_part(part: Part) -> SoundFileDecoder:
+        def open_window() -> BinaryIO:
+            return cast("BinaryIO", Window(content.open(), part.start, part.stop))
+
+        return SoundFileDecoder(open_window, seen, shown, part.stop - part.start, max_frames)
+
+    decoder: SoundFileDecoder | PartsDecoder
+    if len(parts) == 1:
+        decoder = SoundFileDecoder(content.open, seen, shown, content.size, max_frames)
+    else:
+        decoder = PartsDecoder([open_part(part) for part in parts], shown)
+    if not parts[-1].ended and decoder.frames:
+        seconds = decoder.frames / decoder.rate
+        decoder.remarks.append(
+            f"{shown} seems to be cut off: it stops without the mark of its end, after {seconds:.1f} s."
+        )
     return decoder
 
 

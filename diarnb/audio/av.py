@@ -1,4 +1,4 @@
-"""Decode what libsndfile cannot (m4a, mp4, webm, mov, mkv, aac, wma) through PyAV, the extra ``av``.
+"""Decode what libsndfile cannot (m4a, mp4, webm, mov, mkv, aac, wma, ac3, ts, flv) through PyAV, the extra ``av``.
 
 FFmpeg can be talked into reading other files and into the network by what a file *says*. It is therefore given an open
 file instead of a name, exactly one container format that the content itself showed, and no protocol but ``file``.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _GAP = 0.1
 """Seconds by which a time stamp must jump to be lost sound rather than the rounding of a container's clock."""
 
-_ESTIMATING = {"aac", "amr"}
+_ESTIMATING = {"aac", "ac3", "amr", "eac3"}
 """Containers without a duration: FFmpeg guesses it from the bit rate, so a shorter decode is no loss."""
 
 

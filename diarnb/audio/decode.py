@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import tempfile
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Thread
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias, TypeVar
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from diarnb.audio.parts import Window
 from diarnb.audio.pcm import FULL_SCALE, find_scale
 from diarnb.audio.sniff import Header, Look, check_riff
 from diarnb.errors import AudioLimitError, CorruptAudioError, EmptyAudioError, InvalidParameterError
@@ -24,6 +28,8 @@ Block: TypeAlias = NDArray[np.float32]
 """Frames by channels."""
 
 _T = TypeVar("_T")
+_ONE_AT_A_TIME = Lock()
+_MPG123 = re.compile(rb"\[.*mpg123.*|(?:Note|Warning): .*|$")
 _UNKNOWN = 2**60  # libsndfile gives 2**63 - 1 frames where a stream does not announce its length
 _SMALLEST = 64  # frames; damage is closed in on down to this
 
@@ -85,6 +91,7 @@ class SoundFileDecoder:
     ) -> None:
         self._open_raw, self._look, self._name = open_file, look, name
         self._patch: tuple[int, bytes] | None = None
+        self._size = size
         self.announced: bool = True
         self.remarks: list[str] = []
         header = None
@@ -123,10 +130,13 @@ class SoundFileDecoder:
 
     def _open_sound(self) -> soundfile.SoundFile:
         file = self._open_raw()
+        if not isinstance(file, Window) and str(getattr(file, "name", "")).lower().endswith(".raw"):
+            file = cast("BinaryIO", Window(file, 0, self._size))  # by this name libsndfile would ask for a rate
         if self._patch is not None:
             file = _Patched(file, *self._patch)  # type: ignore[assignment]
         try:
-            return _call_apart(_Owning, file)
+            with _quiet_decoder(self._look.kind):
+                return _call_apart(_Owning, file)
         except soundfile.SoundFileError as error:
             file.close()
             raise CorruptAudioError(
@@ -151,7 +161,8 @@ class SoundFileDecoder:
                         sound = self._open_sound()
                         if at:
                             _call_apart(sound.seek, at)
-                    block = _call_apart(sound.read, min(ask, total - at), dtype="float32", always_2d=True)
+                    with _quiet_decoder(self._look.kind):
+                        block = _call_apart(sound.read, min(ask, total - at), dtype="float32", always_2d=True)
                 if block is not None:
                     if not len(block):
                         return  # the end came early, without an error: there is nothing to go around
@@ -176,6 +187,33 @@ class SoundFileDecoder:
         finally:
             if sound is not None:
                 sound.close()
+
+
+@contextmanager
+def _quiet_decoder(kind: str) -> Iterator[None]:
+    """Keep what libmpg123 prints on damage, which is told in a remark, from standard error; what others print stays.
+
+    It prints from C, so the file descriptor itself must lead elsewhere for as long as it decodes a block.
+    """
+    if kind != "MP3":
+        yield
+        return
+    with _ONE_AT_A_TIME:
+        try:
+            real = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        with tempfile.TemporaryFile() as held:
+            os.dup2(held.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(real, 2)
+                os.close(real)
+                held.seek(0)
+                if rest := b"".join(line for line in held.readlines() if not _MPG123.match(line)):
+                    os.write(2, rest)
 
 
 def _call_apart(call: Callable[..., _T], *arguments: Any, **options: Any) -> _T:

@@ -24,6 +24,16 @@ _MP4_STARTS = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"
 
 _PROTECTED = {b"enca", b"drms", b"pssh"}
 
+_PACKETS = ((0, 188), (4, 192))  # where the first packet of an MPEG transport stream begins, and their length
+
+_BITRATES = {  # kbit/s, by whether it is MPEG 1, and the layer
+    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+
 _OTHER = (
     (b"#EXTM3U", "an HLS playlist (m3u8)"),
     (b"ffconcat", "a playlist for ffmpeg (ffconcat)"),
@@ -39,6 +49,12 @@ _OTHER = (
     (b"\x93NUMPY", "a NumPy array; pass (numpy.load(...), sample_rate)"),
     (b"MThd", "MIDI notes, not sound"),
 )
+
+
+_UNKNOWN = "unknown binary data"
+_ADVICE = {
+    _UNKNOWN: " Samples without a header are passed as (samples, rate), such as (numpy.fromfile(path, 'int16'), 16000)."
+}
 
 
 class Look(NamedTuple):
@@ -99,7 +115,7 @@ def look(head: bytes, name: str, size: int) -> Look:
         return _behind_tag(head, name, size)
     found = _by_magic(head)
     if found is None:
-        raise NotAudioError(f"{name} is not audio: it looks like {_describe(head)}.")
+        raise NotAudioError(f"{name} is not audio: it looks like {(what := _describe(head))}.{_ADVICE.get(what, '')}")
     return found
 
 
@@ -112,7 +128,7 @@ def _by_magic(head: bytes) -> Look | None:
     if magic == b"FORM" and form in (b"AIFF", b"AIFC", b""):
         return Look("AIFF", "soundfile")
     if magic == b"OggS":
-        readable = any(codec in head for codec in (b"\x01vorbis", b"OpusHead", b"\x7fFLAC"))
+        readable = any(codec in head for codec in (b"\x01vorbis", b"OpusHead"))
         return Look("OGG", "soundfile") if readable else Look("OGG", "av", "ogg")
     plain = {b"fLaC": "FLAC", b"caff": "CAF", b".snd": "AU", b"riff": "W64", b"NIST": "NIST"}
     if magic in plain:
@@ -123,18 +139,52 @@ def _by_magic(head: bytes) -> Look | None:
         return Look(kind, "av", container)
     if head.startswith(b"#!AMR"):
         return Look("AMR", "av", "amr")
+    if magic == b"FLV\x01":
+        return Look("FLV", "av", "flv")
+    if magic == b"\0\0\1\xba":
+        return Look("MPEG", "av", "mpeg")
+    if head.startswith(b"\x0bw") and len(head) > 5:
+        return Look("AC-3", "av", "eac3" if head[5] >> 3 > 10 else "ac3")
+    if any(all(head[at : at + 1] == b"G" for at in range(start, start + 3 * step, step)) for start, step in _PACKETS):
+        return Look("MPEG-TS", "av", "mpegts")
     if len(head) >= 4 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return Look("AAC", "av", "aac")
-    if _is_mp3_frame(head):
+    if _has_mp3_frames(head):
         return Look("MP3", "soundfile")
     return None
 
 
-def _is_mp3_frame(head: bytes) -> bool:
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+def _has_mp3_frames(head: bytes) -> bool:
+    """Check whether frames follow each other: two bytes of PCM often look like the beginning of one."""
+    length = measure_mp3_frame(head[:4])
+    if not length:
         return False
-    version, layer, bitrate, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
-    return version != 1 and layer != 0 and bitrate not in (0, 15) and rate != 3
+    if length + 4 > len(head) and len(head) < HEAD:
+        return True  # there is no room for another
+    following = measure_mp3_frame(head[length : length + 4])
+    return bool(following) and (head[1] ^ head[length + 1]) & 0xFE == 0
+
+
+def measure_mp3_frame(head: bytes) -> int:
+    """Return how many bytes a frame of MP3 (or MP1, MP2) has, by its first four; 0 where this is none.
+
+    Examples
+    --------
+    >>> measure_mp3_frame(bytes.fromhex("fffb9064"))
+    417
+    """
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return 0
+    version, layer, bitrate, rate = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer == 4 or bitrate in (0, 15) or rate == 3:
+        return 0
+    new = version == 3
+    hertz = (44_100, 48_000, 32_000)[rate] // (1 if new else 2 if version == 2 else 4)
+    kilobits = _BITRATES[(new, min(layer, 2) if not new else layer)][bitrate - 1]
+    padding = head[2] >> 1 & 1
+    if layer == 1:
+        return (12_000 * kilobits // hertz + padding) * 4
+    return (72_000 if layer == 3 and not new else 144_000) * kilobits // hertz + padding
 
 
 def _behind_tag(head: bytes, name: str, size: int) -> Look:
@@ -174,8 +224,8 @@ def _describe(head: bytes) -> str:
     try:
         shown = text[:40].decode("utf-8")
     except UnicodeDecodeError:
-        return "unknown binary data"
-    return f"text: {shown!r}" if shown.isprintable() or "\n" in shown else "unknown binary data"
+        return _UNKNOWN
+    return f"text: {shown!r}" if shown.isprintable() or "\n" in shown else _UNKNOWN
 
 
 def check_riff(file: BinaryIO, name: str, size: int) -> Header:
