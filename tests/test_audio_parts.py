@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from corpus import RATE, encoded, speechlike
+from scipy.signal import correlate
 
 from diarnb.audio import open_recording
 from diarnb.errors import NotAudioError
@@ -49,6 +50,12 @@ def alike(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a[:n], b[:n])[0, 1])
 
 
+def best_match(samples: np.ndarray, sound: np.ndarray) -> float:
+    """How alike they are where they fit best: codecs begin with some silence of their own."""
+    shifts = correlate(samples[: 3 * RATE], sound[: 3 * RATE])[3 * RATE - 1 :]
+    return alike(samples[int(shifts.argmax()) :], sound)
+
+
 ONE, OTHER = speechlike(seconds=6), speechlike(seconds=4, seed=2)
 
 
@@ -64,7 +71,7 @@ def test_both_parts_of_a_file_are_heard_in_order(kind: str, subtype: str, tmp_pa
     assert len(samples) == pytest.approx(10 * RATE, abs=0.15 * RATE)
     assert problems == []
     assert alike(samples, ONE) > 0.95
-    assert max(alike(samples[6 * RATE + shift :], OTHER) for shift in range(0, 1200, 4)) > 0.8
+    assert best_match(samples[6 * RATE :], OTHER) > 0.9
     tail, _, _ = decode(path, start=7.0, end=9.0)
     assert alike(tail, samples[7 * RATE : 9 * RATE]) > 0.99
 
@@ -117,7 +124,7 @@ def test_what_only_pyav_decodes_is_given_to_it(container: str, codec: str) -> No
     samples, problems, _ = decode(mux(container, codec, 3, 48_000, "stereo"))
     assert len(samples) == pytest.approx(3 * RATE, abs=0.1 * RATE)
     assert problems == []
-    assert max(alike(samples[shift:], speechlike()) for shift in range(0, 1000, 4)) > 0.8
+    assert best_match(samples, speechlike()) > 0.9
 
 
 @pytest.mark.parametrize("head", [b"", b"\xff\xfb\x90\x64", b"\xff\xf3\x40\xc4"])
