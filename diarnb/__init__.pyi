@@ -13,6 +13,7 @@ from .widgets.controls import controls as controls
 from .widgets.player import player as player
 from .widgets.cards import cards as cards
 from .widgets.review import review as review
+from .widgets.studio import studio as studio
 from .corrections import edits as edits
 
 # Name

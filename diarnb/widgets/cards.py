@@ -14,7 +14,6 @@ from diarnb.tables.turns import speakers
 from diarnb.widgets import parts
 from diarnb.widgets.panel import Panel
 from diarnb.widgets.reruns import replace_earlier
-from diarnb.widgets.sound import ClipButton
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,13 +73,12 @@ def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "pe
 class Cards(Panel):
     """What `cards` gives; all it does can be done from Python as well."""
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str, *, fresh: bool = False) -> None:
-        super().__init__(turns, audio, by, fresh=fresh)
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str = "person", **more: Any) -> None:
+        super().__init__(turns, audio, by, **more)
         self._cards: dict[str, _Card] = {}
         self._kept: set[str] = set()  # names that several voices are to have
         self._stack, self._asking = ipywidgets.VBox(), ipywidgets.VBox()
         self.children: list[ipywidgets.Widget] = [
-            ipywidgets.HTML(parts.STYLE),
             self._told,
             self._stack,
             self._asking,
@@ -120,7 +118,7 @@ class Cards(Panel):
             chosen = clips(table, sureness(self.corrections), _CLIPS if len(labels) <= _MANY else 1)
             for label in new:
                 spans = chosen.loc[chosen["speaker"] == label, ["start", "end"]].itertuples(index=False)
-                self._cards[label] = _Card(self, label, [ClipButton(self._sound, *span) for span in spans])
+                self._cards[label] = _Card(self, label, [self._clip_button(*span) for span in spans])
         for label in self._cards.keys() - labels.keys():
             parts.close_all(self._cards.pop(label).box)
         for label, name in labels.items():
@@ -152,7 +150,7 @@ class Cards(Panel):
 class _Card:
     """One voice."""
 
-    def __init__(self, panel: Cards, label: str, buttons: list[ClipButton]) -> None:
+    def __init__(self, panel: Cards, label: str, buttons: list[ipywidgets.Widget]) -> None:
         self._panel, self._label, self._showing = panel, label, False
         self._said = ipywidgets.HTML()
         self._name = ipywidgets.Text(description="Name", continuous_update=False, layout={"width": "18em"})

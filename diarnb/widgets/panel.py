@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import secrets
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets
 
+from diarnb._text import clock
 from diarnb.corrections import Corrections
 from diarnb.corrections.replay import take_over
 from diarnb.errors import DiarnbError
 from diarnb.tables.colors import speaker_colors
 from diarnb.widgets import parts
 from diarnb.widgets.background import Worker
-from diarnb.widgets.sound import Sound
+from diarnb.widgets.sound import ClipButton, Sound
 from diarnb.widgets.still import still
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pandas as pd
+
+    from diarnb.widgets.player import Player
 
 _REST = 1.0  # seconds without a correction, after which the picture that stays is drawn again
 
@@ -47,12 +51,14 @@ class Correcting:
     model_id: str
     _reference: pd.DataFrame | None = None
 
+    def _begin(self) -> None:
+        self._trace = f"diarnb-{secrets.token_hex(8)}"  # the output that stays where nothing can run
+        self._displayed, self._drawing = False, Worker()
+
     def _correct(self, corrections: Corrections) -> None:
         """Show these corrections, and follow them."""
         self.corrections = corrections
         self.corrections.watch(self._follow)
-        self._trace = f"diarnb-{secrets.token_hex(8)}"  # the output that stays where nothing can run
-        self._displayed, self._drawing = False, Worker()
 
     @property
     def turns(self) -> pd.DataFrame:
@@ -156,11 +162,23 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         Who corrects.
     fresh : bool
         Leave out what was corrected before.
+    player : Player, optional
+        Beside which it stands, and which plays for it: then it has no undo and no sound of its own.
     """
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str, *, fresh: bool) -> None:
+    def __init__(
+        self,
+        turns: pd.DataFrame | Corrections,
+        audio: Any,
+        by: str = "person",
+        *,
+        fresh: bool = False,
+        player: Player | None = None,
+    ) -> None:
         super().__init__()
+        self._player = player
         self.add_class("diarnb-panel")
+        self._begin()
         self._correct(turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh))
         self._sound = Sound.of(self.corrections.turns, audio)
         self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
@@ -182,7 +200,9 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
                 self._button(notice.label, does[notice.what], "What is here stays on disk"),
             )
         ]
-        parts.visible_if(self._told, bool(self._told.children))
+        parts.visible_if(self._told, bool(self._told.children) and self._player is None)
+        for button in (self._undo, self._redo):
+            parts.visible_if(button, self._player is None)
         for part in before:
             parts.close_all(part)
 
@@ -191,7 +211,15 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
 
     def _guard(self, does: dict[str, Callable[[], Any]], label: str) -> parts.Guard:
         """Keep the panel's keys from the notebook, and hide what stays while the panel lives."""
-        return parts.Guard(does, self.attempt, label, self._trace)
+        return parts.Guard(does, self.attempt, label, self._trace if self._player is None else "")
+
+    def _clip_button(self, start: float, end: float) -> ipywidgets.Widget:
+        """Make a button that plays a stretch: by itself, or by the player beside it."""
+        if self._player is None:
+            return ClipButton(self._sound, start, end)
+        made = self._button(f"{clock(start)} – {clock(end)}", partial(self._player.play, start, end), "Play this")
+        made.icon = "play"
+        return made
 
     def close(self) -> None:
         """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
@@ -200,7 +228,8 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
                 return
             self._closed = True
         self._leave()
-        self._sound.close()
+        if self._player is None:
+            self._sound.close()
         parts.close_all(self)
 
     # For those who make a panel of this.

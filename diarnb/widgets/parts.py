@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger("diarnb")
 
-STYLE = f"<style>{load_style('panel.css')}</style>"
-
 
 class CodeLine(anywidget.AnyWidget):
     """A line of Python with a button that copies it."""
@@ -47,7 +45,7 @@ class Guard(anywidget.AnyWidget):
         The class of the output that is hidden while the panel lives.
     """
 
-    _esm = load_script("guard.js")
+    _esm, _css = load_script("guard.js"), load_style("panel.css")
     watched: traitlets.List[str] = traitlets.List(traitlets.Unicode()).tag(sync=True)
     label: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
     still: traitlets.Unicode[str, str | bytes] = traitlets.Unicode().tag(sync=True)
@@ -77,6 +75,11 @@ def note(text: str, *, problem: bool = False) -> str:
         return ""
     told = f"<bdi>{html.escape(visible(text, limit=700))}</bdi>"
     return f'<span class="diarnb-problem" role="alert">⚠ {told}</span>' if problem else told
+
+
+def plain(text: object, limit: int = 40) -> str:
+    """Make text from anywhere the description of a button, which older ipywidgets take for HTML."""
+    return html.escape(visible(text, limit=limit))
 
 
 def help_line(text: str = "") -> ipywidgets.HTML:

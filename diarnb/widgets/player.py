@@ -21,7 +21,7 @@ from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, integer, integers, seconds, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from diarnb.widgets.sound import Answer
 
@@ -85,7 +85,7 @@ def player(
     """
     other = None if reference is None else check_turns(reference, name="reference")
     corrections = turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh)
-    spoken = Spoken(_pieces(corrections.turns) if words is None else _checked_words(words))
+    spoken = find_spoken(corrections.turns, words)
     made = Player(Sound.of(corrections.turns, audio), corrections, other, spoken)
     replace_earlier(made, Player)
     return made
@@ -101,19 +101,38 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         "peaks": "_peaks",
         "words": "_words",
         "edit": "_edit",
+        "selected": "_select",
+        "verdict": "_judge",
     }
 
     def __init__(self, sound: Sound, corrections: Corrections, reference: pd.DataFrame | None, spoken: Spoken) -> None:
         super().__init__(sound)
         self._reference, self._spoken = reference, spoken
         self._voices: list[str] = []  # in the order in which they were first seen: their lanes, and their colours
+        self._begin()
         self._correct(corrections)
+        self._selected: int | None = None
+        self.judges: dict[str, Callable[[], object]] = {}  # by key, what a review beside it does
+        self.follows: Callable[[int], object] | None = None  # is told which turn is selected
 
     def seek(self, time: float) -> None:
         """Move the playhead, in seconds."""
         if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < math.inf:
             raise InvalidParameterError(f"a time is a number of seconds, 0 or more, not {time!r:.40}")
         self.send({"do": "seek", "time": time})
+
+    def play(self, start: float, end: float) -> None:
+        """Have the page play a stretch, in seconds; browsers allow that once somebody has clicked anywhere."""
+        if not 0 <= start < end < math.inf:
+            raise InvalidParameterError(f"start and end are seconds with 0 <= start < end, not {start!r} and {end!r}")
+        self.send({"do": "play", "start": start, "end": end})
+
+    def select(self, turn: int) -> None:
+        """Select a turn, by its id, and bring it into view."""
+        if turn not in self.turns.index:
+            raise InvalidParameterError(f"there is no turn {turn!r:.40}; ids are the index of `turns`")
+        self._selected = int(turn)
+        self.send({"do": "select", "turn": self._selected})
 
     def _show(self) -> None:
         told, buffers = self._state()
@@ -137,6 +156,9 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
             "levels": self._sound.peaks.levels,
             "words": len(self._spoken) > 0,
             "still": self._trace,
+            "judges": list(self.judges),
+            "selected": self._selected,
+            "follows": self.follows is not None,
         }
         return {**fixed, **told}, buffers
 
@@ -191,6 +213,19 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
                 raise WrongMessageError("there is no such correction")
         return {}, []
 
+    def _select(self, message: Mapping[str, Any]) -> Answer:
+        [turn] = integers({"turn": [message.get("turn")]}, "turn", 1)
+        if self.follows is not None and turn in self.turns.index:
+            self.follows(turn)
+        return {}, []
+
+    def _judge(self, message: Mapping[str, Any]) -> Answer:
+        key = text(message, "key", 1)
+        if key not in self.judges:
+            raise WrongMessageError("there is no such verdict")
+        self.judges[key]()
+        return {}, []
+
     def _voice(self, message: Mapping[str, Any], name: str, *, new: bool = False) -> Any:
         lane = integer(message, name, -1 if new else 0, len(self._voices) - 1)
         return None if lane < 0 else self._voices[lane]
@@ -229,6 +264,11 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
                 pack_differences(differences(table, self._reference)),
             ]
         return told, buffers
+
+
+def find_spoken(turns: pd.DataFrame, words: pd.DataFrame | None) -> Spoken:
+    """Find what is said: the words that are given, else those of the run, else the texts of the turns."""
+    return Spoken(_pieces(turns) if words is None else _checked_words(words))
 
 
 def _pieces(turns: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from diarnb.corrections import Corrections
 
 _VOICES = 9  # that have a key
+_BEFORE = 1.0  # seconds that are heard before a turn, where a player shows what they are
 _ROWS = 12  # of a proposal that are shown
 _HELP = (
     "Keys, once you have clicked here: `p` play, `y` right, `n` wrong, `1`-`9` who, `0` somebody new, `s` skip, "
@@ -92,20 +93,20 @@ class Review(Panel):
         What the engine would change, while that is shown.
     """
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str, *, fresh: bool = False) -> None:
-        super().__init__(turns, audio, by, fresh=fresh)
+    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str = "person", **more: Any) -> None:
+        super().__init__(turns, audio, by, **more)
         self.turn: int | None = None
         self.proposal: pd.DataFrame | None = None
         self._sure = sureness(self.corrections)
         self._first = self.turns.assign(label=self.corrections.voices, sure=self._sure)  # before any verdict
         self._skipped: set[int] = set()
+        self._asked: int | None = None  # which somebody wants to judge before any other
         self._clip: ClipButton | None = None
         self._shown, self._left = ipywidgets.HTML(), ipywidgets.HTML()
         self._playing, self._who, self._proposed = (parts.row() for _ in range(3))
         keys = {"p": self._play, "y": self.right, "n": self.wrong, "s": self.skip, "u": self.undo}
         keys |= {str(number): self._said_by(number) for number in range(_VOICES + 1)}
         self.children: list[ipywidgets.Widget] = [
-            ipywidgets.HTML(parts.STYLE),
             self._told,
             self._shown,
             self._playing,
@@ -156,8 +157,22 @@ class Review(Panel):
     def skip(self) -> None:
         """Leave this turn for the end."""
         self._skipped.add(self._now())
+        self._asked = None
         self._choose()
         self._play()
+
+    def hear(self) -> None:
+        """Play this turn again; beside a player from a second before."""
+        self._now()
+        self._play()
+
+    def look_at(self, turn: int) -> None:
+        """Ask for a verdict on this turn, by its id, before any other."""
+        if turn not in self.turns.index:
+            raise InvalidParameterError(f"there is no turn {turn!r:.40}; ids are the index of `turns`")
+        if turn != self.turn:
+            self.turn = self._asked = turn
+            self._show_turn()
 
     def propose(self) -> pd.DataFrame:
         """Show which other turns would change, given the verdicts; nothing is changed yet."""
@@ -190,7 +205,8 @@ class Review(Panel):
         waiting = self.turns.drop(index=[turn for turn in judged if turn in self.turns.index])
         order = queue(waiting, self._sure).index
         later = [int(turn) for turn in order if turn in self._skipped]
-        self.turn = next(iter([int(turn) for turn in order if turn not in self._skipped] + later), None)
+        first = [self._asked] if self._asked in order else []
+        self.turn = next(iter([*first, *(int(turn) for turn in order if turn not in self._skipped), *later]), None)
         self._show_turn()
 
     def _show_turn(self) -> None:
@@ -207,11 +223,14 @@ class Review(Panel):
             )
             self._shown.value = self.swatch(self.corrections.voices[self.turn], asked)
             stretch = start, min(end, start + CLIP)
-            if self._clip is None:
+            if self._player is not None:
+                self._playing.children = [self._button("Hear it", self.hear, "From a second before, on the lanes (h)")]
+            elif self._clip is None:
                 self._clip = ClipButton(self._sound, *stretch)
             else:
                 self._clip.change(*stretch)
-            self._playing.children = [self._clip]
+            if self._clip is not None:
+                self._playing.children = [self._clip]
         told = f"{state.turns} turn{'s' if state.turns != 1 else ''} without a verdict."
         if self._first["sure"].notna().any():  # else nobody has said anything that an estimate could stand on
             total = clock(float(table["duration"].sum()), decimals=1)
@@ -270,7 +289,13 @@ class Review(Panel):
         return self.turn
 
     def _play(self) -> None:
-        if self._clip is not None and self.turn is not None:
+        if self.turn is None:
+            return
+        if self._player is not None:  # which shows the turn among its neighbours
+            self._player.select(self.turn)
+            start, end = (float(self.turns[name][self.turn]) for name in ("start", "end"))
+            self._player.play(max(0.0, start - _BEFORE), min(end, start + CLIP))
+        elif self._clip is not None:
             self._clip.play()
 
     def _said_by(self, number: int) -> Callable[[], None]:

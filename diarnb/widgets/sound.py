@@ -94,7 +94,7 @@ class Sound:
             There is another recording in its place.
         """
         if audio is not None:
-            return cls(audio)
+            return audio if isinstance(audio, cls) else cls(audio)
         try:
             return cls(find_audio(turns))
         except TurnTableError as error:

@@ -110,6 +110,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._duration: float | None = None
         self._trace = f"diarnb-{secrets.token_hex(8)}"  # the output that holds the result
         self._displayed = False
+        self._watchers: list[Callable[[pd.DataFrame], object]] = []
         self._build(source)
         super().__init__([*self._parts()])
         self.add_class("diarnb-panel")
@@ -137,7 +138,6 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._said = parts.help_line()
 
     def _parts(self) -> Iterator[ipywidgets.Widget]:
-        yield ipywidgets.HTML(parts.STYLE, layout={"display": "none"})
         yield self._picker.box
         yield parts.row(self._engines, self._cost)
         yield self._place
@@ -190,6 +190,10 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._worker.stop()
         self._worker.wait()
         return self._listen(threading.Event(), diarize)
+
+    def watch(self, watcher: Callable[[pd.DataFrame], object]) -> None:
+        """Call a function with the table of every run that ends well."""
+        self._watchers.append(watcher)
 
     def stop(self) -> None:
         """Stop the run that goes on; nothing where there is none."""
@@ -369,6 +373,8 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
                 return
             self._result = (turns, asked)
             self._say(self._summary(asked))
+        for watcher in self._watchers:
+            watcher(turns)
         if self._displayed:
             from IPython.display import update_display
 

@@ -9,7 +9,7 @@ function render({ model, el }) {
   const shape = icon("play"), label = make("bdi"), bar = make("i");
   const button = make("button", { type: "button", class: "diarnb-clip" }, shape, label, bar);
   el.append(make("div", { class: "diarnb-box" }, button));
-  guardKeys(el);
+  const letGo = guardKeys(el);
   let sound = null, context = null, source = null, began = 0, frame = 0, state = "stop";
 
   const link = new Link(model, (message) => {
@@ -86,6 +86,7 @@ function render({ model, el }) {
   return () => {
     stop();
     link.close();
+    letGo();
     model.off("change:label", name);
     document.removeEventListener("diarnb-play", others);
   };

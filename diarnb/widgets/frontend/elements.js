@@ -39,14 +39,19 @@ export function swatch(color) {
 }
 
 // Keys without a modifier are ours wherever the focus is within: a notebook takes x, d or b for commands on its cells.
-// What a notebook does with Shift Enter or Ctrl S stays as it is.
+// What a notebook does with Shift Enter or Ctrl S stays as it is. A notebook that listens at the document before anybody
+// else asks the element that has the focus, and no other, whether keys are for it.
 export function guardKeys(root) {
-  const guard = (event) => {
-    if (!event.ctrlKey && !event.metaKey && !event.altKey && !(event.shiftKey && event.key === "Enter")) event.stopPropagation();
+  const SUPPRESS = "data-lm-suppress-shortcuts";
+  const isOurs = (event) => !event.ctrlKey && !event.metaKey && !event.altKey && !(event.shiftKey && event.key === "Enter");
+  const mark = (event) => { if (root.contains(event.target)) event.target.toggleAttribute(SUPPRESS, isOurs(event)); };
+  const stop = (event) => { if (isOurs(event)) event.stopPropagation(); };
+  window.addEventListener("keydown", mark, { capture: true });
+  root.addEventListener("keydown", stop);
+  return () => {
+    window.removeEventListener("keydown", mark, { capture: true });
+    root.removeEventListener("keydown", stop);
   };
-  root.setAttribute("data-lm-suppress-shortcuts", "true");
-  root.addEventListener("keydown", guard);
-  return () => root.removeEventListener("keydown", guard);
 }
 
 // The picture and the table that stay where nothing can run are an output of their own; two of one thing are too many.

@@ -20,7 +20,7 @@ function render({ model, el }) {
       frame = requestAnimationFrame(find);  // it is not on the page yet
       return;
     }
-    if (keys.size) panel.setAttribute("tabindex", "0");
+    panel.setAttribute("tabindex", keys.size ? "0" : "-1");  // a click anywhere in it takes the focus from the notebook
     panel.setAttribute("role", "region");
     panel.setAttribute("aria-label", model.get("label"));
     panel.addEventListener("keydown", press);

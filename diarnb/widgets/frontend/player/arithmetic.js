@@ -44,7 +44,8 @@ export function stretches(turns, lane = null, before = 0.1, after = 0.15) {
 }
 
 // What to play from a time on: [start, end], or null at the end.
-export function plan(time, { duration, loop = null, only = null }) {
+export function plan(time, { duration, loop = null, only = null, until = null }) {
+  if (until !== null) return time < until - 1e-3 ? [time, until] : null;
   if (loop) return time >= loop[0] && time < loop[1] - 1e-3 ? [time, loop[1]] : loop;
   if (only) {
     const at = above(only.map((span) => span[1] - 1e-3), time);

@@ -7,6 +7,9 @@ export const KEYS = [
   ["X", "from here on: a new voice"], ["Enter", "name its speaker"], ["Del", "delete it"], ["Ctrl Z, Y", "undo, redo"], ["Esc", "select nothing"],
 ];
 
+// Where a review stands beside the player, these answer it.
+export const VERDICTS = [["Y", "right: this speaker speaks"], ["W", "wrong: somebody else does"], ["D", "next doubtful turn"], ["H", "hear it from a second before"]];
+
 export const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3];
 
 export function pressKey(player, event) {
@@ -41,6 +44,7 @@ export function pressKey(player, event) {
     const to = player.voices()[Number(key) - 1];
     if (to !== undefined) keys[key] = () => player.edit({ what: "reassign", turns: id, to });
   }
+  if (!control && player.judges.includes(key)) keys[key] = () => player.judge(key);
   if (!Object.hasOwn(keys, key)) return;
   event.preventDefault();
   event.stopPropagation();

@@ -6,7 +6,7 @@ import { Link, watchKernel } from "../link.js";
 import { clock, jump, stretches, unpack, within } from "./arithmetic.js";
 import { AXIS, GAP, HEADING, LANE, OVERVIEW, STRIP, THEMES, WAVE, drawView, theme } from "./drawing.js";
 import { fillBar } from "./editing.js";
-import { KEYS, SPEEDS, pressKey } from "./keyboard.js";
+import { KEYS, SPEEDS, VERDICTS, pressKey } from "./keyboard.js";
 import { movePointer, pressPointer, turnWheel } from "./pointer.js";
 import { Transport } from "./transport.js";
 import { Waveform } from "./waveform.js";
@@ -15,7 +15,11 @@ import { highlightWord } from "./words.js";
 class Player {
   constructor(model, el) {
     this.link = new Link(model, (message, buffers) => this.told(message, buffers));
-    this.transport = new Transport(this.link, () => this.refresh(), (error) => this.say(error.message));
+    this.transport = new Transport(this.link, {
+      changed: () => this.refresh(),
+      failed: (error) => this.say(error.message),
+      ended: () => { this.until = null; this.tune(); },
+    });
     this.listening = new AbortController();  // ends every listener outside of the element
     this.root = make("div", { class: "diarnb-player", role: "region", "aria-label": "Player", tabindex: "-1" });
     this.status = make("div", { class: "status", role: "status", "aria-live": "polite" });
@@ -33,7 +37,8 @@ class Player {
     let told;
     try { told = await this.link.ask("hello"); } catch (error) { this.say(error.message); return; } finally { clearTimeout(late); }
     if (this.closed) return;
-    Object.assign(this, { title: told.title, duration: told.duration, hasWords: told.words, selected: null, solo: null, skips: false, loops: false });
+    Object.assign(this, { title: told.title, duration: told.duration, hasWords: told.words, selected: null, solo: null, skips: false, loops: false,
+      judges: told.judges, follows: told.follows, until: null });
     this.view = [0, Math.min(this.duration, this.duration > 900 ? 300 : this.duration)];
     this.texts = new Map();
     this.take(told, told.buffers);
@@ -42,12 +47,15 @@ class Player {
     this.lay();
     this.tune();
     this.say("");
+    if (told.selected !== null) this.showTurn(told.selected);
     this.el.append(hideStill(told.still));
   }
 
   // What Python says without being asked.
   told(message, buffers) {
     if (message.do === "seek" && this.view) this.seek(message.time);
+    if (message.do === "play" && this.view) this.playStretch(message.start, message.end);
+    if (message.do === "select" && this.view) this.showTurn(message.turn);
     if (message.do !== "turns" || !this.view) return;
     this.take(message, buffers);
     if (this.turnAt() < 0 && this.selected?.turn !== undefined) this.selected = null;
@@ -85,7 +93,7 @@ class Player {
       looping: toggle("Loop turn", "Loop the selected turn (L)", () => this.loop()),
       undo: button("undo", "Undo (Ctrl Z)", () => this.edit({ what: "undo" })),
       redo: button("redo", "Redo (Ctrl Y)", () => this.edit({ what: "redo" })),
-      help: make("div", { class: "help", hidden: "" }, ...KEYS.map(([key, what]) => make("div", {}, make("kbd", {}, key), what))),
+      help: make("div", { class: "help", hidden: "" }, ...[...KEYS, ...(this.judges.length ? VERDICTS : [])].map(([key, what]) => make("div", {}, make("kbd", {}, key), what))),
       over: make("canvas", { "aria-hidden": "true" }), window: make("div", { class: "window" }), overHead: make("div", { class: "head" }),
       canvas: make("canvas", { "aria-hidden": "true" }), head: make("div", { class: "head" }), tip: make("div", { class: "tip", hidden: "" }),
       side: make("div", { class: "names", role: "list", "aria-label": "Speakers" }),
@@ -101,11 +109,13 @@ class Player {
       this.canvas, this.head, this.tip);
     this.root.setAttribute("aria-label", `Player${this.title && ` of ${this.title}`}`);
     this.root.replaceChildren(
-      make("div", { class: "bar" }, this.playButton,
-        button("previous", "Previous turn (P)", () => this.go(-1)), button("next", "Next turn (N)", () => this.go(1)),
-        button("change", "Next change of speaker (C)", () => this.go(1, true)), this.clock, speed, this.skipping, this.looping,
-        make("span", { class: "gap" }), button("out", "Zoom out (−)", () => this.zoom(2)), button("in", "Zoom in (+)", () => this.zoom(0.5)),
-        button("fit", "All in view (0)", () => this.show(0, this.duration)), this.undo, this.redo, helping),
+      make("div", { class: "bar tools" },  // where it does not fit in a row, a group goes to the next as a whole
+        make("div", { class: "bar" }, this.playButton,
+          button("previous", "Previous turn (P)", () => this.go(-1)), button("next", "Next turn (N)", () => this.go(1)),
+          button("change", "Next change of speaker (C)", () => this.go(1, true)), this.clock),
+        make("div", { class: "bar" }, speed, this.skipping, this.looping),
+        make("div", { class: "bar" }, button("out", "Zoom out (−)", () => this.zoom(2)), button("in", "Zoom in (+)", () => this.zoom(0.5)),
+          button("fit", "All in view (0)", () => this.show(0, this.duration)), this.undo, this.redo, helping)),
       this.help,
       make("div", { class: "stage" }, this.overview, this.side, this.stage),
       this.words, this.notices, this.bar, this.status);
@@ -116,7 +126,7 @@ class Player {
   listen() {
     const { signal } = this.listening;
     this.root.addEventListener("keydown", (event) => pressKey(this, event));
-    guardKeys(this.root);
+    this.letGo = guardKeys(this.root);
     this.stage.addEventListener("pointerdown", (event) => pressPointer(this, event));
     this.stage.addEventListener("pointermove", (event) => movePointer(this, event));
     this.stage.addEventListener("pointerleave", () => { this.tip.hidden = true; });
@@ -195,10 +205,27 @@ class Player {
     const only = this.solo !== null ? stretches(this.turns, this.solo) : this.skips ? stretches(this.turns) : null;
     this.skipping.setAttribute("aria-pressed", String(this.skips));
     this.looping.setAttribute("aria-pressed", String(this.loops));
-    this.transport.set({ options: { duration: this.duration, loop, only } });
+    this.transport.set({ options: { duration: this.duration, loop, only, until: this.until } });
   }
 
-  toggle() { if (this.transport.playing) this.transport.pause(); else this.transport.play(); }
+  playStretch(start, end) {
+    this.seek(start, end);
+    this.transport.play();
+  }
+
+  showTurn(id) {
+    const at = this.turns.id.indexOf(id);
+    if (at < 0) return;
+    if (this.selected?.turn !== id) this.choose({ turn: id }, false, false);
+    const [from, until] = this.view, start = this.turns.start[at], span = until - from;
+    if (start < from || start > until - 0.1 * span) this.show(start - 0.3 * span, start + 0.7 * span);
+  }
+
+  toggle() {
+    this.until = null;
+    this.tune();
+    if (this.transport.playing) this.transport.pause(); else this.transport.play();
+  }
 
   loop() {
     this.loops = !this.loops && (this.turnAt() >= 0 || Boolean(this.selected?.range));
@@ -212,7 +239,12 @@ class Player {
     this.lay();
   }
 
-  seek(time) {
+  // Where it goes on from, and for a stretch that is to be heard alone where it stops.
+  seek(time, until = null) {
+    if (this.until !== until) {
+      this.until = until;
+      this.tune();
+    }
     this.transport.seek(time);
     this.reveal(this.transport.at);
   }
@@ -274,7 +306,7 @@ class Player {
 
   voices() { return this.names.flatMap((name, lane) => (name === null ? [] : [lane])); }
 
-  choose(selected, naming = false) {
+  choose(selected, naming = false, tell = true) {
     const before = this.selected, typing = this.bar.contains(document.activeElement);
     this.selected = selected;
     this.bar.hidden = !selected;
@@ -284,7 +316,15 @@ class Player {
       this.loops = Boolean(selected && (this.turnAt() >= 0 || selected.range));
       this.tune();
     }
+    if (this.follows && tell && selected?.turn !== undefined && before?.turn !== selected.turn) {
+      this.link.ask("selected", { turn: selected.turn }).catch((error) => this.say(error.message));
+    }
     this.redraw();
+  }
+
+  // A verdict on the turn that a review beside the player asks about.
+  judge(key) {
+    this.link.ask("verdict", { key }).catch((error) => this.say(error.message));
   }
 
   // What moves: once for every change, and while playing with every frame.
@@ -341,6 +381,7 @@ class Player {
     this.waveform?.close();
     this.link.close();
     this.forget();
+    this.letGo?.();
     this.listening.abort();
     this.themes?.disconnect();
     this.sizes?.disconnect();

@@ -60,7 +60,7 @@ export function pressPointer(player, event) {
     else {
       const hit = turnUnder(player, last);
       player.choose(hit?.turns === player.turns ? { turn: player.turns.id[hit.at] } : null);
-      player.transport.seek(began);
+      player.seek(began);
     }
   };
   player.stage.addEventListener("pointermove", move);

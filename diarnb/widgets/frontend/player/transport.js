@@ -3,8 +3,8 @@
 import { RATE, SLICE, plan, stretched } from "./arithmetic.js";
 
 export class Transport {
-  constructor(link, changed, failed) {
-    Object.assign(this, { link, changed, failed, at: 0, playing: false, speed: 1, options: { duration: 0 } });
+  constructor(link, { changed, failed, ended }) {
+    Object.assign(this, { link, changed, failed, ended, at: 0, playing: false, speed: 1, options: { duration: 0 } });
     this.slices = new Map();  // number -> samples, or a promise of them; the oldest are forgotten
     this.pieces = [];  // what is scheduled: [when, until] of the context's clock, [from, to] of the recording
     this.turn = 0;  // counts seeks, so that what was fetched for an earlier one is not played
@@ -124,7 +124,7 @@ export class Transport {
       while (this.playing && turn === this.turn && this.until < context.currentTime + 1.5) {
         const span = plan(this.next, this.options);
         if (!span) {
-          if (context.currentTime >= this.until) { this.pause(); this.at = this.options.duration; this.changed(); }
+          if (context.currentTime >= this.until) { this.pause(); this.at = this.options.until ?? this.options.duration; this.ended(); }
           break;
         }
         if (Math.abs(span[0] - this.next) > 1e-3) this.fresh = true;
