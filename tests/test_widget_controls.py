@@ -306,6 +306,7 @@ def test_what_contradicts_itself_is_told_and_can_not_be_run() -> None:
     panel._form.options.more.value = True
     shown = described(panel)
     shown["transcription"].value = True
+    shown["Model"].value = "precision-1"
     assert "transcription needs model=" in said(panel)
     assert shown["Run"].disabled
     shown["Model"].value = "precision-2"
