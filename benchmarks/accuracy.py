@@ -28,15 +28,18 @@ if TYPE_CHECKING:
 # Name -> seconds that are not scored on each side of a reference boundary, and whether overlapped speech is left out.
 CONVENTIONS = {
     "collar 0": (0.0, False),
+    "collar 0.1": (0.1, False),
     "collar 0.25": (0.25, False),
     "collar 0, overlap skipped": (0.0, True),
     "collar 0.25, overlap skipped": (0.25, True),
 }
+CONTINUOUS = {"nganasan_dialog"}
+"""Recordings whose reference counts pauses as speech: what is found of their pauses counts as missed."""
 NOTES = """\
 - DER = (missed + false alarm + confusion) / reference speech, by pyannote.metrics; speakers mapped for each recording.
 - collar 0.25: 0.25 s on *each* side of every reference boundary is not scored (NIST md-eval's `-c 0.25`; as
-  pyannote.metrics counts the whole width, `collar=0.5` there). Overlapped speech is scored except where a column says
-  "skip".
+  pyannote.metrics counts the whole width, `collar=0.5` there); collar 0.1 likewise. Overlapped speech is scored except
+  where a column says "skip".
 - Scored region: NAME.uem where there is one, else the whole recording from 0 to its end.
 - Pooled: summed errors over summed reference speech, so that long recordings weigh more; JER: mean over all reference
   speakers, collar 0, overlap scored.
@@ -186,7 +189,24 @@ def per_recording(scores: Mapping[str, Score]) -> str:
     rows = [_row(name, each) for name, each in scores.items()]
     rows += [_row(f"pooled: {name}", pool(group)) for name, group in sources.items() if len(group) > 1]
     rows.append(_row("pooled: all", pool(list(scores.values()))))
-    header = ["recording", "min", "miss", "FA", "conf", "DER 0", "DER .25", "0 skip", ".25 skip", "JER", "spk", "found"]
+    if set(scores) & CONTINUOUS and set(scores) - CONTINUOUS:
+        others = [each for name, each in scores.items() if name not in CONTINUOUS]
+        rows.append(_row(f"pooled: all but {', '.join(sorted(CONTINUOUS))}", pool(others)))
+    header = [
+        "recording",
+        "min",
+        "miss",
+        "FA",
+        "conf",
+        "DER 0",
+        "DER .1",
+        "DER .25",
+        "0 skip",
+        ".25 skip",
+        "JER",
+        "spk",
+        "found",
+    ]
     return table(header, rows)
 
 

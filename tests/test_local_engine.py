@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from diarnb.audio import open_recording
 from diarnb.engines.local import networks
@@ -16,6 +19,7 @@ from diarnb.engines.local.embedding import SIZE, Embedder
 from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.segmentation import RATE, STEP, Segmenter, count_frames, seconds
 from diarnb.engines.local.segments import _CHANGE, LONGEST, cut, find_embedding_spans, find_runs, find_speech_regions
+from diarnb.engines.local.ward import cluster_by_ward
 from diarnb.examples import example
 
 CPU = ("CPUExecutionProvider",)
@@ -191,6 +195,25 @@ def test_short_recordings_have_finite_embeddings(embedding, talk, samples):
 
 
 # -------------------------------------------------------------------------------------------------- clustering
+
+
+@pytest.mark.parametrize(("points", "count"), [(1, 1), (2, 1), (2, 2), (7, 3), (90, 8), (300, 30), (40, 40), (5, 9)])
+def test_ward_clusters_as_scipy_does(points, count):
+    embeddings, _, _ = make_embeddings(5, -(-points // 5))
+    embeddings = embeddings[:points]
+    expected = fcluster(linkage(embeddings, "ward"), count, "maxclust") if points > 1 else [1]
+    labels = cluster_by_ward(embeddings, count)
+    assert len(set(zip(labels, expected, strict=True))) == len(set(labels)) == len(set(expected)) == labels.max() + 1
+
+
+def test_a_first_answer_does_not_import_scipy(tmp_path):
+    code = "import sys, diarnb; diarnb.diarize(sys.argv[1], progress=False); print('scipy' in sys.modules)"
+    sound, rate = soundfile.read(example("interview"), stop=10 * RATE)
+    soundfile.write(tmp_path / "talk.wav", sound, rate)
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "talk.wav")], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "False"
 
 
 def make_embeddings(count, each=25, seed=0):

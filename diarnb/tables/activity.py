@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +50,8 @@ def match_one_to_one(worth: NDArray[Any], allowed: Masks | None = None) -> dict[
     >>> match_one_to_one(np.array([[3, 2], [2, 0]]))
     {0: 1, 1: 0}
     """
+    from scipy.optimize import linear_sum_assignment  # a third of a second that a first answer need not pay
+
     allowed = worth > 0 if allowed is None else allowed
     pairs = zip(*linear_sum_assignment(worth, maximize=True), strict=True)
     return {int(row): int(column) for row, column in pairs if allowed[row, column]}

@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
+
+from diarnb.engines.local.ward import cluster_by_ward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,8 +230,7 @@ def _initialise(embeddings: NDArray[np.float32], count: int) -> NDArray[np.int64
     if len(embeddings) < 2:
         return np.zeros(len(embeddings), np.int64)
     sample = _sample_evenly(len(embeddings), count, _WARD_SEGMENTS)
-    labels = fcluster(linkage(embeddings[sample], "ward"), min(count, len(sample)), "maxclust")
-    return _extend_labels(embeddings, sample, _renumber(labels))
+    return _extend_labels(embeddings, sample, cluster_by_ward(embeddings[sample], count))
 
 
 def _fit_mixture(

@@ -66,6 +66,14 @@ def compute_features(speech: NDArray[np.float32], energy: NDArray[np.float32]) -
     return np.stack(columns, axis=1)
 
 
+def score_features(
+    features: NDArray[np.float64], coefficients: NDArray[np.float64] = _COEFFICIENTS
+) -> NDArray[np.uint8]:
+    """Score frames by the fitted probability of speech (255 is 1) [shape=(frames,)]."""
+    scores: NDArray[np.uint8] = (255 / (1 + np.exp(-features @ coefficients))).round().astype(np.uint8)
+    return scores
+
+
 def find_regions(speech: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Find the regions of speech by two-state Viterbi decoding [shape=(regions, 2)].
 
@@ -116,11 +124,7 @@ class SpeechDetector:
 
 
 def _score(speech: NDArray[np.float32], energy: NDArray[np.float32]) -> NDArray[np.uint8]:
-    if not len(speech):
-        return np.zeros(0, np.uint8)
-    odds = compute_features(speech, energy) @ _COEFFICIENTS
-    scores: NDArray[np.uint8] = (255 / (1 + np.exp(-odds))).round().astype(np.uint8)
-    return scores
+    return score_features(compute_features(speech, energy)) if len(speech) else np.zeros(0, np.uint8)
 
 
 def _average(values: NDArray[np.floating]) -> NDArray[np.float64]:
