@@ -1,26 +1,33 @@
 """How far a table is from the truth, as the field counts it, and where it is furthest.
 
-What counts is only how long each combination of speakers lasts, not when. So a recording is laid out anew, each
-combination once, before pyannote.metrics scores it: its time grows with the square of the turns, ours does not.
+One matrix for each convention, of how long each true speaker and each label speak at once, gives all the rates. It is
+what pyannote.metrics computes too, sixteen times a recording; the tests hold every figure against it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from diarnb._text import visible
-from diarnb.errors import ConfigurationError, InvalidParameterError
-from diarnb.tables.activity import merge_turns
+from diarnb.errors import DiarnbWarning, InvalidParameterError
+from diarnb.tables.activity import is_finite, match_one_to_one, merge_spans
 from diarnb.tables.checks import check_spans
-from diarnb.tables.moments import Moments, find_combinations, pair_tables
+from diarnb.tables.moments import Moments, match_names, pair_tables
 
 if TYPE_CHECKING:
-    from diarnb.tables.activity import Floats, Masks
+    from numpy.typing import NDArray
+
+    from diarnb.tables.activity import Floats
     from diarnb.tables.moments import Pair
+
+Conventions = list[tuple[float, str]]
 
 CONVENTIONS = ((0.0, "scored"), (0.25, "scored"), (0.0, "skipped"), (0.25, "skipped"))
 """Seconds that are not scored on each side of a reference boundary, and what becomes of overlapped speech."""
@@ -31,8 +38,14 @@ _RESAMPLES = 2000
 _TOUCHING = 1e-6  # seconds by which turns may overlap and still only touch
 
 
-def score(reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Score a diarization against the truth, by pyannote.metrics (the extra ``eval``).
+def score(
+    reference: pd.DataFrame,
+    hypothesis: pd.DataFrame,
+    *,
+    uem: pd.DataFrame | None = None,
+    collar: float | Iterable[float] = (0.0, 0.25),
+) -> pd.DataFrame:
+    """Score a diarization against the truth, as pyannote.metrics and NIST's md-eval count.
 
     Parameters
     ----------
@@ -44,21 +57,24 @@ def score(reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFram
     uem : pandas.DataFrame, optional
         ``start`` and ``end`` of the stretches to score, and ``uri`` where there are several recordings, as ``read``
         gives them for a UEM file. Default: the whole recording.
+    collar : float or iterable of float, default (0, 0.25)
+        Seconds that are not scored on *each* side of every boundary of the reference; each makes rows of its own.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each recording and convention; with several recordings four more, whose ``uri`` is ``"pooled"``.
+        A row for each recording and convention; with several recordings as many more, whose ``uri`` is ``"pooled"``.
 
         - ``uri``: where a table has it, and ``recordings``: how many the row stands for
-        - ``collar``: seconds that are not scored on *each* side of every boundary of the reference, 0 or 0.25, as in
-          NIST md-eval's ``-c 0.25``; pyannote.metrics gives the width of the gap and calls this ``collar=0.5``
+        - ``collar``: seconds on each side, as in NIST md-eval's ``-c 0.25``; pyannote.metrics gives the width of the
+          gap and calls this ``collar=0.5``
         - ``overlap``: whether speech of several at once in the reference is ``"scored"`` or ``"skipped"``
         - ``der``: the diarization error rate, in percent of the reference's speech, and its parts ``missed``,
           ``false_alarm`` and ``confusion``
         - ``der_low``, ``der_high``: where several recordings are pooled, the 95 % interval from drawing them anew
           (bootstrap, 2000 times, always alike); else NaN
-        - ``jer``: the Jaccard error rate in percent, the mean over reference speakers
+        - ``jer``: the Jaccard error rate in percent, the mean over reference speakers; a recording in which nobody
+          speaks and somebody is heard counts as one speaker of 100 percent, pooled as well
         - ``detection``: the error rate of speech as such, whoever speaks, in percent of the time with speech
         - ``ier``: the identification error rate in percent: as ``der``, but labels must be the true names, so it tells
           something after ``identify`` or ``rename`` only
@@ -75,9 +91,13 @@ def score(reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFram
     TurnTableError
         A table is none of turns.
     InvalidParameterError
-        A recording is in the hypothesis or has to be scored, but is not in the reference or the UEM.
-    ConfigurationError
-        pyannote.metrics is not installed.
+        A recording is in the hypothesis or has to be scored, but is not in the reference or the UEM; or `collar` is no
+        number of seconds.
+
+    Warns
+    -----
+    DiarnbWarning
+        The reference was made by an engine and the hypothesis was not: they may be swapped.
 
     See Also
     --------
@@ -88,7 +108,13 @@ def score(reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFram
     Notes
     -----
     Speakers are paired one to one so that they share the most scored time, for each recording and convention anew. A
-    speaker's own turns that overlap are one turn. Time is linear in the number of turns.
+    speaker's own turns that overlap are one turn. All rates follow from how long each pair of speakers speaks at once,
+    which is counted once for each convention; time is linear in the number of turns. The tests compare every figure
+    with pyannote.metrics, to a billionth.
+
+    Without a UEM the whole of both tables is scored. NIST's md-eval without ``-u`` scores only from the reference's
+    first boundary to its last, so that false alarms before and after do not count: pass that stretch as `uem` to
+    compare with its figures.
 
     Examples
     --------
@@ -101,22 +127,46 @@ def score(reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFram
     2    0.00  skipped
     3    0.25  skipped
     """
-    metrics = _Metrics()
+    conventions = _list_conventions(collar)
+    _check_order(reference, hypothesis)
     found = pair_tables(reference, hypothesis, _NAMES, known=True)
-    scored = _stretches(uem, found)
-    sums = pd.DataFrame([row for pair, spans in zip(found, scored, strict=True) for row in _rows(metrics, pair, spans)])
+    recordings = zip(
+        found, _choose_stretches(uem, found, _name_sources(reference, hypothesis)), _hash_references(found), strict=True
+    )
+    sums = pd.DataFrame([row for each in recordings for row in _count_errors(*each[:2], conventions, each[2])])
     if len(found) > 1:
-        sums = pd.concat([sums, _pooled(sums)], ignore_index=True)
-    table = _rates(sums)
+        sums = pd.concat([sums, _pool(sums)], ignore_index=True)
+    table = _make_rates(sums)
     if found[0].uri is None:
         table = table.drop(columns="uri")
     table.attrs["diarnb"] = {
-        "scorer": metrics.version,
+        "scorer": "diarnb, as pyannote.metrics counts",
         "collar": "seconds on each side of a reference boundary",
         "rates": "percent",
         "scored": "the whole recording" if uem is None else "the stretches of the UEM",
     }
     return table
+
+
+def _list_conventions(collar: float | Iterable[float]) -> Conventions:
+    """List the conventions to score under: each collar, and with overlap scored and skipped."""
+    collars = [collar] if not isinstance(collar, Iterable) else list(collar)
+    wrong = [each for each in collars if not is_finite(each) or each < 0]
+    if wrong or not collars or isinstance(collar, str):
+        raise InvalidParameterError(f"collar is seconds on each side of a boundary, 0 or more, not {collar!r:.60}")
+    return [(float(each), overlap) for overlap in ("scored", "skipped") for each in dict.fromkeys(collars)]
+
+
+def _check_order(reference: pd.DataFrame, hypothesis: pd.DataFrame) -> None:
+    """Doubt a reference that an engine made, scored against a table that none did."""
+    made = ["engine" in (getattr(table, "attrs", {}).get("diarnb") or {}) for table in (reference, hypothesis)]
+    if made == [True, False]:
+        warnings.warn(
+            "the reference was made by an engine and the hypothesis was not: score(reference, hypothesis) takes the "
+            "truth first",
+            DiarnbWarning,
+            stacklevel=3,
+        )
 
 
 def worst(
@@ -167,15 +217,19 @@ def worst(
     """
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
         raise InvalidParameterError(f"n is the most stretches to list, a whole number or None for all, not {n!r:.40}")
+    _check_order(reference, hypothesis)
     found = pair_tables(reference, hypothesis, _NAMES, known=True)
-    parts = [_errors(pair, spans) for pair, spans in zip(found, _stretches(uem, found), strict=True)]
+    parts = [
+        _list_errors(pair, spans)
+        for pair, spans in zip(found, _choose_stretches(uem, found, _name_sources(reference, hypothesis)), strict=True)
+    ]
     table = pd.concat(parts, ignore_index=True)
     table = table.sort_values(["wrong", "start"], ascending=[False, True], kind="stable", ignore_index=True).iloc[:n]
     table.attrs = dict(hypothesis.attrs)
     return table
 
 
-def _errors(pair: Pair, spans: Floats | None) -> pd.DataFrame:
+def _list_errors(pair: Pair, spans: Floats | None) -> pd.DataFrame:
     """List the stretches of one recording in which somebody is wrong."""
     moments = Moments(pair.left, pair.right, also=() if spans is None else spans.ravel())
     inside = None if spans is None else moments.mark_covered(*spans.T)
@@ -189,8 +243,15 @@ def _errors(pair: Pair, spans: Floats | None) -> pd.DataFrame:
     return table[shown] if pair.uri is None else table[shown].assign(uri=pd.Series(pair.uri, table.index, dtype=str))
 
 
-def _stretches(uem: pd.DataFrame | None, found: list[Pair]) -> list[Floats | None]:
-    """Find the stretches of each recording to score, as rows of start and end; None for all of it."""
+def _name_sources(*tables: pd.DataFrame) -> list[str]:
+    return [source for table in tables if (source := (table.attrs.get("diarnb") or {}).get("source"))]
+
+
+def _choose_stretches(uem: pd.DataFrame | None, found: list[Pair], sources: list[str]) -> list[Floats | None]:
+    """Find the stretches of each recording to score, as rows of start and end; None for all of it.
+
+    Where the tables do not name their only recording, `sources` are the names that it may have in a UEM of several.
+    """
     if uem is None:
         return [None] * len(found)
     if not isinstance(uem, pd.DataFrame):
@@ -202,102 +263,106 @@ def _stretches(uem: pd.DataFrame | None, found: list[Pair]) -> list[Floats | Non
             raise InvalidParameterError("uem does not tell its recordings apart; give it a column uri")
         parts = {found[0].uri: spans}
     else:
-        parts = dict(iter(spans.groupby(table["uri"].astype(str))))
+        groups = dict(iter(spans.groupby(table["uri"].astype(str))))
+        wanted = sources if found[0].uri is None else [str(pair.uri) for pair in found]
+        same = match_names(wanted, groups)
+        none = spans.iloc[:0]
+        alone = next((groups[same[name]] for name in wanted if name in same), none)
+        parts = {pair.uri: alone if pair.uri is None else groups.get(same.get(pair.uri, ""), none) for pair in found}
     for pair in found:
-        if not len(parts.get(pair.uri, ())):
+        if parts[pair.uri].empty:
             name = "the recording" if pair.uri is None else repr(visible(pair.uri, limit=60))
             raise InvalidParameterError(f"uem has no stretch of {name}; add one, or leave the recording out")
     return [parts[pair.uri].to_numpy() for pair in found]
 
 
-def _rows(metrics: _Metrics, pair: Pair, spans: Floats | None) -> list[dict[str, Any]]:
-    """Sum up one recording under every convention."""
-    times = _boundaries(pair.left)
-    collars = {collar for collar, _ in CONVENTIONS if collar}
-    zones = {collar: (times - collar, times + collar) for collar in collars}
-    also = [*(edge for zone in zones.values() for bounds in zone for edge in bounds)]
-    moments = Moments(pair.left, pair.right, also=[*also, *(() if spans is None else spans.ravel())])
+def _count_errors(pair: Pair, spans: Floats | None, conventions: Conventions, reference: str) -> list[dict[str, Any]]:
+    """Sum up one recording under every convention, from the time that each pair of speakers shares under it."""
+    who = pd.factorize(pair.left["speaker"].to_numpy(dtype=object))[0]
+    starts, ends, _ = merge_spans(pair.left["start"].to_numpy(), pair.left["end"].to_numpy(), who, -_TOUCHING)
+    times = np.concatenate([starts, ends])
+    zones = {collar: (times - collar, times + collar) for collar, _ in conventions if collar}
+    also = [edges for zone in zones.values() for edges in zone]
+    moments = Moments(
+        pair.left, pair.right, alphabetical=True, also=np.concatenate([*also, [] if spans is None else spans.ravel()])
+    )
     inside = np.ones(len(moments.seconds), bool) if spans is None else moments.mark_covered(*spans.T)
     truth, answer = moments.active
-    columns, which = find_combinations(np.concatenate(moments.active))
-    present = {"speakers": _count(truth & inside), "found": _count(answer & inside)}
-    labels = {
-        "reference": _digest(pair.left[["start", "end", "speaker"]]),
-        "uem": "whole" if spans is None else _digest(pd.DataFrame(spans)),
+    several, found = truth.sum(axis=0), answer.sum(axis=0)
+    both = np.minimum(several, found)
+    same = np.equal.outer(*(np.array(names, dtype=object) for names in moments.names)).astype(bool)
+    about = {
+        "uri": pair.uri,
+        "recordings": 1,
+        "speakers": int((truth & inside).any(axis=1).sum()),
+        "found": int((answer & inside).any(axis=1).sum()),
+        "reference": reference,
+        "uem": "whole" if spans is None else _hash(pd.DataFrame(spans)),
     }
     rows = []
-    for collar, overlap in CONVENTIONS:
+    for collar, overlap in conventions:
         scored = inside & ~moments.mark_covered(*zones[collar]) if collar else inside
         if overlap == "skipped":
-            scored = scored & (truth.sum(axis=0) < 2)
-        about = {"uri": pair.uri, "recordings": 1, "collar": collar, "overlap": overlap}
-        seconds = np.bincount(which, moments.seconds * scored, minlength=len(columns)).astype(float)
-        rows.append({**about, **metrics.of(moments.names, columns, seconds), **present, **labels})
+            scored = scored & (several < 2)
+        seconds = moments.seconds * scored
+        shared, true, heard = moments.share(seconds), truth @ seconds, answer @ seconds
+        matched = _match(shared, true, heard)
+        union = true[:, np.newaxis] + heard - shared
+        alike = {row: shared[row, column] / union[row, column] for row, column in matched.items()}
+        jaccard = [1 - alike.get(row, 0.0) for row in np.flatnonzero(true).tolist()]
+        if not jaccard and heard.any():
+            jaccard = [1.0]  # nobody speaks, and somebody is heard: all wrong
+        missed, false_alarm, possible = ((seconds * part).sum() for part in (several - both, found - both, both))
+        rows.append(
+            {
+                **about,
+                "collar": collar,
+                "overlap": overlap,
+                "speech": float(true.sum()),
+                "missed": float(missed),
+                "false_alarm": float(false_alarm),
+                "confusion": max(float(possible - sum(shared[pair] for pair in matched.items())), 0.0),
+                "unnamed": float((seconds * np.maximum(several, found)).sum() - shared[same].sum()),
+                "jaccard": float(sum(jaccard)),
+                "jaccard_of": float(len(jaccard)),
+                "unheard": float(seconds[(several > 0) != (found > 0)].sum()),
+                "heard": float(seconds[several > 0].sum()),
+            }
+        )
     return rows
 
 
-def _count(active: Masks) -> int:
-    return int(active.any(axis=1).sum())
+def _match(shared: Floats, true: Floats, heard: Floats) -> dict[int, int]:
+    """Match true speakers with labels, those of them that are there; where several ways are as good, as pyannote does.
+
+    That is by the order of names, and of numbers that stand for the labels, written out: 0, 1, 10, 11, 2.
+    """
+    rows, columns = np.flatnonzero(true), np.flatnonzero(heard)
+    columns = columns[sorted(range(len(columns)), key=str)]
+    found = match_one_to_one(shared[np.ix_(rows, columns)])
+    return {int(rows[row]): int(columns[column]) for row, column in found.items()}
 
 
-def _boundaries(reference: pd.DataFrame) -> Floats:
-    """Return the times at which turns begin and end; those of a speaker's turns that overlap are one turn's."""
-    return merge_turns(reference, ["speaker"], -_TOUCHING)[["start", "end"]].to_numpy().T.ravel()
+def _hash(table: pd.DataFrame) -> str:
+    return _hash_rows(pd.util.hash_pandas_object(table.round(6), index=False).to_numpy())
 
 
-def _digest(table: pd.DataFrame) -> str:
-    hashes = pd.util.hash_pandas_object(table.round(6), index=False)
-    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()[:8]
+def _hash_rows(rows: NDArray[Any]) -> str:
+    return hashlib.sha256(rows.tobytes()).hexdigest()[:8]
 
 
-class _Metrics:
-    """pyannote.metrics, given a recording laid out anew: each combination of speakers once."""
-
-    def __init__(self) -> None:
-        try:
-            from pyannote import core, metrics
-            from pyannote.metrics import detection, diarization, identification
-        except ImportError as error:
-            raise ConfigurationError("Scores need pyannote.metrics: run `pip install 'diarnb[eval]'`") from error
-        self.version = f"pyannote.metrics {metrics.__version__}"
-        self._core = core
-        self._der, self._jer = diarization.DiarizationErrorRate(), diarization.JaccardErrorRate()  # type: ignore[no-untyped-call]
-        self._ier, self._detection = identification.IdentificationErrorRate(), detection.DetectionErrorRate()
-
-    def of(self, names: tuple[list[str], list[str]], columns: list[Masks], seconds: Floats) -> dict[str, float]:
-        """Sum up errors and speech, given how long each combination of speakers (reference's first) is scored."""
-        count = len(names[0])
-        truth, answer = self._core.Annotation(), self._core.Annotation()
-        at = 0.0
-        for who, length in zip(columns, seconds, strict=True):
-            segment = self._core.Segment(at, at + length)
-            for annotation, labels, speaking in (truth, names[0], who[:count]), (answer, names[1], who[count:]):
-                for number in np.flatnonzero(speaking) if length else ():
-                    annotation[segment, int(number)] = labels[number]
-            at += length
-        uem = self._core.Timeline([self._core.Segment(0.0, at)])
-        der, jer, ier, detection = (
-            metric(truth, answer, uem=uem, detailed=True)
-            for metric in (self._der, self._jer, self._ier, self._detection)
-        )
-        return {
-            "speech": der["total"],
-            "missed": der["missed detection"],
-            "false_alarm": der["false alarm"],
-            "confusion": der["confusion"],
-            "unnamed": ier["missed detection"] + ier["false alarm"] + ier["confusion"],
-            "jaccard": jer["speaker error"],
-            "jaccard_of": jer["speaker count"],
-            "unheard": detection["miss"] + detection["false alarm"],
-            "heard": detection["total"],
-        }
+def _hash_references(found: list[Pair]) -> list[str]:
+    """Hash the reference of each recording; all rows at once, for that takes time."""
+    tables = [pair.left[["start", "end", "speaker"]] for pair in found]
+    rows = pd.util.hash_pandas_object(pd.concat(tables).round(6), index=False).to_numpy()
+    return [_hash_rows(part) for part in np.split(rows, np.cumsum([len(table) for table in tables])[:-1])]
 
 
-def _pooled(sums: pd.DataFrame) -> pd.DataFrame:
+def _pool(sums: pd.DataFrame) -> pd.DataFrame:
     """Sum up the recordings of each convention."""
     rows = []
     for (collar, overlap), group in sums.groupby(["collar", "overlap"], sort=False):
-        labels = {name: _digest(group[["uri", name]]) for name in ("reference", "uem")}
+        labels = {name: _hash(group[["uri", name]]) for name in ("reference", "uem")}
         if set(group["uem"]) == {"whole"}:
             labels["uem"] = "whole"
         wrong = group[["missed", "false_alarm", "confusion"]].sum(axis=1)
@@ -307,10 +372,16 @@ def _pooled(sums: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@lru_cache(maxsize=4)  # every convention draws alike
+def _draw(size: int) -> Floats:
+    """Draw recordings anew, often, and return how many times each came."""
+    return np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES).astype(np.float64)
+
+
 def interval(wrong: Floats, speech: Floats) -> tuple[float, float]:
     """Draw recordings anew and return the middle 95 % of the pooled rate, in percent."""
     size = len(wrong)
-    drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)
+    drawn = _draw(size)
     with np.errstate(divide="ignore", invalid="ignore"):
         rates = 100 * (drawn @ wrong) / (drawn @ speech)
     rates = rates[np.isfinite(rates)]  # without those that drew no speech at all
@@ -320,7 +391,7 @@ def interval(wrong: Floats, speech: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _rates(sums: pd.DataFrame) -> pd.DataFrame:
+def _make_rates(sums: pd.DataFrame) -> pd.DataFrame:
     """Turn sums into the table of rates."""
 
     def percent(part: pd.Series[float], whole: pd.Series[float]) -> pd.Series[float]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-pytest.importorskip("pyannote.metrics", reason="the scorer comes with the extra eval")
+pytest.importorskip("pyannote.metrics", reason="the tests compare with it")
 
 from benchmarks import accuracy, speed
 from benchmarks._machine import cores, table, versions

@@ -111,7 +111,7 @@ def test_the_reference_is_where_the_sound_is(tmp_path: Path, material: Path):
 
 
 def test_a_set_is_what_the_accuracy_benchmark_reads(tmp_path: Path, material: Path, capsys: pytest.CaptureFixture[str]):
-    accuracy = pytest.importorskip("benchmarks.accuracy", reason="the scorer comes with the extra eval")
+    accuracy = pytest.importorskip("benchmarks.accuracy", reason="the tests compare with it")
     make(tmp_path, material, "--count", "3", "--speakers", "2-4", "--minutes", "0.8", "1")
     recordings = accuracy.read_folder(tmp_path)
     assert [recording.name for recording in recordings] == ["02speakers_000", "03speakers_001", "04speakers_002"]

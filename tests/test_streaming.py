@@ -414,7 +414,7 @@ def test_bytes_may_tear_samples_anywhere():
 
 
 def test_the_benchmark_counts_from_the_moment_of_speech():
-    pytest.importorskip("pyannote.metrics", reason="the scorer comes with the extra eval")
+    pytest.importorskip("pyannote.metrics", reason="the tests compare with it")
     from benchmarks.streaming import delays, main_speaker
 
     final = [(0.0, 1.0, "A"), (1.0, 2.0, "B")]

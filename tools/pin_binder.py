@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WANTED = ".[eval,live,server]"
+WANTED = ".[live,server]"
 HEAD = """\
 # Exact versions, so that Binder builds the same image for as long as it is asked to; written by tools/pin_binder.py.
 # IPython, ipykernel, JupyterLab and what these need are those of the image.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb.errors import InvalidParameterError
-from diarnb.tables.activity import is_finite, merge_turns
+from diarnb.tables.activity import is_finite, merge_spans
 from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
@@ -235,7 +235,9 @@ def find_stretches(turns: pd.DataFrame, pause: float) -> pd.DataFrame:
     table = table[table["duration"] > 0]
     table["recording"] = pd.factorize(table["uri"], use_na_sentinel=False)[0] if "uri" in table else 0
     table = table[["recording", "start", "end", "speaker", *(["uri"] if "uri" in table else [])]]
-    joined = merge_turns(table, ["recording", "speaker"], pause)
+    own = table.groupby(["recording", "speaker"], sort=False).ngroup().to_numpy()
+    _, end, first = merge_spans(table["start"].to_numpy(), table["end"].to_numpy(), own, pause)
+    joined = table.iloc[first].assign(end=end)
     joined = joined.sort_values(["recording", "start", "end", "speaker"], ignore_index=True)
     before = joined.groupby("recording")["end"].cummax().groupby(joined["recording"]).shift(fill_value=-np.inf)
     joined["takes"] = joined["end"] > before

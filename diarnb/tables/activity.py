@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Masks = NDArray[np.bool_]
 
+_ROUNDING = 1e-7  # seconds; what sums of times may be off
+
 
 def is_finite(value: object) -> TypeGuard[float]:
     """Return whether a value is a number that can stand for a time."""
@@ -78,7 +80,8 @@ def match_speakers(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> dict[st
 
 def find_edges(*tables: pd.DataFrame, also: Iterable[float] = ()) -> Floats:
     """Return all times at which anybody begins or ends, and those of `also`, in order."""
-    return np.unique(np.concatenate([*(table[["start", "end"]].to_numpy().ravel() for table in tables), [*also]]))
+    times = [table[side].to_numpy(dtype=np.float64) for table in tables for side in ("start", "end")]
+    return np.unique(np.concatenate([*times, np.asarray([*also], dtype=np.float64)]))
 
 
 def count_active(starts: NDArray[Any], ends: NDArray[Any], edges: Floats) -> Integers:
@@ -88,11 +91,28 @@ def count_active(starts: NDArray[Any], ends: NDArray[Any], edges: Floats) -> Int
 
 def mark_active(table: pd.DataFrame, speakers: list[str], edges: Floats) -> Masks:
     """Return who speaks (rows) between each edge and the next (columns)."""
-    active = np.zeros((len(speakers), max(len(edges) - 1, 0)), dtype=np.bool_)
     who = pd.Index(speakers).get_indexer(pd.Index(table["speaker"]))
-    starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
-    for number in np.unique(who[who >= 0]):
-        active[number] = count_active(starts[who == number], ends[who == number], edges) > 0
+    return mark_spans(table["start"].to_numpy(), table["end"].to_numpy(), who, len(speakers), edges)
+
+
+def mark_spans(starts: NDArray[Any], ends: NDArray[Any], who: NDArray[Any], count: int, edges: Floats) -> Masks:
+    """Return of each of so many speakers (rows) whether they speak between each edge and the next (columns).
+
+    Parameters
+    ----------
+    starts, ends : numpy.ndarray, shape (n,)
+        Seconds, all of them edges.
+    who : numpy.ndarray, shape (n,), int
+        Whose stretch each is, from 0; of those below 0 nothing is marked.
+    count : int
+        How many speakers there are.
+    edges : numpy.ndarray
+        Seconds, in order.
+    """
+    known, size = who >= 0, len(edges)
+    row = who[known].astype(np.int64) * size
+    first, last = (row + np.searchsorted(edges, times[known]) for times in (starts, ends))
+    active: Masks = _count(first, last, count * size).reshape(count, size)[:, : max(size - 1, 0)] > 0
     return active
 
 
@@ -150,28 +170,39 @@ def sweep(starts: NDArray[Any], ends: NDArray[Any], group: NDArray[Any]) -> Swee
     return Sweep(times[order][new], groups[order][new], _count(first, last, int(new.sum())), first, last)
 
 
-def merge_turns(table: pd.DataFrame, keys: list[str], gap: float) -> pd.DataFrame:
-    """Merge turns that are equal in `keys` where the pause between them is at most `gap` seconds.
+def merge_spans(
+    start: NDArray[Any], end: NDArray[Any], group: NDArray[Any], gap: float
+) -> tuple[Floats, Floats, Integers]:
+    """Merge stretches of the same group where the pause between them is at most `gap` seconds.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        With start and end; turns that overlap are merged too, with a negative gap only those that overlap by as much.
-    keys : list of str
+    start, end : numpy.ndarray
+        Seconds, to a millionth; what overlaps is merged too, with a negative gap only what overlaps by as much.
+    group : numpy.ndarray, int
+        From 0.
     gap : float
 
     Returns
     -------
-    pandas.DataFrame
-        By keys and start; of other columns the first turn's.
+    start, end : numpy.ndarray
+        Of what was merged, by group and start.
+    first : numpy.ndarray, int
+        Of each the first stretch in it.
+
+    Examples
+    --------
+    >>> merge_spans(np.array([0.0, 1.5, 4.0]), np.array([1.0, 2.0, 5.0]), np.array([0, 0, 0]), 0.5)[1]
+    array([2., 5.])
     """
-    table = table.sort_values([*keys, "start", "end"], ignore_index=True)
-    groups = [table[key] for key in keys]
-    until = table["end"].groupby(groups, sort=False).cummax().groupby(groups, sort=False).shift()
-    first = ~(table["start"] <= until + gap)
-    merged = table[first].reset_index(drop=True)
-    merged["end"] = table.groupby(first.cumsum())["end"].max().to_numpy()
-    return merged
+    order = np.lexsort([end, start, group])
+    shift = group[order] * (end.max(initial=0.0) + abs(gap) + 1.0)  # one group behind the other on one axis of time
+    reached = np.maximum.accumulate(end[order] + shift)
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = start[order][1:] + shift[1:] > reached[:-1] + gap + _ROUNDING
+    firsts = np.flatnonzero(new)
+    ends = np.maximum.reduceat(end[order], firsts) if len(firsts) else end
+    return start[order][firsts], ends, order[firsts]
 
 
 def _count(first: Integers, last: Integers, size: int) -> Integers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,13 +10,15 @@ import pandas as pd
 
 from diarnb._text import visible
 from diarnb.errors import InvalidParameterError
-from diarnb.tables.activity import Floats, Masks, count_active, find_edges, mark_active, match_one_to_one
+from diarnb.tables.activity import Floats, Masks, count_active, find_edges, mark_spans, match_one_to_one
 from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,7}$")
 
 AND = " + "
 """Between the names of several who speak at once."""
@@ -32,10 +35,14 @@ class Pair(NamedTuple):
 def pair_tables(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str], *, known: bool = False) -> list[Pair]:
     """Pair two tables by recording, in the order of the left one; who is in one table only meets an empty one.
 
+    Recordings are the same where their names are, or where these are with or without a suffix: `talk.flac` and `talk`.
     `uri` is None where neither table tells recordings apart, or only one does and has no more than one. With `known`,
     a recording that only the right table has is an error.
     """
     tables = [check_turns(table, name=name) for table, name in zip((left, right), names, strict=True)]
+    if all("uri" in table for table in tables):
+        same = match_names(tables[1]["uri"].astype(str), tables[0]["uri"].astype(str))
+        tables[1]["uri"] = [same.get(uri, uri) for uri in tables[1]["uri"].astype(str)]
     uris = [table["uri"].astype(str).unique().tolist() if "uri" in table else None for table in tables]
     spoken = [table[table["duration"] > 0] for table in tables]
     for own, other, name, others in zip(uris, reversed(uris), names, reversed(spoken), strict=True):
@@ -64,6 +71,23 @@ def pair_tables(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str],
     ]
 
 
+def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Match names of recordings with known ones: the same, or the only one that is the same but for its suffix.
+
+    Examples
+    --------
+    >>> match_names(["talk", "call.1"], ["talk.flac", "call.2"])
+    {'talk': 'talk.flac'}
+    """
+    names, known = list(dict.fromkeys(names)), list(dict.fromkeys(known))
+    matched = {name: name for name in names if name in set(known)}
+    stems = [pd.Series(uris, [_SUFFIX.sub("", uri) for uri in uris], dtype=object) for uris in (names, known)]
+    unique = [own[~own.index.duplicated(keep=False)] for own in stems]
+    for stem in unique[0].index.intersection(unique[1].index):
+        matched.setdefault(unique[0][stem], unique[1][stem])
+    return matched
+
+
 def _list_uris(uris: Sequence[str]) -> str:
     shown = ", ".join(repr(visible(uri, limit=60)) for uri in uris[:3])
     return f"{shown} and {len(uris) - 3} more" if len(uris) > 3 else shown or "none"
@@ -78,30 +102,33 @@ class Moments:
         Seconds: where moments begin, and the end of the last.
     seconds : numpy.ndarray, shape (n,)
     names : tuple of two lists of str
-        The speakers of the left table and of the right one.
+        The speakers of the left table and of the right one, in the order in which they come or of the alphabet.
     active : tuple of two numpy.ndarray, shape (speakers, n), bool
         Who speaks when; one who has several turns at once speaks once.
     """
 
-    def __init__(self, left: pd.DataFrame, right: pd.DataFrame, *, also: Iterable[float] = ()) -> None:
+    def __init__(
+        self, left: pd.DataFrame, right: pd.DataFrame, *, also: Iterable[float] = (), alphabetical: bool = False
+    ) -> None:
         self.edges: Floats = find_edges(left, right, also=also)
         self.seconds: Floats = np.diff(self.edges)
-        self.names: tuple[list[str], list[str]] = (
-            left["speaker"].unique().tolist(),
-            right["speaker"].unique().tolist(),
-        )
-        tables = zip((left, right), self.names, strict=True)
-        self.active: tuple[Masks, Masks] = tuple(mark_active(table, names, self.edges) for table, names in tables)  # type: ignore[assignment]
+        (ours, heard), (theirs, found) = (_mark(table, self.edges, alphabetical) for table in (left, right))
+        self.names: tuple[list[str], list[str]] = (ours, theirs)
+        self.active: tuple[Masks, Masks] = (heard, found)
 
     def mark_covered(self, starts: Floats, ends: Floats) -> Masks:
         """Return which moments lie in a stretch; all bounds must be edges."""
         return count_active(starts, ends, self.edges) > 0
 
+    def share(self, seconds: Floats) -> Floats:
+        """Return for how many of the seconds of each moment each left speaker (rows) and right one both speak."""
+        left, right = self.active
+        shared: Floats = (left * seconds) @ right.T
+        return shared
+
     def match_speakers(self, inside: Masks | None = None) -> dict[str, str]:
         """Match right speakers with left ones, one to one, so that they share the most time in all."""
-        left, right = self.active
-        seconds = self.seconds if inside is None else self.seconds * inside
-        shared = (left * seconds) @ right.T
+        shared = self.share(self.seconds if inside is None else self.seconds * inside)
         return {self.names[1][column]: self.names[0][row] for row, column in match_one_to_one(shared).items()}
 
     def find_differences(self, twins: dict[str, str], inside: Masks | None = None) -> tuple[Masks, Masks]:
@@ -144,6 +171,12 @@ class Moments:
             texts = [AND.join(filter(None, np.array(names, object)[speaking])) for speaking in who[side][0]]
             table[column] = pd.Series(np.array([*texts, ""], dtype=object)[who[side][1]], dtype=str)
         return table.assign(side=np.select([added == 0, missed == 0], [0, 1], 2))
+
+
+def _mark(table: pd.DataFrame, edges: Floats, alphabetical: bool) -> tuple[list[str], Masks]:
+    """Return the speakers of a table, and who speaks in each moment."""
+    who, names = pd.factorize(table["speaker"].to_numpy(dtype=object), sort=alphabetical)
+    return list(names), mark_spans(table["start"].to_numpy(), table["end"].to_numpy(), who, len(names), edges)
 
 
 def find_combinations(who: Masks) -> tuple[list[Masks], NDArray[np.intp]]:
