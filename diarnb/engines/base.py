@@ -352,7 +352,7 @@ def adapt_engine(engine: Engine | OwnEngine) -> Engine:
     missing = [name for name in ("name", "offer", "version", "diarize") if not hasattr(engine, name)]
     if missing or isinstance(engine, type):
         why = f"lacks {', '.join(missing)}" if missing else "is a class: make one, as in engine=MyEngine()"
-        raise InvalidParameterError(f"engine={engine!r:.60} is no engine; it {why}")
+        raise InvalidParameterError(f"engine={engine!r:.60} is no engine; it {why}. Left out, it is 'local'")
     found = {name: getattr(engine, name) for name in ("name", "offer", *_MEMBERS) if hasattr(engine, name)}
     members = {name: staticmethod(value) if callable(value) else value for name, value in found.items()}
     adapted: Engine = type(type(engine).__name__, (Engine,), members)()
