@@ -288,27 +288,27 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     path : str or path
         Its suffix says what is written; ``yes`` is held, ``-`` is reported as lost:
 
-        =====================  ======  =======  =======  ====  ==========  =====  ============================
-        suffix                 times   overlap  names    text  confidence  words  else
-        =====================  ======  =======  =======  ====  ==========  =====  ============================
-        ``.csv``               exact   yes      any      yes   yes         yes    every column; also ``.tsv``, ``.xlsx``
-        ``.parquet``           exact   yes      any      yes   yes         yes    every column and the facts
-        ``.json``              exact   yes      any      yes   yes         yes    every column and the facts
-        ``.pyannoteai.json``   exact   yes      any      yes   yes         yes
-        ``.deepgram.json``     exact   yes      numbers  yes   of words    only   channel
-        ``.whisperx.json``     exact   yes      any      yes   of words    yes
-        ``.labelstudio.json``  exact   yes      any      yes   -           -      channel, uri
-        ``.rttm``              1 ms    yes      a word   -     -           -      channel, uri
-        ``.stm``               1 ms    yes      a word   words -           -      channel, uri
-        ``.ctm``               1 ms    yes      a word   -     of words    only   channel, uri
-        ``.uem``               1 ms    yes      -        -     -           -      channel, uri
-        ``.lab``               1 ms    yes      a word   -     -           -
-        ``.srt``               1 ms    yes      any      yes   -           -
-        ``.vtt``               1 ms    yes      any      yes   -           -
-        ``.txt``               exact   yes      any      yes   -           -
-        ``.TextGrid``          exact   yes      any      yes   -           -      no turn without length
-        ``.eaf``               1 ms    yes      any      yes   -           -      no turn without length
-        =====================  ======  =======  =======  ====  ==========  =====  ============================
+        =====================  ======  =======  =======  =====  ==========  =====  ============================
+        suffix                 times   overlap  names    text   confidence  words  else
+        =====================  ======  =======  =======  =====  ==========  =====  ============================
+        ``.csv``               exact   yes      any      yes    yes         yes    every column; ``.tsv``, ``.xlsx`` too
+        ``.parquet``           exact   yes      any      yes    yes         yes    every column and the facts
+        ``.json``              exact   yes      any      yes    yes         yes    every column and the facts
+        ``.pyannoteai.json``   exact   yes      any      yes    yes         yes
+        ``.deepgram.json``     exact   yes      numbers  yes    of words    only   channel
+        ``.whisperx.json``     exact   yes      any      yes    of words    yes
+        ``.labelstudio.json``  exact   yes      any      yes    -           -      channel, uri
+        ``.rttm``              1 ms    yes      a word   -      -           -      channel, uri
+        ``.stm``               1 ms    yes      a word   words  -           -      channel, uri
+        ``.ctm``               1 ms    yes      a word   -      of words    only   channel, uri
+        ``.uem``               1 ms    yes      -        -      -           -      channel, uri
+        ``.lab``               1 ms    yes      a word   -      -           -
+        ``.srt``               1 ms    yes      any      yes    -           -
+        ``.vtt``               1 ms    yes      any      yes    -           -
+        ``.txt``               exact   yes      any      yes    -           -
+        ``.TextGrid``          exact   yes      any      yes    -           -      no turn without length
+        ``.eaf``               1 ms    yes      any      yes    -           -      no turn without length
+        =====================  ======  =======  =======  =====  ==========  =====  ============================
 
         Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined; in
         ``.stm`` and ``.ctm`` words are as scorers compare them, in lower case and without punctuation. Who overlaps
