@@ -22,13 +22,13 @@ MODULES = {name.replace("/", ".").removesuffix(".__init__"): path for name, path
 LAYERS = [
     {"errors", "_text", "_versions"},
     {"params", "examples", "tables", "store", "_progress"},
-    {"audio", "transcripts", "plot", "testing"},
+    {"audio", "transcripts", "plot"},
     {"scoring", "engines"},
     {"results", "transcribers", "comparing"},
     {"formats", "_pipeline", "playback", "corrections"},
     {"api", "analysis", "streaming", "cloud"},
     {"metrics", "voiceprints", "batch", "widgets"},
-    {"server", "accessor"},
+    {"server", "accessor", "testing"},
     {""},
     {"__main__"},
 ]

@@ -52,7 +52,7 @@ _COLUMNS: dict[str, Any] = {
     "package": str,
     "missing": str,
 }
-_registered: dict[str, Engine | OwnEngine] = {}
+registered: dict[str, Engine | OwnEngine] = {}
 
 
 def get(engine: str | OwnEngine) -> Engine:
@@ -101,8 +101,8 @@ def find(name: str) -> Engine | None:
         from diarnb.engines.deepgram import DeepgramEngine
 
         return DeepgramEngine()
-    if name in _registered:
-        return adapt_engine(_registered[name])
+    if name in registered:
+        return adapt_engine(registered[name])
     installed = [entry for entry in find_installed() if entry.name == name]
     if len(installed) > 1:
         raise ConfigurationError(f"{_ambiguous(installed)}; uninstall all but one of them")
@@ -155,19 +155,19 @@ def register(engine: E) -> E:
         raise InvalidParameterError(
             f"an engine's name is made of small letters, digits, dots, hyphens and underscores, not {name!r:.60}"
         )
-    _registered[name] = made
+    registered[name] = made
     return engine
 
 
 def names() -> list[str]:
     """Return the names of all engines: diarnb's own first, then the others by the alphabet; nothing is imported."""
-    others = {*_registered, *(entry.name for entry in find_installed())}
+    others = {*registered, *(entry.name for entry in find_installed())}
     return [*NAMES, *sorted(others.difference(NAMES))]
 
 
 def find_registered(name: str) -> Engine | OwnEngine | None:
     """Return the object that was registered under a name, which only this process knows."""
-    return _registered.get(name)
+    return registered.get(name)
 
 
 def available() -> pd.DataFrame:
@@ -192,14 +192,14 @@ def available() -> pd.DataFrame:
     2    deepgram      Deepgram    True
     """
     rows = [_describe(get(name), f"diarnb {version('diarnb')}") for name in NAMES]
-    rows += [_describe(adapt_engine(engine), "registered here") for _, engine in sorted(_registered.items())]
+    rows += [_describe(adapt_engine(engine), "registered here") for _, engine in sorted(registered.items())]
     installed = list(find_installed())
     for entry in installed:
         alike = [other for other in installed if other.name == entry.name]
         why = ""
         if entry.name in NAMES:
             why = f"the name {entry.name} belongs to diarnb, so this one is not used"
-        elif entry.name in _registered:
+        elif entry.name in registered:
             why = "another engine was registered under this name"
         elif len(alike) > 1:
             why = _ambiguous(alike)

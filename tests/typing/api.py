@@ -124,6 +124,7 @@ def files() -> None:
     assert_type(formats.from_annotation(formats.to_annotation(turns)), pd.DataFrame)
     formats.write(formats.read("a.csv"), "b.csv")
     testing.assert_turns_equal(turns, turns, tolerance=0.01)
+    assert_type(testing.check_engine(Yours()), pd.DataFrame)
 
 
 def asked_before(turns: pd.DataFrame) -> None:

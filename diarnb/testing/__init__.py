@@ -1,0 +1,133 @@
+"""For tests of code that makes turns: of tables, and of engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from diarnb import engines
+from diarnb.tables.checks import check_turns
+from diarnb.testing.engine_checks import EngineChecks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from diarnb.engines.base import Engine, OwnEngine
+    from diarnb.testing.engine_checks import FakeService
+
+__all__ = ["assert_turns_equal", "check_engine"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+_SHOWN = 10
+
+
+def assert_turns_equal(left: pd.DataFrame, right: pd.DataFrame, *, tolerance: float = 0.0) -> None:
+    """Assert that two tables hold the same turns.
+
+    The order of rows and columns, the index, ``attrs`` and the storage of text make no difference.
+
+    Parameters
+    ----------
+    left, right : pandas.DataFrame
+        Any tables with start, end and speaker.
+    tolerance : float, default 0.0
+        By how many seconds a start or an end may differ, and by how much any other number.
+
+    Raises
+    ------
+    AssertionError
+        With the first rows that differ.
+    TurnTableError
+        If one of them is no table of turns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> turns = pd.DataFrame({"start": [0], "end": [2], "speaker": ["SPEAKER_00"]})
+    >>> assert_turns_equal(turns, turns.assign(end=2.01), tolerance=0.02)
+    """
+    left, right = check_turns(left, name="left"), check_turns(right, name="right")
+    differences = [f"{len(left)} turns on the left, {len(right)} on the right"] if len(left) != len(right) else []
+    if only := sorted(set(map(str, left.columns)) ^ set(map(str, right.columns))):
+        differences.append(f"only one of them has {', '.join(only)}")
+    for row, (ours, theirs) in enumerate(zip(left.to_dict("records"), right.to_dict("records"), strict=False)):
+        # A duration differs with its start or end, by up to twice the tolerance: it says nothing of its own.
+        shared = [name for name in ours if name in theirs and name != "duration"]
+        differences += [
+            f"row {row}, {name}: {ours[name]!r} != {theirs[name]!r}"
+            for name in shared
+            if not _alike(ours[name], theirs[name], tolerance)
+        ]
+    if differences:
+        more = [f"and {len(differences) - _SHOWN} more"] if len(differences) > _SHOWN else []
+        raise AssertionError("the turns differ\n  " + "\n  ".join(differences[:_SHOWN] + more))
+
+
+def _alike(ours: object, theirs: object, tolerance: float) -> bool:
+    if isinstance(ours, float | int) and isinstance(theirs, float | int):
+        return abs(ours - theirs) <= tolerance or (ours != ours and theirs != theirs)  # both NaN
+    return str(ours) == str(theirs)
+
+
+def check_engine(
+    engine: str | Engine | OwnEngine, source: Any = None, *, service: FakeService | None = None, **options: Any
+) -> pd.DataFrame:
+    """Check that an engine keeps what diarnb promises of every engine.
+
+    It works in a run store of its own, which goes away afterwards.
+
+    Parameters
+    ----------
+    engine : str, Engine, or any object that has what one has
+    source : anything that `diarnb.diarize` takes, optional
+        A recording that the engine can answer; by default the example "interview".
+    service : object, optional
+        For an engine that bills: a service on this machine that stands for the real one, with the attributes
+        ``base_url`` and ``api_key``, which the engine is given, and ``billed``, how many jobs were billed so far.
+    **options
+        The engine's own arguments, given with each call.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``check``, ``result`` ("passed" or "skipped") and ``why`` it was skipped.
+
+    Raises
+    ------
+    AssertionError
+        Naming every promise that is broken.
+    InvalidParameterError
+        It is no engine.
+
+    Notes
+    -----
+    What is checked: what it declares; unknown options, models and what it does not offer are refused by name before
+    the recording is opened; the answer is JSON, its turns lie within the recording and come back equal from the store,
+    without asking twice; numbers of speakers are kept; exclusive turns do not overlap; confidences are 0-100; channels
+    stay apart; words have times and speakers; another decision equals a cold run; silence is no failure; an interrupt
+    stops it and leaves nothing behind. Of one that bills: its key is never shown, ``kill -9`` loses nothing, and
+    nothing is paid twice.
+
+    Examples
+    --------
+    >>> from diarnb.engines.base import Answer, Offer
+    >>> class Somebody:
+    ...     name = "somebody"
+    ...     offer = Offer(("1",), exclusive=False, confidence=False, turn_level_confidence=False, channels=False)
+    ...
+    ...     def version(self, model):
+    ...         return "1"
+    ...
+    ...     def diarize(self, recording, params, options, progress):
+    ...         progress("guessing", 0.5)
+    ...         whole = {"start": 0.0, "end": recording.duration, "speaker": "SPEAKER_00"}
+    ...         return Answer({"diarization": [whole], "duration": recording.duration})
+    >>> checks = check_engine(Somebody())
+    >>> checks.loc[checks["result"] == "passed", "check"].tolist()
+    ['declares', 'refuses by name', 'answers', 'asks once', 'counts', 'silence', 'interrupts']
+    """
+    checks = EngineChecks(engines.get(engine), engine, source, service, options)
+    return checks.run()
