@@ -128,7 +128,7 @@ def find_paid(store: Store, engine: Engine, key: str) -> Run | None:
         return None
     row, run = found
     if run is None:
-        Ledger(store).change(row, state="accepted" if row.job_id else "uncertain")
+        Ledger(store).change(row, state="accepted" if engine.can(Engine.resume) else "uncertain")
     else:
         store.save(run)
     return run

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from diarnb._progress import Progress
     from diarnb.engines.base import OwnEngine
 
-__all__ = ["check_key", "estimate_cost", "from_payload", "jobs", "submit", "verify_webhook"]
+__all__ = ["accept_loss", "check_key", "estimate_cost", "from_payload", "jobs", "submit", "verify_webhook"]
 
 
 def __dir__() -> list[str]:
@@ -174,6 +174,24 @@ def submit(source: Any, *, engine: str | OwnEngine, progress: bool | Progress = 
     question = Question.settle(chosen, params, options)
     with show_progress(progress) as report, open_source(source, question, report) as recording:
         return chosen.submit(recording, params, question.options, report)
+
+
+def accept_loss() -> None:
+    """Let paid engines go on after the ledger lost entries, though what those told of may be paid for again.
+
+    The ledger tells what was sent and paid. Where it was damaged beyond what its second copy could mend, whatever it
+    does not know is a `SubmissionUncertainError` until this is said once, or ``resubmit=True`` for each recording.
+
+    Raises
+    ------
+    StoreError
+        The ledger cannot be written.
+
+    Examples
+    --------
+    >>> accept_loss()
+    """
+    Ledger().accept_loss()
 
 
 def verify_webhook(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -11,7 +10,6 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,19 +131,6 @@ def test_a_model_that_the_documents_do_not_list_is_sent_with_a_remark(service: F
     (sent,) = [request.json() for request in service.received if request.route == POST]
     assert sent["model"] == "precision-7"
     assert ask(service.origin, sound(1), model="precision-2").attrs["diarnb"]["warning"] is None
-
-
-def test_what_an_earlier_version_asked_for_by_default_answers_still(service: FaultServer) -> None:
-    old = ask(service.origin, sound(), model="precision-1")  # what 0.1.0 sent, and keyed, where none was named
-    store = Store.default()
-    run = store.get(old.attrs["diarnb"]["run"])
-    params = {name: value for name, value in run.params.items() if name != "model"}
-    store.forget(run.id)
-    store.save(dataclasses.replace(run, params=params))
-    assert ask(service.origin, sound()).equals(old)
-    assert len(service.jobs) == 1
-    ask(service.origin, sound(), refresh=True)
-    assert len(service.jobs) == 2
 
 
 def test_what_the_service_says_when_it_takes_a_job_stands_in_the_table(service: FaultServer) -> None:
@@ -915,8 +900,7 @@ def test_an_interrupted_submission_is_looked_for(service: FaultServer) -> None:
     with pytest.raises(KeyboardInterrupt, match="may have been submitted"):
         ask(service.origin, sound(), engine, progress=interrupt)
     assert state() == ["sent"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with pytest.warns(errors.DiarnbWarning, match="was taken for it"):
         assert len(ask(service.origin, sound(), engine)) == 2
     assert len(service.jobs) == 1
 

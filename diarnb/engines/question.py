@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from diarnb.engines.base import check_offered, check_options
@@ -98,9 +98,11 @@ class Question:
 
     def earlier_key(self, *content: str) -> str | None:
         """Hash as `key` did when the engine had another default model; None where that changes nothing."""
-        if self.params.model is not None or self.offer.earlier_default is None:
+        earlier, asked = self.offer.earlier_default, self.asked
+        if self.params.model is not None or earlier is None:
             return None
-        return replace(self, params=replace(self.params, model=self.offer.earlier_default)).key(*content)
+        version = [earlier, self.engine.version(earlier)]
+        return hash_json(*content, self.engine.name, version, asked["params"], asked["options"])
 
     def evidence_key(self, content: str) -> str:
         """Hash what is equal for two runs that decide from the same evidence."""

@@ -127,7 +127,7 @@ class Store:
         for row in rows:
             try:
                 return _run_from(row)
-            except ValueError:
+            except (ValueError, TypeError):
                 self._automatic(lambda db: _mark_damaged(db, row["id"]), None)  # noqa: B023 (called at once)
                 _warn(f"run {row['id']} of {row['source']} is damaged in the run store and was set aside")
         return None
@@ -147,7 +147,7 @@ class Store:
             raise _no_run(run_id)
         try:
             return _run_from(row)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             advice = "diarize the recording again with refresh=True"
             raise RunNotFoundError(f"run {run_id} of {row['source']} is damaged in the run store; {advice}") from error
 
@@ -274,7 +274,7 @@ class Store:
         """Do what nobody ordered: where it fails, warn and go on."""
         try:
             return self._do(work)
-        except (OSError, sqlite3.Error, OverflowError) as error:
+        except (OSError, sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
             _warn(f"{remark or 'the run store could not be used'} ({_reason(error)})")
             return otherwise
 
@@ -282,7 +282,7 @@ class Store:
         """Do what the user ordered: whole, or not at all with a `StoreError`."""
         try:
             return self._do(work)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
             raise StoreError(f"the run store could not be used: {_reason(error)}") from error
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -293,7 +293,7 @@ class Store:
             try:
                 with self._connect() as db, db:  # the inner one commits, or rolls back
                     return work(db)
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # what SQLite says of damage may be damaged
                 if attempt == 2 or not _says_damaged(error):
                     raise
                 self._set_aside(inode)
@@ -353,9 +353,12 @@ class _ForeignFileError(sqlite3.DatabaseError):
     """A sound SQLite file that is no run store."""
 
 
-def _says_damaged(error: sqlite3.DatabaseError) -> bool:
+def _says_damaged(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its extension
-    return isinstance(error, _ForeignFileError) or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return isinstance(error, _ForeignFileError | UnicodeDecodeError) or code in {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
 
 
 def _unfit(path: Path) -> str | None:

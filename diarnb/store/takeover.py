@@ -56,11 +56,17 @@ def _read_file(path: Path, found: Earlier) -> None:
                 for row in _rows(db, table) if table in tables else ():
                     if isinstance(row, sqlite3.Error):
                         trouble = True
-                    elif (taken := read(dict(row))) is not None:
+                        continue
+                    try:
+                        taken = read(dict(row))
+                    except (ValueError, TypeError, KeyError):
+                        trouble = True
+                        continue
+                    if taken is not None:
                         found.rows.append(taken)
             if trouble:
                 found.damage.append(f"{path.name} is damaged, and some of its runs cannot be read")
-    except sqlite3.Error:
+    except (sqlite3.Error, ValueError, TypeError):
         found.damage.append(f"{path.name} is damaged and cannot be read")
 
 
@@ -74,8 +80,8 @@ def _rows(db: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row | sqlite3.
     for rowid in range(1, last + 1):
         try:
             row = db.execute(f"SELECT * FROM {table} WHERE rowid = ?", [rowid]).fetchone()  # noqa: S608
-        except sqlite3.Error as error:
-            yield error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            yield sqlite3.DatabaseError(str(error))
             continue
         if row is not None:
             yield row

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 _FRESH = 20 * 3600.0  # seconds after which an upload is done again, well before it is deleted
 _BEYOND = 0.5  # seconds that the last turn of a job found in the list may end after the recording
+_TAKEN = (
+    "The answer to the submission was lost, and job {}, the only one that came into the list since, was taken for it."
+)
 _PAGES = 20  # of the job list that are searched
 
 
@@ -324,12 +327,12 @@ class PaidJobs:
         if row is not None and row.state in ("succeeded", "kept") and self._ledger.answer(row) is None:
             row = self._ledger.change(row, state="accepted")  # damaged on disk; the service may still have it
         if row is None or row.state in ("failed", "canceled"):
-            if row is None:
-                check_damage(self._ledger, order.submission.source, resubmit=order.resubmit)
             row = self._ledger.prepare(replace(order.submission, media=self._vendor.media_address(order.content_hash)))
         if row.state == "prepared" and order.content is not None and row.media is not None:
             since = time.time() - _FRESH
             row = self._ledger.change(row, media_at=self._ledger.media(row.origin, row.media, since))
+        if row.state == "prepared":  # as far as the ledger knows
+            check_damage(self._ledger, row.source, resubmit=order.resubmit)
         if row.state in ("sent", "uncertain"):  # nobody is sending it now: we have the right to
             row = await self._look_for_job(self._ledger.change(row, state="uncertain"), doubt)
         return row
@@ -379,9 +382,9 @@ class PaidJobs:
             others = self._ledger.of_service(row.engine, row.origin)
             rivals = [other for other in others if other.id != row.id and other.state in ("sent", "uncertain")]
             if not rivals and (before == doubt.candidates or (first and self._time_left(row) <= 0)):
-                found = only
+                row, found = replace(row, remark=_TAKEN.format(only)), only
         if found is not None:
-            return self._ledger.change(row, state="accepted", job_id=found, adopted=True)
+            return self._ledger.change(row, state="accepted", job_id=found, adopted=True, remark=row.remark)
         if doubt.candidates:
             doubt.why = f"and {len(doubt.candidates)} jobs of its list could be it"
         return row
@@ -454,7 +457,7 @@ class _Doubt:
 
 
 def check_damage(ledger: Ledger, source: str, *, resubmit: bool) -> None:
-    """Refuse to pay for what the ledger does not know, where it has lost entries, unless the user consents.
+    """Refuse to send what is billed, where the ledger has lost entries, unless the user consents.
 
     Raises
     ------

@@ -103,10 +103,9 @@ class PaidRequests:
         # Held for one recording and one wish: whoever wants the same waits, and finds the answer.
         async with self._ledger.sending(order.submission.engine, order.submission.key):
             row = self._ledger.find(order.submission.key)
-            if row is None:
-                check_damage(self._ledger, order.submission.source, resubmit=order.rebill)
             if row is not None and (known := await self._find_known_answer(row, order)) is not None:
                 return known
+            check_damage(self._ledger, order.submission.source, resubmit=order.rebill)
             for attempt in range(1, _TRIES + 1):
                 row = self._ledger.prepare(replace(order.submission, id=secrets.token_hex(6)))
                 try:
