@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from diarnb.audio import open_recording
 from diarnb.engines.local import LocalEngine
 from diarnb.engines.local.decoding import decide
 from diarnb.engines.local.detection import _SWITCH, SpeechDetector, _decode, find_regions
-from diarnb.engines.local.embedding import compute_energy, find_feature_frame, make_filter_bank
+from diarnb.engines.local.embedding import Embedder, compute_energy, find_feature_frame, make_filter_bank
 from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.segmentation import RATE, seconds
 from diarnb.examples import example
@@ -103,6 +104,27 @@ def test_everybody_asked_for_speaks_even_where_edges_leave_nothing_of_them(count
     decision = decide(least, count, count, None)
     assert decision.speakers == count
     assert all(decision.active(speaker).any() for speaker in range(count))
+
+
+def test_answers_do_not_depend_on_threads_and_none_is_left():
+    before = threading.active_count()
+    with open_recording(example("interview")) as recording:
+        one, two, many = (
+            LocalEngine().diarize(recording, Params(), {"threads": count}, lambda *_: None).raw for count in (1, 2, 5)
+        )
+    assert one == two == many
+    assert threading.active_count() == before
+
+
+def test_what_fails_beside_is_told_and_ends_the_listening(monkeypatch):
+    def fail(*_):
+        raise MemoryError("no room for an embedding")
+
+    monkeypatch.setattr(Embedder, "embed", fail)
+    before = threading.active_count()
+    with open_recording(example("interview")) as recording, pytest.raises(MemoryError, match="no room"):
+        LocalEngine().diarize(recording, Params(), {}, lambda *_: None)
+    assert threading.active_count() == before
 
 
 @pytest.mark.slow

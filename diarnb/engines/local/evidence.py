@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -118,7 +120,14 @@ class Extractor:
 
     def feed(self, block: NDArray[np.float32]) -> None:
         """Add samples, 16 kHz mono."""
-        scores = self._segmenter.feed(block)
+        self.embed(block, self.segment(block))
+
+    def segment(self, block: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Add samples to the segmentation network alone, and return what `embed` takes with them."""
+        return self._segmenter.feed(block)
+
+    def embed(self, block: NDArray[np.float32], scores: NDArray[np.uint8]) -> None:
+        """Add samples to the embedding network, with their scores; `segment` may run on later ones meanwhile."""
         self._energy = np.concatenate([self._energy, self._embedder.feed(block)])
         speech, overlap, change = (row.astype(np.float32) / 255 for row in scores[:3])
         self._second = max(self._second, scores[3].max(initial=0))
@@ -190,8 +199,19 @@ def extract(
         Seconds that were decoded.
     """
     total = max(recording.duration * RATE, 1.0)
-    extractor = Extractor(providers, threads)
-    for block in recording.blocks(channel):
-        extractor.feed(block)
-        progress("listening", min(extractor.samples / total, 1.0))
+    threads = threads or os.cpu_count() or 1
+    extractor = Extractor(providers, -(-threads // 2))
+    # two networks side by side, each with half of the threads, are faster than one after the other with all of them
+    with ThreadPoolExecutor(1) as worker:
+        embedding: Future[None] | None = None
+        for block in recording.blocks(channel):
+            scores = extractor.segment(block)
+            if embedding is not None:
+                embedding.result()
+            embedding = worker.submit(extractor.embed, block, scores)
+            if threads == 1:
+                embedding.result()
+            progress("listening", min(extractor.samples / total, 1.0))
+        if embedding is not None:
+            embedding.result()
     return extractor.evidence(), extractor.samples / RATE
