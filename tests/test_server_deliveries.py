@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pandas as pd
 import pytest
 import soundfile
 
@@ -26,7 +32,6 @@ from tests.servers import PATIENCE, in_thread, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
 SECRET = "whsec-0123456789"
 OUTPUT = {"diarization": [{"speaker": "SPEAKER_00", "start": 0.5, "end": 1.5}]}
@@ -374,3 +379,41 @@ def test_the_server_tells_our_own_client(receiver: Receiver) -> None:
     told = cloud.verify_webhook(heard.headers, heard.body, SECRET)
     assert told["output"] == diarnb.raw(turns)["output"]
     assert cloud.from_payload(told).equals(turns)
+
+
+@pytest.mark.slow
+def test_the_receiver_of_the_documentation_writes_the_turns_and_refuses_what_is_not_proven(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "serving.md").read_text(encoding="utf-8")
+    (code,) = (part.partition("```")[0] for part in text.split("```python\n")[1:] if "verify_webhook" in part)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    sound, rate = soundfile.read(diarnb.example("interview"), frames=5 * 16_000)
+    soundfile.write(tmp_path / "talk.wav", sound, rate)
+    environment = {**os.environ, "WEBHOOK_SECRET": SECRET, "DIARNB_HOME": str(tmp_path / "home")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    command = [sys.executable, "-c", code.replace("port=8080", f"port={port}")]
+    with (
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as program,
+        in_thread(allow_webhook=ALLOWED, webhook_secret=SECRET) as server,
+    ):
+        try:
+            assert program.stdout is not None
+            assert "Running on" in program.stdout.readline()
+            hook = f"http://127.0.0.1:{port}/hook"
+            forged = {"X-Request-Timestamp": f"{time.time():.0f}", "X-Signature": "0" * 64}
+            assert httpx.post(hook, json={"jobId": "x", "status": "failed"}, headers=forged).status_code == 401
+            asked = httpx.post(f"{server.base_url}/v1/media/input", json={"url": "media://talk"}, headers=server.bearer)
+            httpx.put(asked.json()["url"], content=(tmp_path / "talk.wav").read_bytes()).raise_for_status()
+            body = {"url": "media://talk", "webhook": hook}
+            answer = httpx.post(f"{server.base_url}/v1/diarize", json=body, headers=server.bearer).raise_for_status()
+            written = tmp_path / f"{answer.json()['jobId']}.csv"
+            deadline = time.monotonic() + PATIENCE
+            while not (written.exists() and written.read_text(encoding="utf-8").endswith("\n")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            program.terminate()
+    turns = pd.read_csv(written)
+    assert {"SPEAKER_00"} <= set(turns["speaker"])
+    assert turns["end"].max() <= 5.01
