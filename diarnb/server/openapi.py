@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from diarnb.engines.pyannoteai.parameters import MODELS, TRANSCRIBERS
+from diarnb.engines.deepgram.parameters import UTT_SPLIT
+from diarnb.engines.pyannoteai.parameters import TRANSCRIBERS
 from diarnb.server.deepgram import rules as deepgram_rules
 from diarnb.server.pyannoteai import rules as pyannoteai_rules
+from diarnb.server.settings import MAX_BODY
 
 Schema = dict[str, Any]
 
@@ -19,15 +21,34 @@ _SECONDS: Schema = {"type": "number", "minimum": 0}
 _SCORE: Schema = {"type": "number", "minimum": 0, "maximum": 100}
 _SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _ID: Schema = {"type": "string", "format": "uuid"}
+_MEDIA: Schema = {
+    "type": "string",
+    "pattern": f"^{pyannoteai_rules.MEDIA}$",
+    "maxLength": pyannoteai_rules.LONGEST_MEDIA,
+}
+_FETCHED: Schema = {
+    "type": "string",
+    "format": "recording-url",
+    "maxLength": pyannoteai_rules.LONGEST_URL,
+    "description": "An http or https address of a host that the server fetches from",
+}
+_LIMIT: Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": pyannoteai_rules.MOST_LISTED,
+    "default": pyannoteai_rules.LISTED_UNASKED,
+}
 
 
-def pyannoteai(origin: str) -> Schema:
+def pyannoteai(origin: str, *, fetches: bool = False) -> Schema:
     """Describe pyannoteAI's dialect.
 
     Parameters
     ----------
     origin : str
         Of the server.
+    fetches : bool, default False
+        Whether recordings may be fetched from addresses of the web.
 
     Examples
     --------
@@ -43,13 +64,13 @@ def pyannoteai(origin: str) -> Schema:
         return {"post": _operation(summary, accepted, body=body)}
 
     def address(summary: str) -> Schema:
-        media = _object({"url": {"type": "string", "pattern": r"^media://[a-zA-Z0-9\-_./]+$", "maxLength": 255}}, "url")
+        media = _object({"url": _MEDIA}, "url")
         signed = {"201": _json("An address that is valid for an hour", _object({"url": _TEXT}, "url"))}
         return {"post": _operation(summary, {**signed, **no, **busy}, body=media)}
 
     listing = [
-        _parameter("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}),
-        _parameter("cursor", {"type": "string", "minLength": 1, "maxLength": 100}),
+        _parameter("limit", _LIMIT),
+        _parameter("cursor", _bounded(pyannoteai_rules.LONGEST_CURSOR)),
         _parameter("status", {"type": "string", "enum": list(pyannoteai_rules.STATUSES)}),
     ]
     job_id = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
@@ -60,9 +81,9 @@ def pyannoteai(origin: str) -> Schema:
         },
         "/v1/media/input": address("Ask for an address to upload a recording to, by PUT and without a key"),
         "/v1/media/output": address("Ask for an address to read an upload from"),
-        "/v1/diarize": submit("Ask who spoke when", _job_body("community-1", "live-1", transcription=True)),
-        "/v1/identify": submit("Ask who of some people spoke when", _job_body("live-1", voiceprints=True)),
-        "/v1/voiceprint": submit("Ask for what a voice is recognised by", _voiceprint_body()),
+        "/v1/diarize": submit("Ask who spoke when", _job_body("diarize", fetches=fetches)),
+        "/v1/identify": submit("Ask who of some people spoke when", _job_body("identify", fetches=fetches)),
+        "/v1/voiceprint": submit("Ask for what a voice is recognised by", _job_body("voiceprint", fetches=fetches)),
         "/v1/jobs/{id}": {"get": {**_operation("Look after a job", job), "parameters": [job_id]}},
         "/v2/jobs": {
             "get": {
@@ -74,13 +95,15 @@ def pyannoteai(origin: str) -> Schema:
     return _document("pyannoteAI", origin, paths, _PYANNOTEAI, {"type": "http", "scheme": "bearer"})
 
 
-def deepgram(origin: str) -> Schema:
+def deepgram(origin: str, *, fetches: bool = False) -> Schema:
     """Describe Deepgram's dialect.
 
     Parameters
     ----------
     origin : str
         Of the server.
+    fetches : bool, default False
+        Whether recordings may be fetched from addresses of the web.
 
     Examples
     --------
@@ -92,7 +115,7 @@ def deepgram(origin: str) -> Schema:
         "400": "It is refused, and why",
         "401": "No key, or not a right one",
         "408": "The recording came too slowly",
-        "413": "The recording is larger than 2 GiB",
+        "413": f"The recording is larger than {MAX_BODY >> 30} GiB",
         "429": "Too many requests wait",
         "503": "Try again",
         "504": "It took too long",
@@ -102,8 +125,8 @@ def deepgram(origin: str) -> Schema:
         **{status: _json(why, refusal) for status, why in whys.items()},
     }
     content = {
-        "application/json": {"schema": _object({"url": _TEXT}, "url")},
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        **({"application/json": {"schema": _object({"url": _FETCHED}, "url")}} if fetches else {}),
     }
     post = _operation("Listen to a recording", answers)
     post |= {"parameters": _listen_parameters(), "requestBody": {"required": True, "content": content}}
@@ -111,23 +134,39 @@ def deepgram(origin: str) -> Schema:
     return _document("Deepgram", origin, {"/v1/listen": {"post": post}}, _DEEPGRAM, scheme)
 
 
-def _job_body(*models: str, transcription: bool = False, voiceprints: bool = False) -> Schema:
-    known = [name for name in (*MODELS, *models) if name != "community-1" or name in models]
-    members = _source(dict.fromkeys(known))
-    members |= dict.fromkeys(("numSpeakers", "minSpeakers", "maxSpeakers"), _COUNT)
-    members |= dict.fromkeys(pyannoteai_rules.SCORES, _FLAG)
-    needed = ["url"]
-    if transcription:
+def _job_body(kind: str, *, fetches: bool) -> Schema:
+    rules = pyannoteai_rules
+    members: Schema = {
+        "url": {"anyOf": [_MEDIA, _FETCHED]} if fetches else _MEDIA,
+        "model": {
+            "enum": [*rules.list_models(kind), None],
+            "description": "Whatever it says, the local engine answers",
+        },
+        "webhook": {
+            "type": ["string", "null"],
+            "format": "webhook-url",
+            "maxLength": rules.LONGEST_URL,
+            "description": "An https address that is public, or of a host that the server allows",
+        },
+        "webhookStatusOnly": _FLAG,
+    }
+    needed, more = ["url"], {}
+    if kind != "voiceprint":
+        members |= dict.fromkeys(("numSpeakers", "minSpeakers", "maxSpeakers"), _COUNT)
+        members |= dict.fromkeys(rules.SCORES, _FLAG)
+        # minSpeakers may not be greater than maxSpeakers either, which no schema can say
+        more["allOf"] = [{"not": _both("numSpeakers", other)} for other in ("minSpeakers", "maxSpeakers")]
+    if kind == "diarize":
         members["transcription"] = _FLAG
         members["transcriptionConfig"] = {
             "type": ["object", "null"],
             "properties": {"model": {"enum": [*TRANSCRIBERS, None]}},
         }
-    if voiceprints:
-        label = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^(?![sS][pP][eE][aA][kK][eE][rR]_)"}
-        text = {"type": "string", "minLength": 1, "maxLength": 20_000, "pattern": "^[A-Za-z0-9+/_-]+=*$"}
+    if kind == "identify":
+        label = {**_bounded(rules.LONGEST_LABEL), "pattern": f"^(?!{rules.RESERVED_LABEL})"}
+        text = {**_bounded(rules.LONGEST_VOICEPRINT), "pattern": f"^{rules.VOICEPRINT}$"}
         item = _object({"label": label, "voiceprint": text}, "label", "voiceprint")
-        members["voiceprints"] = {"type": "array", "items": item, "minItems": 1, "maxItems": 50}
+        members["voiceprints"] = {**_list(item), "minItems": 1, "maxItems": rules.MOST_VOICEPRINTS}
         members["matching"] = {
             "type": ["object", "null"],
             "properties": {
@@ -136,46 +175,39 @@ def _job_body(*models: str, transcription: bool = False, voiceprints: bool = Fal
             },
         }
         needed.append("voiceprints")
-    return _object(members, *needed)
+    return {**_object(members, *needed), **more}
 
 
-def _voiceprint_body() -> Schema:
-    return _object(_source(dict.fromkeys((*(name for name in MODELS if name != "community-1"), "live-1"))), "url")
+def _both(*names: str) -> Schema:
+    """Describe objects that have some counts at once."""
+    return _object({name: {"type": "integer"} for name in names}, *names)
 
 
-def _source(models: dict[str, None]) -> Schema:
-    return {
-        "url": {
-            "type": "string",
-            "pattern": r"^(media://[a-zA-Z0-9\-_./]+|https?://[^\s\\]+)$",
-            "maxLength": 255,
-            "description": "An upload; or an address of the web, of up to 4096 characters, with --allow-url-fetch",
-        },
-        "model": {"enum": [*models, None], "description": "Whatever it says, the local engine answers"},
-        "webhook": {"type": ["string", "null"], "pattern": "^https://", "maxLength": 4096},
-        "webhookStatusOnly": _FLAG,
-    }
+def _bounded(longest: int) -> Schema:
+    return {**_TEXT, "minLength": 1, "maxLength": longest}
 
 
 def _listen_parameters() -> list[Schema]:
     rules = deepgram_rules
-    flag = {"type": "boolean"}
-    flags = [_parameter(name, flag) for name in rules.FLAGS if name not in _STREAMS]
-    choices = [_parameter(name, {"enum": list(values)}) for name, values in rules.CHOICES.items()]
-    text = {"type": "string", "minLength": 1, "maxLength": 128}
-    repeated = [
-        _parameter(name, {"type": "array", "items": text, "maxItems": rules.LISTS.get(name, 100)})
-        for name in rules.REPEATED
-        if name != "extra"
-    ]
-    extra = {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:", "maxLength": 2048}}
-    return [
-        _parameter("model", {"type": "string", "default": "base-general"}),
-        *(*flags, *choices, *repeated, _parameter("extra", extra)),
-        _parameter("language", {"type": "string", "pattern": r"^(multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)$"}),
-        _parameter("utt_split", {"type": "number", "minimum": 0, "default": 0.8}),
-        _parameter("callback", {"type": "string", "format": "uri"}),
-    ]
+    choices: dict[str, Schema] = {
+        **{name: {"type": "boolean"} for name in rules.FLAGS if name not in _STREAMS},
+        **{name: {"enum": list(values)} for name, values in rules.CHOICES.items()},
+    }
+    lists: dict[str, Schema] = {
+        **{name: _list(_TEXT) for name in rules.REPEATED},
+        "tag": _list(_bounded(rules.LONGEST_TAG)),
+        "extra": _list({**_TEXT, "pattern": ":", "maxLength": rules.LONGEST_EXTRA}),
+        "language_hint": _list({**_TEXT, "pattern": f"^({rules.LANGUAGE})$"}),
+    }
+    lists |= {name: {**lists[name], "maxItems": most} for name, most in rules.LISTS.items()}
+    own = {"type": "string", "pattern": f"^{rules.MODEL}$", "not": {"pattern": f"^{rules.FAMILY}$"}}
+    texts: dict[str, Schema] = {
+        "model": {"anyOf": [{"enum": list(rules.KNOWN)}, own], "default": rules.DEFAULT_MODEL},
+        "language": {**_TEXT, "pattern": f"^({rules.LANGUAGE})$"},
+        "utt_split": {"type": "number", "minimum": 0, "exclusiveMaximum": rules.LARGEST, "default": UTT_SPLIT},
+        "callback": {**_TEXT, "format": "callback-url"},
+    }
+    return [_parameter(name, schema) for name, schema in {**choices, **lists, **texts}.items()]
 
 
 def _document(service: str, origin: str, paths: Schema, schemas: Schema, scheme: Schema) -> Schema:

@@ -146,12 +146,14 @@ class _Pages:
     @open_to_all
     async def pyannoteai(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response(openapi.pyannoteai(self._core.origin))
+        return web.json_response(
+            openapi.pyannoteai(self._core.origin, fetches=bool(self._core.settings.allow_url_fetch))
+        )
 
     @open_to_all
     async def deepgram(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response(openapi.deepgram(self._core.origin))
+        return web.json_response(openapi.deepgram(self._core.origin, fetches=bool(self._core.settings.allow_url_fetch)))
 
     def _write(self, origin: str) -> str:
         inside = self._state() if self._at_home else ""

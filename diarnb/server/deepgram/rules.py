@@ -36,10 +36,17 @@ CHOICES = {
     "custom_intent_mode": ("extended", "strict"),
     "summarize": ("v2", "true", "false"),
 }
-_LANGUAGE = r"multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*"
-_FAMILY = r"(nova|enhanced|base|whisper|flux)([-_].*)?"
-_MODEL = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}"
+LANGUAGE = r"multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*"
+FAMILY = r"(nova|enhanced|base|whisper|flux)([-_].*)?"
+MODEL = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}"
 _WHISPER = ("whisper", *(f"whisper-{size}" for size in ("tiny", "base", "small", "medium", "large")))
+KNOWN = (*MODELS, *_WHISPER)
+DEFAULT_MODEL = "base-general"
+LONGEST_TAG, LONGEST_EXTRA = 128, 2048
+"""Characters."""
+
+LARGEST = 1e9
+"""What every number is below."""
 
 _UNDONE = (
     *("search", "redact", "replace", "summarize", "sentiment", "topics", "intents", "detect_entities", "numerals"),
@@ -179,7 +186,7 @@ class _Query:
             number = float(value) if re.fullmatch(r"[-+.\deE]{1,30}", value, re.ASCII) else math.nan
         except ValueError:
             number = math.nan
-        if not low <= number < 1e9:
+        if not low <= number < LARGEST:
             raise _invalid_parameter(name, f"expected a number, {low:g} or more")
         return number
 
@@ -196,13 +203,13 @@ class _Query:
                 raise _bad_request(f"{name} is given more than {most} times")
         language = self.one("language")
         for value in (*([] if language is None else [language]), *self.several("language_hint")):
-            if not re.fullmatch(_LANGUAGE, value):
+            if not re.fullmatch(LANGUAGE, value):
                 raise _bad_request("No such language: expected a code such as en or en-GB")
         tags, extra = self.several("tag"), self.several("extra")
-        if any(not tag or len(tag) > 128 for tag in tags):
-            raise _invalid_parameter("tag", "expected 1 to 128 characters")
-        if any(":" not in pair or len(pair) > 2048 for pair in extra):
-            raise _invalid_parameter("extra", "expected key:value, of 2048 characters at most")
+        if any(not tag or len(tag) > LONGEST_TAG for tag in tags):
+            raise _invalid_parameter("tag", f"expected 1 to {LONGEST_TAG} characters")
+        if any(":" not in pair or len(pair) > LONGEST_EXTRA for pair in extra):
+            raise _invalid_parameter("extra", f"expected key:value, of {LONGEST_EXTRA} characters at most")
         undone = [name for name in _UNDONE if any(value != "false" for value in self.several(name))]
         return {
             "model": self._read_model(),
@@ -215,14 +222,13 @@ class _Query:
 
     def _read_model(self) -> str:
         """Read the name of the model; of a known family it must be a known one, any other may be somebody's own."""
-        model = self.one("model") or "base-general"
-        known = (*MODELS, *_WHISPER)
-        if not re.fullmatch(_MODEL, model) or (re.fullmatch(_FAMILY, model) and model not in known):
+        model = DEFAULT_MODEL if (given := self.one("model")) is None else given
+        if not re.fullmatch(MODEL, model) or (re.fullmatch(FAMILY, model) and model not in KNOWN):
             raise _bad_request("No such model/version combination found.")
         nova = model.startswith("nova-3")
         if nova and self.several("keywords"):
             raise _bad_request("nova-3 takes keyterm instead of keywords")
-        if model in known and not nova and self.several("keyterm"):
+        if model in KNOWN and not nova and self.several("keyterm"):
             raise _bad_request("only nova-3 takes keyterm")
         return model
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from diarnb.engines.pyannoteai.parameters import MODELS, TRANSCRIBERS
+from diarnb.engines.pyannoteai.parameters import LISTED, TRANSCRIBERS
 from diarnb.server.web.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 
 STATUSES = ("pending", "created", "running", "succeeded", "failed", "canceled")
 
-_MEDIA = re.compile(r"media://[a-zA-Z0-9\-_./]+")
-_LONGEST_MEDIA = 255  # characters
-_LONGEST_URL = 4096
+MEDIA = r"media://[a-zA-Z0-9\-_./]+"
+LONGEST_MEDIA = 255
+"""Characters; so are the other longest."""
+
+LONGEST_URL = 4096
+MOST_VOICEPRINTS = 50
+LONGEST_LABEL = 100
+RESERVED_LABEL = r"[sS][pP][eE][aA][kK][eE][rR]_"
+"""How no label of a voiceprint may begin: so speakers are called that match none."""
+
+VOICEPRINT = r"[A-Za-z0-9+/_-]+=*"
+LONGEST_VOICEPRINT = 20_000
+MOST_LISTED, LISTED_UNASKED = 100, 10
+"""Jobs on a page of the list."""
+
+LONGEST_CURSOR = 100
 _MOST_SPEAKERS = 10_000  # beyond, it is all the same
-_MOST_VOICEPRINTS, _LONGEST_LABEL, _LONGEST_VOICEPRINT = 50, 100, 20_000
 SCORES = {
     "confidence": "confidence",
     "turnLevelConfidence": "turn_level_confidence",
@@ -144,12 +156,11 @@ def parse_job(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -
     wrong: list[tuple[str, str]] = []
     fields = _Fields(body, wrong)
     url = _read_source(fields, check_url)
-    webhook = fields.text("webhook", _LONGEST_URL)
+    webhook = fields.text("webhook", LONGEST_URL)
     if webhook is not None and (problem := check_webhook(webhook)) is not None:
         fields.refuse("webhook", problem)
     status_only = fields.flag("webhookStatusOnly")
-    # live-1 is for streams, and is taken here all the same: it is one engine that answers for every name
-    fields.one_of("model", tuple(name for name in (*MODELS, "live-1") if kind == "diarize" or name != "community-1"))
+    fields.one_of("model", list_models(kind))
     task: dict[str, Any] = {"do": f"pyannoteai.{kind}"}
     if kind != "voiceprint":
         task["bounds"] = _read_bounds(fields)
@@ -166,6 +177,12 @@ def parse_job(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -
     return JobRequest(url, task, webhook, status_only)
 
 
+def list_models(kind: str) -> tuple[str, ...]:
+    """List the models that a job of some kind may name."""
+    # live-1 is for streams, and is taken here all the same: it is one engine that answers for every name
+    return tuple(name for name in (*LISTED, "live-1") if kind == "diarize" or name != "community-1")
+
+
 def parse_media(body: Any) -> str:
     """Read a request for an address to upload to, or to read from; return the ``media://`` key.
 
@@ -176,8 +193,8 @@ def parse_media(body: Any) -> str:
     """
     wrong: list[tuple[str, str]] = []
     fields = _Fields(body, wrong)
-    url = fields.text("url", _LONGEST_MEDIA, required=True) or ""
-    if url and not _MEDIA.fullmatch(url):
+    url = fields.text("url", LONGEST_MEDIA, required=True) or ""
+    if url and not re.fullmatch(MEDIA, url):
         fields.refuse("url", "Must be media:// and then letters, digits and -_./")
     _refuse_if(wrong)
     return url
@@ -187,7 +204,7 @@ def parse_media(body: Any) -> str:
 class PageRequest:
     """Which jobs are to be listed."""
 
-    limit: int = 10
+    limit: int = LISTED_UNASKED
     cursor: str | None = None
     status: str | None = None
 
@@ -205,7 +222,7 @@ def parse_page(query: Mapping[str, str]) -> PageRequest:
         given["limit"] = int(given["limit"])
     wrong: list[tuple[str, str]] = []
     fields = _Fields(given, wrong)
-    limit, cursor = int(fields.number("limit", 1, 100, 10)), fields.text("cursor", 100)
+    limit, cursor = int(fields.number("limit", 1, MOST_LISTED, LISTED_UNASKED)), fields.text("cursor", LONGEST_CURSOR)
     page = PageRequest(limit, cursor, fields.one_of("status", STATUSES))
     _refuse_if(wrong)
     return page
@@ -222,12 +239,14 @@ def _refuse_if(wrong: list[tuple[str, str]]) -> None:
 
 
 def _read_source(fields: _Fields, check_url: Check) -> str:
-    url = fields.text("url", _LONGEST_URL, required=True)
+    url = fields.text("url", LONGEST_URL, required=True)
     if url is None:
         return ""
     if url.startswith("media://"):
-        if len(url) > _LONGEST_MEDIA or not _MEDIA.fullmatch(url):
-            fields.refuse("url", "Invalid URL: media:// and then letters, digits and -_./, 255 characters at most")
+        if len(url) > LONGEST_MEDIA or not re.fullmatch(MEDIA, url):
+            fields.refuse(
+                "url", f"Invalid URL: media:// and then letters, digits and -_./, {LONGEST_MEDIA} characters at most"
+            )
     elif not re.match(r"(?i)https?://", url):
         fields.refuse("url", "Invalid URL")
     elif (problem := check_url(url)) is not None:
@@ -248,14 +267,14 @@ def _read_bounds(fields: _Fields) -> dict[str, int]:
 
 def _read_voiceprints(fields: _Fields) -> dict[str, str]:
     found: dict[str, str] = {}
-    for item in fields.items("voiceprints", _MOST_VOICEPRINTS):
-        label = item.text("label", _LONGEST_LABEL, required=True)
-        text = item.text("voiceprint", _LONGEST_VOICEPRINT, required=True)
-        if label is not None and label.casefold().startswith("speaker_"):
+    for item in fields.items("voiceprints", MOST_VOICEPRINTS):
+        label = item.text("label", LONGEST_LABEL, required=True)
+        text = item.text("voiceprint", LONGEST_VOICEPRINT, required=True)
+        if label is not None and re.match(RESERVED_LABEL, label):
             item.refuse("label", "Must not begin with SPEAKER_")
         if label is not None and label in found:
             item.refuse("label", "Is there twice")
-        if text is not None and not re.fullmatch(r"[A-Za-z0-9+/_-]+=*", text):
+        if text is not None and not re.fullmatch(VOICEPRINT, text):
             item.refuse("voiceprint", "Must be base64")
         found[label or ""] = text or ""
     return found
