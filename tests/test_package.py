@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import textwrap
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -53,6 +55,21 @@ def fresh(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = built.glob("*.whl")
     succeed(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", wheel, cwd=folder)
     return python
+
+
+def test_every_extra_that_is_named_somewhere_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [line for lines in project["optional-dependencies"].values() for line in lines]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
+    told = [
+        path.read_text(encoding="utf-8")
+        for path in [*pages, *(ROOT / "diarnb").rglob("*.py")]
+        if "CHANGE" not in path.name
+    ]
+    extras = re.findall(r"(?:\bdiarnb|[\"' ]\.)\[([a-z,]+)\]", "\n".join([*named, *told]))
+    unknown = {name for group in extras for name in group.split(",")} - set(project["optional-dependencies"])
+    assert len(extras) > 10
+    assert not unknown
 
 
 @pytest.mark.slow
