@@ -89,7 +89,9 @@ class History:
     def __init__(self, base: pd.DataFrame) -> None:
         self.base = base
         rows = zip(base["start"].tolist(), base["end"].tolist(), base["speaker"].tolist(), strict=True)
-        self.turns = {number: Turn(start, end, label, number) for number, (start, end, label) in enumerate(rows)}
+        self.turns: dict[int, Turn] = {
+            number: Turn(start, end, label, number) for number, (start, end, label) in enumerate(rows)
+        }
         self.labels: list[str] = list(dict.fromkeys(was.label for was in self.turns.values()))
         self.log: list[Edit] = []
         self.done: list[int] = []

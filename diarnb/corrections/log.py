@@ -140,8 +140,8 @@ class EditLog:
     """
 
     def __init__(self, turns: pd.DataFrame) -> None:
-        self.of = Corrected.of(turns)
-        self.path = _folder() / self.of.file
+        self.of: Corrected = Corrected.of(turns)
+        self.path: Path = _folder() / self.of.file
         self._read = 0  # bytes
 
     def read(self) -> list[Line]:

@@ -104,7 +104,7 @@ class LedgerFile:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.paths = (folder / f"ledger-{LAYOUT}.jsonl", folder / f"ledger-{LAYOUT}.copy.jsonl")
+        self.paths: tuple[Path, Path] = (folder / f"ledger-{LAYOUT}.jsonl", folder / f"ledger-{LAYOUT}.copy.jsonl")
         self._answers = folder / "paid"
 
     def exists(self) -> bool:

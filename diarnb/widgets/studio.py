@@ -127,7 +127,11 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
             self.controls = Controls(source_or_turns, engine)
             self.controls.watch(self._open)
             self._form.children = [self.controls]
-        self.children = [*([] if given else [self._fold, self._form]), self._place, self._guard]
+        self.children: list[ipywidgets.Widget] = [
+            *([] if given else [self._fold, self._form]),
+            self._place,
+            self._guard,
+        ]
 
     def run(self) -> pd.DataFrame:
         """Run what the form says, wait, and show; needs no page.

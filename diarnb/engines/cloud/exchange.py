@@ -96,7 +96,7 @@ class Exchange:
         self.query: Any = query
         self.body: Body | None = body
         self.auth: _Key | None = None if key is None else _Key(*key)
-        self.secrets = [url]  # what the answer may echo, and does not show
+        self.secrets: list[Secret] = [url]  # what the answer may echo, and does not show
         accepted = "*/*" if key is None else "application/json"
         self.headers: dict[str, str] = {
             "Accept": accepted,
