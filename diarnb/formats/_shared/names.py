@@ -42,6 +42,7 @@ _SOUNDS = re.compile(
     r"indistinct|foreign|blank|beep\w*|bell|ring\w*|sing\w*|door|whisper\w*|chuckl\w*|cry\w*|scream\w*|gasp\w*|sound",
     re.IGNORECASE,
 )
+_NOISE = re.compile(r"\[[^\]]*\]|\([^)]*\)|[♪♫].*")  # what is heard, and said by nobody
 _ESCAPES = {"\\": "\\\\", "]": "\\]", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
 _OFTEN = 0.5  # the share of lines with a name in front from which each of them is one
@@ -118,6 +119,9 @@ def keep_floor(cues: Sequence[Sequence[Part]], reading: Reading) -> list[list[Pa
     for cue in cues:
         own = []
         for part in cue:
+            if _NOISE.fullmatch(part.text):
+                own.append(part)
+                continue
             if part.speaker is None and not part.change and speaker is not None and part.text:
                 count += 1
             speaker = part.speaker if part.speaker is not None or part.change else speaker
