@@ -14,7 +14,8 @@ from types import ModuleType
 
 import diarnb
 from diarnb import engines
-from diarnb.formats import FORMATS
+from diarnb.formats import FORMATS, READ_ONLY
+from diarnb.formats.makers import MAKERS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -130,10 +131,12 @@ def format_table() -> str:
     page = ["# Files", "", "`diarnb.read` and `diarnb.write` take the format from the suffix.", ""]
     page += ["## What is read", "", "| suffix | |", "| --- | --- |"]
     page += [f"| `{suffix}` | {escape(form.READS)} |" for suffix, form in FORMATS.items()]
+    page += ["", "## Makers whose JSON is read", "", "By the keys that only theirs has, in `.json` and `.jsonl`: "]
+    page[-1] += f"{', '.join(dict.fromkeys(escape(maker.name) for maker in MAKERS))}."
     page += ["", "## What comes back of what is written", ""]
     page += ["| suffix | times | names | text | confidence | words | also |", "| --- " * 7 + "|"]
     for suffix, form in FORMATS.items():
-        if form.HOLDS is not None:
+        if form.HOLDS is not None and suffix not in READ_ONLY:
             told = {True: "yes", False: "-"}
             cells = [told.get(cell, cell) if isinstance(cell, bool) else cell for cell in form.HOLDS]
             page.append(f"| `{suffix}` | {' | '.join(escape(cell) for cell in cells)} |")

@@ -45,7 +45,7 @@ def test_every_requirement_is_told_of_once_and_extras_by_their_name(monkeypatch:
     known = _versions._requirements()
     assert len(known.pop("")) == len(project["dependencies"])
     assert known["server"] == ["aiohttp"]
-    assert known["formats"] == ["pyannote.core"]  # "diarnb[parquet]" is told of as that extra
+    assert known["formats"] == ["openpyxl", "pyannote.core"]  # "diarnb[parquet]" is told of as that extra
     assert known["dask"] == ["dask"]
     assert set(known) == set(extras) - {"test", "docs"}
     names = [name for names in known.values() for name in names]

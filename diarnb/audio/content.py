@@ -12,15 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from diarnb._text import printable, public_url, shorten, suggest
 from diarnb.audio.download import MAX_BYTES, MAX_SECONDS, download
+from diarnb.audio.sniff import HEAD, look
 from diarnb.errors import (
     AudioChangedError,
+    AudioDownloadError,
     AudioError,
     AudioLimitError,
     AudioNotFoundError,
     AudioPermissionError,
+    ConfigurationError,
     InvalidParameterError,
     NotAudioError,
 )
@@ -30,12 +35,16 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".oga", ".ogg", ".opus"}
-    | {".w64", ".wav", ".webm"}
+    | {".3gp", ".ac3", ".amr", ".avi", ".flv", ".m4b", ".mp2", ".mpg", ".w64", ".wav", ".webm", ".wma"}
 )
-"""What files are called that may hold sound; what a file holds decides, but a folder holds other things too."""
+"""What files are called that hold sound: one that is called so is taken, and told of where it holds none."""
+
+REMOTE = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "memory": ""}
+REMOTE |= dict.fromkeys(("az", "abfs", "abfss"), "adlfs")
+"""The schemes that are read through fsspec, and the package that it needs for each."""
 
 _PIECE = 1 << 20
-_ACCEPTED = "a path, an http(s) URL, bytes, a binary file object, or (samples, sample_rate)"
+_ACCEPTED = "a path, an address (http, https, s3, gs, az), bytes, a binary file object, or (samples, sample_rate)"
 
 
 @dataclass
@@ -110,8 +119,13 @@ def open_content(source: Any, *, max_bytes: int = MAX_BYTES, max_seconds: float 
             name = printable(public_url(source))
             hint = " This is not a direct link to a recording: pass the address of the file itself."
             yield Content(name, lambda: target.open("rb"), target.stat().st_size, hint=hint)
+    elif is_remote(source):
+        with tempfile.TemporaryDirectory(prefix="diarnb-", ignore_cleanup_errors=True) as folder:
+            target = Path(folder, "audio")
+            name = _fetch(source, target, max_bytes)
+            yield Content(name, lambda: target.open("rb"), target.stat().st_size)
     elif isinstance(source, (str, os.PathLike)):
-        yield _open_local(source)
+        yield _open_local(strip_file_scheme(source) if isinstance(source, str) else source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
         yield Content("bytes", lambda: io.BytesIO(data), len(data))
@@ -123,6 +137,49 @@ def open_content(source: Any, *, max_bytes: int = MAX_BYTES, max_seconds: float 
             yield Content(name, lambda: target.open("rb"), target.stat().st_size)
     else:
         raise InvalidParameterError(_explain_unusable(source))
+
+
+def strip_file_scheme(address: str) -> str:
+    """Make a path of an address of this machine, `file:///tmp/a%20b.wav`; anything else stays as it is."""
+    return url2pathname(urlsplit(address).path) if address.lower().startswith("file://") else address
+
+
+def is_remote(source: object) -> bool:
+    """Check whether a source is read by fsspec: an address of one of its schemes, or one of its files to open."""
+    if isinstance(source, str):
+        return re.match(rf"(?i)(?:{'|'.join(REMOTE)})://", source) is not None
+    return all(hasattr(source, name) for name in ("fs", "path", "open", "full_name"))
+
+
+def _fetch(source: Any, target: Path, max_bytes: int) -> str:
+    """Copy what fsspec opens, and return what to call it."""
+    address = source if isinstance(source, str) else source.full_name
+    scheme, name = address.partition("://")[0].lower(), printable(public_url(address))
+    try:
+        import fsspec
+
+        opened = fsspec.open(source, "rb") if isinstance(source, str) else source
+    except ImportError as error:
+        more = f" {package}" if (package := REMOTE.get(scheme)) else ""
+        raise ConfigurationError(
+            f"{scheme}:// is read through fsspec, of which a part is missing: run `pip install 'diarnb[remote]'{more}`"
+        ) from error
+    try:
+        with opened as file:
+            _copy_file(file, target, name, max_bytes)
+    except FileNotFoundError as error:
+        raise AudioNotFoundError(f"{shorten(name, 160)} does not exist. Check the address.") from error
+    except PermissionError as error:
+        raise AudioPermissionError(
+            f"{shorten(name, 160)} may not be read. Check the credentials of {scheme}."
+        ) from error
+    except (AudioError, InvalidParameterError):
+        raise
+    except Exception as error:  # whatever the client of a cloud raises
+        raise AudioDownloadError(
+            f"{shorten(name, 160)} could not be read: {type(error).__name__}. Check the address and the credentials."
+        ) from error
+    return name
 
 
 def _explain_unusable(source: Any) -> str:
@@ -177,7 +234,8 @@ def _explain_missing(path: Path, given: str, error: OSError) -> AudioError:
     shown = shorten(given, 120)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given):
         return NotAudioError(
-            f"{shown} is neither a file nor an http(s) URL. Download it first, or pass an open binary file."
+            f"{shown} is neither a file nor an address that is read (http, https, {', '.join(REMOTE)}). "
+            "Download it first, or pass an open binary file."
         )
     if error.errno == errno.ELOOP:
         return AudioNotFoundError(f"{shown} is a symbolic link that leads back to itself. Pass the file itself.")
@@ -191,6 +249,18 @@ def _explain_missing(path: Path, given: str, error: OSError) -> AudioError:
         return AudioNotFoundError(f"{shown} does not exist, nor does its folder. Check the path.")
     guess = suggest(path.name, there, "check the path.", show=lambda name: repr(shorten(name, 60)))
     return AudioNotFoundError(f"{shown} does not exist; {guess}")
+
+
+def is_recording(path: Path) -> bool:
+    """Check whether a file is taken from a folder: it is called as recordings are, or it holds one."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            look(file.read(HEAD), path.name, path.stat().st_size)
+    except (AudioError, OSError):
+        return False
+    return True
 
 
 def _suggest_inside(folder: Path) -> str:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from diarnb.engines.base import Engine, OwnEngine
     from diarnb.transcribers import Transcriber
 
-    Sources = str | PathLike[str] | Iterable[str | PathLike[str]] | Mapping[str, str | PathLike[str]]
+    Sources = str | PathLike[str] | Iterable[str | PathLike[str]] | Mapping[str, str | PathLike[str]] | pd.DataFrame
 
 __all__ = ["diarize_many", "manifest"]
 
@@ -57,6 +57,7 @@ def diarize_many(
     *,
     executor: Executor | Any = None,
     same_speakers: bool = False,
+    recursive: bool = False,
     engine: Literal["local"] = "local",
     **settings: Unpack[LocalBatch],
 ) -> pd.DataFrame: ...
@@ -66,6 +67,7 @@ def diarize_many(
     *,
     executor: Executor | Any = None,
     same_speakers: bool = False,
+    recursive: bool = False,
     engine: Literal["pyannoteai"],
     **settings: Unpack[PyannoteAIArguments],
 ) -> pd.DataFrame: ...
@@ -75,6 +77,7 @@ def diarize_many(
     *,
     executor: Executor | Any = None,
     same_speakers: bool = False,
+    recursive: bool = False,
     engine: Literal["deepgram"],
     **settings: Unpack[DeepgramArguments],
 ) -> pd.DataFrame: ...
@@ -84,6 +87,7 @@ def diarize_many(
     *,
     executor: Executor | Any = None,
     same_speakers: bool = False,
+    recursive: bool = False,
     engine: str | OwnEngine,
     progress: bool | Progress = True,
     **settings: Any,
@@ -93,6 +97,7 @@ def diarize_many(
     *,
     executor: Executor | Any = None,
     same_speakers: bool = False,
+    recursive: bool = False,
     engine: EngineName | str | OwnEngine = "local",
     words: str | Transcriber | None = None,
     refresh: bool = False,
@@ -106,9 +111,11 @@ def diarize_many(
 
     Parameters
     ----------
-    sources : str, os.PathLike, iterable of these, or mapping
-        A folder (its recordings, not those of folders in it), a pattern such as ``"calls/**/*.wav"``, or paths and
-        http(s) URLs from anything that can be iterated. A mapping names each recording: ``{"monday": "a.wav"}``.
+    sources : str, os.PathLike, iterable of these, mapping or pandas.DataFrame
+        A folder, a pattern such as ``"calls/**/*.wav"``, or paths and addresses, as `diarize` takes them, from anything
+        that can be iterated. Of a folder everything that holds sound is taken, whatever it is called, and what is left
+        out is told. A mapping names each recording: ``{"monday": "a.wav"}``; a table has them in a column ``source``,
+        ``path`` or ``uri``.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Who works. By default this process does: the local engine one recording after the other with all cores, the
         services ten at a time, for there waiting is the work. See the notes.
@@ -116,6 +123,8 @@ def diarize_many(
         Label a person the same in all recordings, by the voice: ``SPEAKER_00`` is then one person in the whole
         table. Without it, labels count anew in each recording, so that only ``uri`` and ``speaker`` together name
         somebody: ``turns.groupby(["uri", "speaker"])``.
+    recursive : bool, default False
+        Look through the folders in a folder as well.
     engine : str or Engine, default "local"
         As for `diarize`.
     words : str or callable, optional
@@ -197,7 +206,7 @@ def diarize_many(
     wanted = request_words(words, chosen)
     if executor is not None and "threads" in chosen.offer.options:
         settings.setdefault("threads", 1)
-    named = name_sources(sources)
+    named = name_sources(sources, recursive=recursive)
     # A transcriber that does not tell its version is asked anew: it may hear otherwise now.
     heard = None if wanted is None else wanted.key or secrets.token_hex(8)
     asked_of_all = (question.asked, question.version, heard)

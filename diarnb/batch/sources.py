@@ -5,37 +5,52 @@ from __future__ import annotations
 import glob
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from diarnb._text import printable, public_url, shorten
-from diarnb.audio.content import SUFFIXES
-from diarnb.errors import InvalidParameterError
+from diarnb.audio.content import is_recording, is_remote, strip_file_scheme
+from diarnb.errors import AudioNotFoundError, DiarnbWarning, InvalidParameterError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter alone is a drive of Windows
 
 
-def name_sources(sources: Any) -> dict[str, str]:
+def name_sources(sources: Any, *, recursive: bool = False) -> dict[str, str]:
     """Name every recording by its ``uri``, in order; paths become absolute, for a worker may stand in another folder.
 
     Parameters
     ----------
     sources : str, os.PathLike, iterable or mapping
-        As `diarnb.diarize_many` takes them. Nothing is opened; what does not exist is found out later, one by one.
+        As `diarnb.diarize_many` takes them. Of a list nothing is opened; what does not exist is found out later, one
+        by one.
+    recursive : bool, default False
+        Whether the folders in a folder are looked through as well.
 
     Raises
     ------
+    AudioNotFoundError
+        The folder, or the only file, is not there.
     InvalidParameterError
         There is something in it that is neither a path nor an address, or a folder or pattern holds no recording.
+
+    Warns
+    -----
+    DiarnbWarning
+        A folder holds something else, which is left out.
 
     Examples
     --------
     >>> list(name_sources(["monday/a.wav", "tuesday/a.wav", "https://host.org/b.wav?key=1"]))
     ['monday/a.wav', 'tuesday/a.wav', 'b.wav']
     """
+    if isinstance(sources, pd.DataFrame):
+        sources = _take_column(sources)
     if isinstance(sources, str | os.PathLike):
-        sources = _list_folder(os.fspath(sources))
+        sources = _list_folder(os.fspath(sources), recursive=recursive)
     if isinstance(sources, Mapping):
         for uri in sources:
             if not isinstance(uri, str) or not uri.strip():
@@ -55,32 +70,71 @@ def is_address(source: str) -> bool:
     return _ADDRESS.match(source) is not None
 
 
-def _list_folder(given: str | bytes) -> list[str]:
+def _take_column(table: pd.DataFrame) -> Any:
+    """Take the sources of a table, with their names where it has both."""
+    column = next((name for name in ("source", "path", "uri") if name in table), None)
+    if column is None:
+        found = ", ".join(map(str, table.columns))
+        raise InvalidParameterError(f"a table of sources has a column source, path or uri (found: {found:.150})")
+    if column != "uri" and "uri" in table and table["uri"].is_unique:
+        return dict(zip(table["uri"], table[column], strict=True))
+    return table[column].tolist()
+
+
+def _list_folder(given: str | bytes, *, recursive: bool) -> list[str]:
     """List the recordings of a folder or of a pattern, sorted; a single one else."""
     text = os.fsdecode(given)
     place = Path(text).expanduser()
     if is_address(text) or "\0" in text or place.is_file():
         return [text]
     if place.is_dir():
-        listed = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
-        found = [str(path) for path in listed]
-        what = f"recording ({', '.join(sorted(SUFFIXES))})"
+        found, what = _search(place, recursive=recursive), "recording"
     elif glob.has_magic(text):
         found = sorted(path for path in glob.glob(str(place), recursive=True) if Path(path).is_file())  # noqa: PTH207
         what = "file"
     else:
+        if not place.exists():
+            raise AudioNotFoundError(f"{shorten(text, 120)} is neither a file nor a folder; check the path.")
         return [text]
     if not found:
         raise InvalidParameterError(f"there is no {what} in {shorten(text, 120)}; name the recordings in a list")
     return found
 
 
+def _search(folder: Path, *, recursive: bool) -> list[str]:
+    """Find the recordings in a folder, and name what is left out; what begins with a dot is not looked at."""
+    inside = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    seen = [path for path in inside if not any(part[0] == "." for part in path.relative_to(folder).parts)]
+    files = [path for path in seen if path.is_file()]
+    found = [path for path in files if is_recording(path)]
+    others = [path.name for path in files if path not in set(found)]
+    folders = [] if recursive else [path.name for path in seen if path.is_dir()]
+    told = [f"{len(others)} files that hold no sound ({_list_some(others)})"] if others else []
+    told += [f"{len(folders)} folders ({_list_some(folders)}), which recursive=True looks through"] if folders else []
+    if told:
+        message = f"left out of {shorten(printable(folder.name), 60)}: {' and '.join(told)}"
+        warnings.warn(message, DiarnbWarning, stacklevel=2)
+    return [str(path) for path in found]
+
+
+def _list_some(names: list[str]) -> str:
+    shown = ", ".join(shorten(printable(name), 40) for name in names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
 def _make_absolute(source: Any) -> str:
+    if is_remote(source) and not isinstance(source, str):
+        if getattr(source.fs, "storage_options", None):
+            raise InvalidParameterError(
+                "a file of fsspec with options of its own does not travel to a worker: pass its address, and keep the "
+                "options in fsspec's configuration"
+            )
+        return str(source.full_name)
     if not isinstance(source, str | os.PathLike):
         raise InvalidParameterError(
             f"sources are paths and addresses, not {type(source).__name__}; diarize what is in memory one by one"
         )
-    text = os.fsdecode(source)
+    text = strip_file_scheme(os.fsdecode(source))
     if is_address(text) or "\0" in text or not text.strip():
         return text
     return str(Path(text).expanduser().absolute())
