@@ -268,6 +268,35 @@ def test_sides_of_a_call_are_known_and_their_bleed_is_measured() -> None:
     assert silence["bleed"].isna().all()
 
 
+@pytest.mark.parametrize("late", [0.0, 0.012, 0.05, 0.3])
+@pytest.mark.parametrize("decibels", [-1.5, -6.0, -12.0, -30.0])
+def test_a_copy_is_one_at_any_gain_and_lag(decibels: float, late: float) -> None:
+    samples, rate = soundfile.read(diarnb.example("call"), dtype="float32")
+    mono = samples.mean(axis=1)
+    other = 10 ** (decibels / 20) * np.concatenate([np.zeros(round(late * rate), np.float32), mono])[: len(mono)]
+    assert analysis.channels((np.column_stack([mono, other]), rate))["verdict"].tolist()[1] == "copy"
+
+
+@pytest.mark.parametrize("decibels", [-1.5, -6.0, -12.0, -30.0])
+def test_a_side_is_one_however_softly_it_was_recorded(decibels: float) -> None:
+    samples, rate = sides(-20.0)
+    softer = samples * np.array([1.0, 10 ** (decibels / 20)], np.float32)
+    found = analysis.channels((softer, rate))
+    assert found["verdict"].tolist() == ["side", "side"]
+    assert found["speech"].tolist() == pytest.approx(analysis.channels((samples, rate))["speech"].tolist(), abs=0.5)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.1, 0.3])
+def test_bleed_is_measured_however_late_it_comes(late: float) -> None:
+    samples, rate = soundfile.read(diarnb.example("call"), dtype="float32")
+    heard = samples.copy()
+    shift = round(late * rate)
+    heard[shift:] += 10 ** (-10 / 20) * samples[: len(samples) - shift, ::-1]
+    found = analysis.channels((0.7 * heard, rate))
+    assert found["verdict"].tolist() == ["side", "side"]
+    assert found["bleed"].tolist() == pytest.approx([-10.0, -10.0], abs=2.0)
+
+
 @pytest.mark.parametrize("decibels", [None, -30.0, -20.0, -10.0])
 def test_what_is_heard_through_is_left_out(decibels: float | None) -> None:
     truth = exact("call")

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from diarnb.audio import Recording
     from diarnb.tables.activity import Floats
 
+_BLOCK = 80  # samples, 5 ms, to which lags between channels are known
 _FRAME = 320  # samples, 20 ms
 _STEP = _FRAME / SAMPLE_RATE
 _SILENT = -60.0  # dB of full scale; who never gets above it says nothing
 _LOUD = 20.0  # dB below a channel's loudest hundredth; what is above is speech
-_SIDE = -6.0  # dB; who is heard less than this on the other channel has a channel to themselves
-_COPY = 1.0  # dB; channels that differ by less, nearly always, are one
-_ECHO = 0.2  # seconds that a voice may take to the other channel
+_SIDE = -4.0  # dB, each channel measured by its own voice; who is heard less than this elsewhere has a channel alone
+_COPY = 0.96  # correlation of levels, in dB where one is loud, from which two channels are one
+_MOST = 20_000  # frames that are compared at each lag: six minutes of speech tell as much as an hour
+_LATEST = 0.5  # seconds that a voice may take to the other channel
+_PROMPT = 5  # frames within which a voice usually comes to the other channel
+_EARLY = 3  # frames before the usual lag from which on it may come
+_ECHO = 0.2  # seconds for which it then echoes
 _SPREAD = 3.0  # dB above the usual bleed that still are bleed
 _SMOOTH = 0.5  # seconds over which what is own and what is bleed are weighed
 _OWN = 0.1  # seconds of own speech that a piece must have
@@ -44,13 +49,16 @@ def channels(source: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row for each channel: ``channel`` (int64); ``speech`` (float64, seconds in which it is loud, and louder than
-        the others); ``bleed`` (float64, dB: how loud another side is here, relative to its own channel; noise counts as
-        bleed, so that it is at most this; NaN where no other side speaks); ``verdict``:
+        the others, each measured by how loud its own voice is); ``bleed`` (float64, dB: how loud another side is here,
+        relative to its own channel, up to 0.5 s later; noise counts as bleed, so that it is at most this; NaN where no
+        other side speaks); ``verdict``:
 
-        - ``"side"``: others are heard here by 6 dB less than where they belong, or not at all. Where all are sides,
-          ``diarize(source, channels="split")`` keeps them apart, and ``num_speakers=1`` helps if each is one person.
-          Where the bleed is above about -35 dB, give its turns to `without_bleed`
-        - ``"copy"``: the same sound as on a channel before; the default, ``channels="mix"``, is right
+        - ``"side"``: others are heard here by 4 dB less than where they belong, each channel measured by how loud its
+          own voice is, or not at all. Where all are sides, ``diarize(source, channels="split")`` keeps them apart, and
+          ``num_speakers=1`` helps if each is one person. Where the bleed is above about -35 dB, give its turns to
+          `without_bleed`
+        - ``"copy"``: the same sound as on a channel before, be it softer or up to 0.5 s late; the default,
+          ``channels="mix"``, is right
         - ``"mixed"``: everybody is heard on it, as from two microphones in one room; ``channels="mix"`` is right
         - ``"silent"``: nobody speaks here
 
@@ -69,14 +77,15 @@ def channels(source: Any) -> pd.DataFrame:
     ['side', 'side']
     """
     with open_recording(source) as recording:
-        level = _measure_levels(recording)
-    bleed = _measure_bleed(level)
+        power = _measure_power(recording)
+    level, loudest = _measure_levels(power)
+    alike, _ = _measure_bleed(level)
+    bleed = alike + loudest - loudest[:, np.newaxis]  # as it is, whatever the gain of a channel
     spoken = _mark_speech(level)
     rows = []
-    for number, own in enumerate(level):
-        others = np.delete(bleed[:, number], number)
-        most = np.nan if np.isnan(others).all() else float(np.nanmax(others))
-        rows.append((number, spoken[number].sum() * _STEP, most, _judge(level, number, own, most)))
+    for number in range(len(level)):
+        heard, most = (_find_most(each, number) for each in (bleed, alike))
+        rows.append((number, spoken[number].sum() * _STEP, heard, _judge(power, level, loudest, number, most)))
     table = pd.DataFrame(rows, columns=["channel", "speech", "bleed", "verdict"])
     return table.astype({"channel": np.int64, "speech": float, "bleed": float, "verdict": str})
 
@@ -112,10 +121,10 @@ def without_bleed(turns: pd.DataFrame, audio: Any = None) -> pd.DataFrame:
 
     Notes
     -----
-    Of each channel the usual bleed of every other one is measured while that one is loud. Frames that are no more than
-    3 dB above this, as loudly as the other side has spoken within the last 0.2 s, are bleed, and what they outweigh
-    over half a second is left out. So a very soft word during the other's loud speech may be lost where the bleed is
-    strong, and an echo that comes later than 0.2 s is not recognised.
+    Of each channel the usual bleed of every other one is measured while that one is loud, and how late it comes, up to
+    0.5 s. Frames that are no more than 3 dB above this, as loudly as the other side spoke then, are bleed, and what
+    they outweigh over half a second is left out. So a very soft word during the other's loud speech may be lost where the
+    bleed is strong, and an echo that goes on for more than 0.2 s is not recognised.
 
     Examples
     --------
@@ -129,45 +138,63 @@ def without_bleed(turns: pd.DataFrame, audio: Any = None) -> pd.DataFrame:
     if "uri" in checked and len(checked["uri"].unique()) > 1:
         raise TurnTableError("turns holds several recordings; give those of one, picked by its uri, and its audio=")
     with open_recording(find_audio(turns) if audio is None else audio) as recording:
-        level = _measure_levels(recording)
+        level, _ = _measure_levels(_measure_power(recording))
     numbers = pd.to_numeric(checked["channel"], errors="coerce")
     if not numbers.isin(range(len(level))).all():
         raise TurnTableError(f"turns has channels other than 0 to {len(level) - 1}, which are those of the recording")
-    bleed = _measure_bleed(level)
+    bleed, lag = _measure_bleed(level)
     pieces = []
     for number in sorted({int(channel) for channel in numbers}):
         own = checked[numbers == number]
-        if np.nanmax(np.append(np.delete(bleed[:, number], number), -np.inf)) > _SIDE:
+        if _find_most(bleed, number) > _SIDE:
             message = f"Channel {number} is no side of its own; its turns are left as they are."
             warnings.warn(message, DiarnbWarning, stacklevel=2)
             pieces.append(own)
         else:
-            pieces.append(_keep(own, *_mark_kept(level, bleed, number)))
+            pieces.append(_keep(own, *_mark_kept(level, bleed, lag, number)))
     table = check_turns(pd.concat(pieces)) if pieces else checked
     table.attrs = checked.attrs
     return table
 
 
-def _measure_levels(recording: Recording) -> Floats:
-    """Return the power of each channel (rows) in each frame (columns), in dB of full scale."""
+def _measure_power(recording: Recording) -> Floats:
+    """Return the power of each channel (rows) in blocks of 5 ms (columns), summed up from the first."""
     rows = []
     for channel in range(recording.channels):
         power, rest = [], np.empty(0, dtype=np.float32)
         for block in recording.blocks(channel=channel):
             rest = np.concatenate([rest, block])
             whole = len(rest) // _FRAME * _FRAME
-            power.append(np.square(rest[:whole].reshape(-1, _FRAME), dtype=np.float64).mean(axis=1))
+            power.append(np.square(rest[:whole].reshape(-1, _BLOCK), dtype=np.float64).sum(axis=1))
             rest = rest[whole:]
-        rows.append(np.concatenate([*power, np.empty(0)]))
-    return 10 * np.log10(np.stack(rows) + 1e-10)
+        rows.append(np.cumsum(np.concatenate([[0.0], *power])))
+    return np.stack(rows)
+
+
+def _measure_level(power: Floats, first: NDArray[np.int64]) -> Floats:
+    """Return the level of one channel in the frames that begin with these blocks, in dB of full scale."""
+    first = np.clip(first, 0, max(len(power) - 1 - _FRAME // _BLOCK, 0))
+    last = np.minimum(first + _FRAME // _BLOCK, len(power) - 1)
+    level: Floats = 10 * np.log10((power[last] - power[first]) / _FRAME + 1e-10)
+    return level
+
+
+def _measure_levels(power: Floats) -> tuple[Floats, Floats]:
+    """Return the level of each channel (rows) in each frame (columns), in dB of how loud its own voice is; and that.
+
+    So a side that was recorded softly is a side like others. A silent channel is measured by full scale.
+    """
+    frames = np.arange((power.shape[1] - 1) * _BLOCK // _FRAME, dtype=np.int64) * (_FRAME // _BLOCK)
+    level = np.stack([_measure_level(row, frames) for row in power])
+    if not len(frames):
+        return level, np.full(len(level), -np.inf)
+    loudest = np.percentile(level, 99, axis=1)
+    return level - np.where(loudest < _SILENT, 0.0, loudest)[:, np.newaxis], loudest
 
 
 def _mark_speech(level: Floats) -> NDArray[np.bool_]:
     """Return where each channel is loud, and the loudest."""
-    if not level.shape[1]:
-        return np.zeros(level.shape, dtype=bool)
-    enough = np.maximum(np.percentile(level, 99, axis=1, keepdims=True) - _LOUD, _SILENT)
-    speaks: NDArray[np.bool_] = (level > enough) & (level >= level.max(axis=0))
+    speaks: NDArray[np.bool_] = (level > -_LOUD) & (level >= level.max(axis=0, initial=-np.inf))
     return speaks
 
 
@@ -177,35 +204,71 @@ def _find_recent_peak(level: Floats) -> Floats:
     return maximum_filter1d(level, size=late + 1, axis=-1, origin=(late + 1) // 2 - 1)
 
 
-def _measure_bleed(level: Floats) -> Floats:
-    """Measure how loud each side (rows) is on each channel (columns), in dB of its own level; NaN for silence."""
-    spoken = _mark_speech(level)
-    result = np.full((len(level), len(level)), np.nan)
+def _measure_bleed(level: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Measure how loud each side (rows) is on each channel (columns), in dB of its own level, and how late in frames.
+
+    Of all lags the one counts at which it is loudest; NaN where a side is silent.
+    """
+    spoken, lags = _mark_speech(level), range(round(_LATEST / _STEP) + 1)
+    result, late = np.full((len(level), len(level)), np.nan), np.zeros((len(level), len(level)), np.int64)
     for side, (own, speaks) in enumerate(zip(level, spoken, strict=True)):
+        at = _thin(np.flatnonzero(speaks))
         if speaks.sum() * _STEP >= 1.0:
-            result[side] = np.median(level[:, speaks] - own[speaks], axis=1)
-    return result
+            for channel, other in enumerate(level):
+                found = [np.median(other[np.minimum(at + lag, len(own) - 1)] - own[at]) for lag in lags]
+                # Who answers at once sounds like an echo: only what is clearly louder is one.
+                best = int(np.argmax(found))
+                late[side, channel] = (
+                    best if found[best] > max(found[:_PROMPT]) + _SPREAD else np.argmax(found[:_PROMPT])
+                )
+                result[side, channel] = found[late[side, channel]]
+    return result, late
 
 
-def _judge(level: Floats, number: int, own: Floats, bleed: float) -> str:
-    if not len(own) or np.percentile(own, 99) < _SILENT:
+def _find_most(bleed: Floats, number: int) -> float:
+    """Return how loud the loudest other side is on a channel, NaN where there is none."""
+    others = np.delete(bleed[:, number], number)
+    return np.nan if np.isnan(others).all() else float(np.nanmax(others))
+
+
+def _thin(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Leave so many places, evenly, that they can be looked at often."""
+    return places[:: len(places) // _MOST + 1]
+
+
+def _is_copy(power: Floats, level: Floats, one: int, other: int) -> bool:
+    """Return whether two channels have one sound: whether their levels rise and fall alike, at any lag and gain."""
+    at = _thin(np.flatnonzero(level[one] > -_LOUD))
+    own, blocks, most = level[one][at], at * (_FRAME // _BLOCK), round(_LATEST * SAMPLE_RATE / _BLOCK)
+    if len(at) < 2 or own.std() == 0:
+        return False
+    for lag in range(-most, most + 1):
+        heard = _measure_level(power[other], blocks + lag)
+        if heard.std() > 0 and np.corrcoef(own, heard)[0, 1] >= _COPY:
+            return True
+    return False
+
+
+def _judge(power: Floats, level: Floats, loudest: Floats, number: int, bleed: float) -> str:
+    if loudest[number] < _SILENT:
         return "silent"
-    heard = own > np.percentile(own, 99) - _LOUD
-    same = (np.percentile(np.abs(own - other)[heard], 95) < _COPY for other in level[:number])
-    if any(same):
+    if any(loudest[other] >= _SILENT and _is_copy(power, level, number, other) for other in range(number)):
         return "copy"
     return "mixed" if bleed > _SIDE else "side"
 
 
-def _mark_kept(level: Floats, bleed: Floats, number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _mark_kept(
+    level: Floats, bleed: Floats, lag: NDArray[np.int64], number: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return of each frame of a channel whether it is kept, and whether it is own speech for certain."""
     own = level[number]
-    loud = own > np.percentile(own, 99) - 2 * _LOUD
+    loud = own > -2 * _LOUD
     through = np.zeros(len(own), dtype=bool)
     for side, other in enumerate(level):
         if side != number and np.isfinite(bleed[side, number]):
-            speaks = other > np.percentile(other, 99) - _LOUD
-            near = _find_recent_peak(np.where(speaks, other, -np.inf))
+            near = _find_recent_peak(np.where(other > -_LOUD, other, -np.inf))
+            late = max(int(lag[side, number]) - _EARLY, 0)
+            near = np.concatenate([np.full(late, -np.inf), near])[: len(own)]
             through |= own <= near + bleed[side, number] + _SPREAD
     certain = loud & ~through
     weight = uniform_filter1d(certain.astype(float) - through, size=round(_SMOOTH / _STEP) | 1)

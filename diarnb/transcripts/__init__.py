@@ -35,8 +35,9 @@ def assign_speakers(words: pd.DataFrame | Iterable[Any], turns: pd.DataFrame, *,
         the dicts of WhisperX and Deepgram, the objects of faster-whisper, a table. A segment is one word here: it goes
         as a whole to one speaker, so give words where there are some.
     turns : pandas.DataFrame
-        Any table with start, end and speaker. Turns without overlap (`diarnb.exclusive`) leave the least doubt; with
-        overlap, of two who speak as long the one who is heard first in the recording counts.
+        Any table with start, end and speaker, overlap kept: cutting it out (`diarnb.exclusive`) gives more words to the
+        wrong speaker and hides the doubt about them. Of two who speak as long in a word, the one who is heard first in
+        the recording counts.
     within : float, default 0.5
         Seconds; a word during which nobody speaks goes to the nearest turn that is no farther away. Recognisers and
         diarizers place the edges of speech differently by some tenths of a second.
