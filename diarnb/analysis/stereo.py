@@ -123,8 +123,8 @@ def without_bleed(turns: pd.DataFrame, audio: Any = None) -> pd.DataFrame:
     -----
     Of each channel the usual bleed of every other one is measured while that one is loud, and how late it comes, up to
     0.5 s. Frames that are no more than 3 dB above this, as loudly as the other side spoke then, are bleed, and what
-    they outweigh over half a second is left out. So a very soft word during the other's loud speech may be lost where the
-    bleed is strong, and an echo that goes on for more than 0.2 s is not recognised.
+    they outweigh over half a second is left out. So a very soft word during the other's loud speech may be lost where
+    the bleed is strong, and an echo that goes on for more than 0.2 s is not recognised.
 
     Examples
     --------
