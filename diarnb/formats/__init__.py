@@ -15,7 +15,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -45,6 +45,7 @@ from diarnb.formats._shared.losses import find_losses
 from diarnb.formats._shared.reading import LARGEST, Reading, make_size_error
 from diarnb.formats._shared.words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
+from diarnb.formats.page import make_page
 from diarnb.tables.checks import check_spans, check_turns
 
 if TYPE_CHECKING:
@@ -120,6 +121,9 @@ FORMATS: dict[str, Format] = {
     ".xlsx": spreadsheet,
 }
 """The formats by the suffix of their files."""
+
+PAGE = ".html"
+"""What is written for people, and not read."""
 
 WORDS_ONLY = frozenset({".ctm", ".deepgram.json"})
 """Those that are written from a table of words only."""
@@ -277,7 +281,7 @@ def read_words(
     return words
 
 
-def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = False) -> None:
     """Write turns or words to a file, which is replaced as a whole if it exists.
 
     Parameters
@@ -310,14 +314,22 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         ``.eaf``               1 ms    yes      any      yes    -           -      no turn without length
         =====================  ======  =======  =======  =====  ==========  =====  ============================
 
+        ``.html`` is a page to send, which is written and not read: the timeline and what was said, in one file that
+        needs no network.
+
         Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined; in
         ``.stm`` and ``.ctm`` words are as scorers compare them, in lower case and without punctuation. Who overlaps
         themselves has several tiers in ``.TextGrid`` and ``.eaf``.
+    audio : bool or anything that `diarize` takes, default False
+        Of ``.html``: put the sound into the page, 20 MB or about 80 minutes at most. True takes the recording of the
+        run.
 
     Raises
     ------
     InvalidParameterError
-        If the suffix is of no known format.
+        If the suffix is of no known format, or the sound is not for it or too long for it.
+    AudioNotFoundError, AudioChangedError, AudioError
+        If the sound is wanted, and is not there or cannot be used.
     TurnTableError
         If this is no table of turns, or one that the format cannot hold at all.
     ConfigurationError
@@ -336,6 +348,11 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     >>> write(read(example("meeting").with_suffix(".rttm")), "meeting.csv")
     """
     path = Path(path)
+    if _suffix_of(path) == PAGE:
+        _write_page(turns, path, audio)
+        return
+    if audio is not False:
+        raise InvalidParameterError(f"audio= is for {PAGE}, not for {path.name!r:.80}")
     form = _find_format(path)
     if not isinstance(form, _Writes) or _suffix_of(path) in READ_ONLY:
         raise InvalidParameterError(f"{path.name!r:.80}: files of this format are read, and not written")
@@ -358,6 +375,17 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         remarks.append(f"with an apostrophe before {guarded} cells that a spreadsheet would take for a formula")
     if remarks:
         warnings.warn(f"{path.name} was written {'; '.join(remarks)}", DiarnbWarning, stacklevel=2)
+
+
+def _write_page(turns: pd.DataFrame, path: Path, audio: Any) -> None:
+    content = make_page(turns, audio=audio)
+    target = path.resolve()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name} to")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".diarnb-") as folder:
+        whole = Path(folder) / path.name
+        whole.write_text(content, encoding="utf-8")
+        whole.replace(target)
 
 
 def _begin(
@@ -462,6 +490,8 @@ def _suffix_of(path: Path) -> str:
 
 def _find_format(path: Path) -> Format:
     form = FORMATS.get(_suffix_of(path))
+    if _suffix_of(path) == PAGE:
+        raise InvalidParameterError(f"{path.name!r:.80}: a page is written, and not read")
     if form is None:
         known = ", ".join(sorted(FORMATS))
         raise InvalidParameterError(f"{path.name!r:.80} is of no known format; a file of turns ends in one of {known}")
