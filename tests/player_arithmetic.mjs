@@ -1,7 +1,7 @@
 // Run by test_widget_player.py under node: what the player's module works out without a page.
 
 import assert from "node:assert/strict";
-import { above, clock, jump, plan, step, stretched, stretches, unpack, within } from "../diarnb/widgets/frontend/player/arithmetic.js";
+import { above, clock, jump, loudest, plan, step, stretched, stretches, unpack, within } from "../diarnb/widgets/frontend/player/arithmetic.js";
 
 function packed(rows) {
   const bytes = new ArrayBuffer(15 * rows.length), count = rows.length;
@@ -36,6 +36,12 @@ const facts = {
     assert.deepEqual(within(turns, 9, 11), [1, 3]);
     assert.deepEqual(within(turns, 14, 15), [4, 4]);
   },
+  "who speaks most in each part of the time is found"() {
+    assert.deepEqual([...loudest(turns, 0, 22, 11, 2)], [0, 1, 1, 1, 1, -1, 1, -1, -1, -1, 0]);
+    assert.deepEqual([...loudest(turns, 0, 22, 1, 2)], [1]);
+    assert.deepEqual([...loudest(turns, 3, 4, 2, 2)], [0, 0]);  // as much as the other, who comes after
+    assert.deepEqual([...loudest(turns, 14, 15, 3, 2)], [-1, -1, -1]);
+  },
   "speech is played with its margins, joined where they meet"() {
     assert.deepEqual(stretches(turns, null, 0, 0), [[0, 10], [12, 13], [20, 21.5]]);
     assert.deepEqual(stretches(turns, 0, 0, 0), [[0, 2], [3, 4], [20, 21.5]]);
@@ -51,6 +57,8 @@ const facts = {
     assert.deepEqual(plan(1.5, { duration: 30, only }), [1.5, 2]);
     assert.deepEqual(plan(2, { duration: 30, only }), [5, 9]);
     assert.deepEqual(plan(6, { duration: 8, only }), [6, 8]);
+    assert.deepEqual(plan(1, { duration: 8, only, until: 3 }), [1, 3]);  // a stretch that is to be heard alone
+    assert.equal(plan(3, { duration: 8, until: 3 }), null);
     assert.equal(plan(9, { duration: 30, only }), null);
     assert.equal(plan(0, { duration: 30, only: [] }), null);
   },

@@ -240,6 +240,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         told: dict[str, Any] = {
             "names": names,
             "colors": colors,
+            "rounds": [lane // len(PALETTE) for lane in range(len(colors))],
             "undo": self.corrections.can_undo,
             "redo": self.corrections.can_redo,
             "notices": [notice._asdict() for notice in self.notices],

@@ -32,9 +32,11 @@ export const button = (name, label, onclick) => make("button", { type: "button",
 export const worded = (label, onclick, title = null) => make("button", { type: "button", class: "text", title, onclick }, label);
 export const toggle = (label, title, onclick) => make("button", { type: "button", class: "text", "aria-pressed": "false", title, onclick }, label);
 
-export function swatch(color) {
+// A colour that comes a second time has stripes, as its lane has.
+export function swatch(color, round = 0) {
   const node = make("i");
-  node.style.background = color;
+  node.style.background = round
+    ? `repeating-linear-gradient(${45 * round}deg, ${color} 0 2px, var(--page) 2px 3px), ${color}` : color;
   return node;
 }
 

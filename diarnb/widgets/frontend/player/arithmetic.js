@@ -32,6 +32,25 @@ export function unpack(view) {
 // The places of the first turn that is not over at a time, and of the first that begins at another or later.
 export const within = (turns, from, until) => [above(turns.reach, from), above(turns.start, until)];
 
+// The lane that speaks most in each of so many equal parts of a stretch of time, -1 where nobody does.
+export function loudest(turns, from, until, count, lanes) {
+  const each = (until - from) / count, seconds = new Float64Array(count * lanes), most = new Int32Array(count).fill(-1);
+  const [first, beyond] = within(turns, from, until);
+  for (let at = first; at < beyond; at++) {
+    const start = Math.max(from, turns.start[at]), end = Math.min(until, turns.end[at]);
+    for (let part = Math.floor((start - from) / each); part < count && from + part * each < end; part++) {
+      seconds[part * lanes + turns.lane[at]] += Math.min(end, from + (part + 1) * each) - Math.max(start, from + part * each);
+    }
+  }
+  for (let part = 0; part < count; part++) {
+    let best = 0;
+    for (let lane = 0; lane < lanes; lane++) {
+      if (seconds[part * lanes + lane] > best + 1e-9) { best = seconds[part * lanes + lane]; most[part] = lane; }
+    }
+  }
+  return most;
+}
+
 // Stretches to play: all speech, or one lane's, with what is closer together than the margins joined.
 export function stretches(turns, lane = null, before = 0.1, after = 0.15) {
   const found = [];

@@ -1,6 +1,6 @@
 // Draws what is in view: waveform, lanes, differences, and the overview above them.
 
-import { clock, step, within } from "./arithmetic.js";
+import { clock, loudest, step, within } from "./arithmetic.js";
 
 export const LANE = 22, GAP = 4, WAVE = 64, STRIP = 12, AXIS = 20, HEADING = 22, OVERVIEW = 18;
 
@@ -18,9 +18,38 @@ export function theme() {
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
+const DOUBTFUL = 60;  // percent; below, a turn is an outline
+
+// The colour of a lane's outline: its own, or a darker one where it could hardly be told from the ground.
+function outline(color, look) {
+  const light = (hex) => [1, 3, 5].map((at) => (parseInt(hex.slice(at, at + 2), 16) / 255) ** 2.2)
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  const [ground, own] = [light(look.lane), light(color)];
+  if ((Math.max(ground, own) + 0.05) / (Math.min(ground, own) + 0.05) >= 3) return color;
+  return `color-mix(in srgb, ${color} 55%, ${look.ink})`;
+}
+
+// From the ninth voice on colours come again, with stripes, dots or a grid in them, as the timeline has them.
+const hatches = new Map();
+function hatch(brush, round, look) {
+  const key = `${round}${look.page}`;
+  if (!hatches.has(key)) {
+    const tile = new OffscreenCanvas(6, 6), pen = tile.getContext("2d");
+    pen.strokeStyle = pen.fillStyle = look.page;
+    pen.lineWidth = 1.2;
+    const line = (...[x, y, toX, toY]) => { pen.beginPath(); pen.moveTo(x, y); pen.lineTo(toX, toY); pen.stroke(); };
+    if (round % 4 === 1 || round % 4 === 3) for (const shift of [-6, 0, 6]) line(shift, 6, shift + 6, 0);
+    if (round % 4 === 2) pen.fillRect(2, 2, 2, 2);
+    if (round % 4 === 3) for (const shift of [-6, 0, 6]) line(shift, 0, shift + 6, 6);
+    if (round % 4 === 0) line(0, 3, 6, 3);
+    hatches.set(key, brush.createPattern(tile, "repeat"));
+  }
+  return hatches.get(key);
+}
+
 // Draws what is in view and nothing else, so that it does not matter how many turns there are.
-function drawTurns(brush, turns, place, colors, { from, until, width, selected, look }) {
-  const scale = width / (until - from), covered = {};
+function drawTurns(brush, turns, place, colors, { from, until, width, selected, look, rounds = [] }) {
+  const scale = width / (until - from), covered = {}, edges = colors.map((color) => outline(color, look));
   const [first, beyond] = within(turns, from, until);
   for (let at = first; at < beyond; at++) {
     if (turns.end[at] < from) continue;
@@ -30,11 +59,21 @@ function drawTurns(brush, turns, place, colors, { from, until, width, selected, 
     if (right <= covered[lane]) continue;  // many turns within one pixel
     const wide = Math.max(1, right - left - (right - left > 4 ? 1 : 0));
     covered[lane] = wide <= 1 ? left + 0.5 : -Infinity;
-    brush.globalAlpha = turns.sure[at] > 100 ? 1 : 0.25 + (0.75 * turns.sure[at]) / 100;
-    brush.fillStyle = colors[lane];
+    const doubtful = turns.sure[at] < DOUBTFUL;
+    brush.globalAlpha = doubtful && wide > 3 ? 0.3 : 1;
+    brush.fillStyle = wide > 3 ? colors[lane] : edges[lane];
     brush.beginPath();
     if (wide > 6) brush.roundRect(left, y + 2, wide, LANE - 4, 3); else brush.rect(left, y + 2, wide, LANE - 4);
     brush.fill();
+    brush.globalAlpha = 1;
+    if (rounds[lane] && wide > 6) { brush.fillStyle = hatch(brush, rounds[lane], look); brush.fill(); }
+    if (wide > 3 && (doubtful || edges[lane] !== colors[lane])) {
+      brush.lineWidth = doubtful ? 1.5 : 1;
+      brush.strokeStyle = edges[lane];
+      brush.beginPath();
+      brush.roundRect(left + 0.5, y + 2.5, wide - 1, LANE - 5, Math.min(3, wide / 3));
+      brush.stroke();
+    }
     if (turns.id[at] === selected) {
       brush.globalAlpha = 1;
       brush.lineWidth = 2;
@@ -91,7 +130,7 @@ export function drawView(player) {
   player.stale = false;
   const [from, until] = player.view, { look, turns, colors } = player;
   const [brush, width] = prepareCanvas(player, player.canvas, player.height);
-  const frame = { from, until, width, look, selected: player.selected?.turn };
+  const frame = { from, until, width, look, selected: player.selected?.turn, rounds: player.rounds };
   const lanes = (places) => places.forEach((y) => { if (y !== undefined) { brush.fillStyle = look.lane; brush.beginPath(); brush.roundRect(0, y + 2, width, LANE - 4, 3); brush.fill(); } });
   lanes(player.place);
   lanes(player.places);
@@ -99,7 +138,7 @@ export function drawView(player) {
   drawWave(player, brush, frame);
   drawTurns(brush, turns, player.place, colors, frame);
   if (player.reference) {
-    drawTurns(brush, player.reference.turns, player.places, player.reference.colors, { ...frame, selected: null });
+    drawTurns(brush, player.reference.turns, player.places, player.reference.colors, { ...frame, selected: null, rounds: [] });
     drawDifferences(brush, player.reference.found, player.strip, frame);
   }
   const range = player.drag?.range ?? player.selected?.range;
@@ -129,15 +168,20 @@ function drawTime(player, brush, { from, until, width, look }) {
   }
 }
 
-// Bars in the colour of who speaks, in ink where several do, pale where nobody does.
+// Bars in the colour of who speaks most, in ink where several do at once, pale where nobody does.
 function drawWave(player, brush, { from, until, width, look }) {
   const PITCH = 3, count = Math.max(1, Math.floor(width / PITCH)), each = (until - from) / count;
-  const loud = player.waveform.bars(from, until, count), who = new Int32Array(count).fill(-1);
-  const [first, beyond] = within(player.turns, from, until);
-  for (let at = first; at < beyond; at++) {
-    const begin = Math.max(0, Math.floor((player.turns.start[at] - from) / each)), end = Math.min(count, Math.ceil((player.turns.end[at] - from) / each));
-    const lane = player.turns.lane[at];
-    for (let bar = begin; bar < end; bar++) who[bar] = who[bar] === -1 || who[bar] === lane ? lane : -2;
+  const loud = player.waveform.bars(from, until, count), who = loudest(player.turns, from, until, count, player.names.length);
+  const [first, beyond] = within(player.turns, from, until), seen = new Int32Array(count).fill(-1);
+  if (each < 0.5) {  // else nearly every bar would hold several voices
+    for (let at = first; at < beyond; at++) {
+      const begin = Math.max(0, Math.floor((player.turns.start[at] - from) / each)), end = Math.min(count, Math.ceil((player.turns.end[at] - from) / each));
+      const lane = player.turns.lane[at];
+      for (let bar = begin; bar < end; bar++) {
+        if (seen[bar] !== -1 && seen[bar] !== lane) who[bar] = -2;
+        seen[bar] = lane;
+      }
+    }
   }
   for (let bar = 0; bar < count; bar++) {
     const high = Math.max(2, loud[bar] * (WAVE - 4));
@@ -147,13 +191,20 @@ function drawWave(player, brush, { from, until, width, look }) {
 }
 
 function drawOverview(player, width) {
-  const [brush] = prepareCanvas(player, player.over, OVERVIEW), whole = { from: 0, until: player.duration, width, look: player.look };
+  const [brush] = prepareCanvas(player, player.over, OVERVIEW), count = Math.max(1, Math.floor(width));
   brush.fillStyle = player.look.lane;
   brush.fillRect(0, 0, width, OVERVIEW);
-  brush.save();
-  brush.scale(1, OVERVIEW / (LANE - 4));
-  drawTurns(brush, player.turns, player.names.map((name) => (name === null ? undefined : -2)), player.colors, whole);
-  brush.restore();
+  const most = loudest(player.turns, 0, player.duration, count, player.names.length);
+  for (let at = 0, next; at < count; at = next) {
+    for (next = at + 1; next < count && most[next] === most[at];) next++;
+    if (most[at] < 0) continue;
+    brush.fillStyle = player.colors[most[at]];
+    brush.fillRect((at * width) / count, 0, ((next - at) * width) / count, OVERVIEW);
+    if (player.rounds[most[at]]) {
+      brush.fillStyle = hatch(brush, player.rounds[most[at]], player.look);
+      brush.fillRect((at * width) / count, 0, ((next - at) * width) / count, OVERVIEW);
+    }
+  }
   const [from, until] = player.view;
   player.window.hidden = until - from > player.duration - 1e-6;
   player.window.style.left = `${(from / player.duration) * 100}%`;

@@ -17,7 +17,7 @@ export function fillBar(player, naming) {
   const { selected } = player, at = player.turnAt(), text = (words) => make("span", {}, words);
   if (at >= 0) {
     const { start, end, lane } = player.turns, id = [selected.turn];
-    player.bar.replaceChildren(swatch(player.colors[lane[at]]),
+    player.bar.replaceChildren(swatch(player.colors[lane[at]], player.rounds[lane[at]]),
       text(`${clock(start[at])} – ${clock(end[at])}`),
       voiceMenu(player, "Who speaks in this turn (1 … 9)", lane[at], (to) => player.edit({ what: "reassign", turns: id, to }), { first: player.names[lane[at]] }),
       voiceMenu(player, "Who speaks from the playhead on (X)", lane[at], (to) => player.cut(to), { first: "from here on …" }),
@@ -37,7 +37,7 @@ export function fillBar(player, naming) {
     const rename = () => { if (input.value.trim() && input.value !== player.names[voice]) player.edit({ what: "rename", voice, name: input.value.trim() }); };
     input.onkeydown = (event) => { if (event.key === "Enter") { rename(); player.stage.focus(); } };
     const merge = (to) => player.edit({ what: "merge", voice, to });
-    player.bar.replaceChildren(swatch(player.colors[voice]), input, worded("rename", rename),
+    player.bar.replaceChildren(swatch(player.colors[voice], player.rounds[voice]), input, worded("rename", rename),
       ...(twin === undefined ? [] : [text("Two speakers have this name."), worded("make them one", () => merge(twin))]),
       voiceMenu(player, "Merge into", voice, merge, { fresh: false, first: "merge into …" }),
       worded(player.solo === voice ? "play all" : "play only this", () => { player.alone(voice); player.choose(player.selected); }, "Play nobody else (S)"),

@@ -68,7 +68,7 @@ class Player {
   }
 
   take(told, buffers) {
-    Object.assign(this, { names: told.names, colors: told.colors, canUndo: told.undo, canRedo: told.redo, notes: told.notices });
+    Object.assign(this, { names: told.names, colors: told.colors, rounds: told.rounds, canUndo: told.undo, canRedo: told.redo, notes: told.notices });
     this.turns = unpack(buffers[0]);
     this.reference = told.reference && { ...told.reference, turns: unpack(buffers[1]), found: unpack(buffers[2]) };
     this.shares = new Float64Array(this.names.length);
@@ -173,7 +173,7 @@ class Player {
       const solo = make("button", { type: "button", class: "solo", "aria-pressed": String(this.solo === lane), title: `Only ${name} (S)`, "aria-label": `Play only ${name}`,
         onclick: () => this.alone(lane) }, "S");
       const who = make("button", { type: "button", class: "who", title: `${name}: rename, merge, split`, "aria-label": `${name}: rename, merge, split`, onclick: () => this.choose({ voice: lane }) },
-        swatch(this.colors[lane]), make("bdi", {}, name));
+        swatch(this.colors[lane], this.rounds[lane]), make("bdi", {}, name));
       rows.push([y, make("div", { class: "name", role: "listitem" }, who, make("small", {}, `${Math.round(100 * this.shares[lane])}%`), solo)]);
       y += LANE + GAP;
     }
