@@ -78,7 +78,7 @@ class Interrupting(io.BytesIO):
 def test_an_interrupt_inside_the_decoder_is_not_lost(kind: str) -> None:
     content = encoded(speechlike(), kind=kind)
     decoder = SoundFileDecoder(
-        lambda: Interrupting(content), look(content, "talk", len(content)), "talk", len(content), lambda rate: rate
+        lambda: Interrupting(content), look(content, "talk", len(content)), "talk", len(content), lambda rate, _: rate
     )
     with pytest.raises(KeyboardInterrupt):
         list(decoder.read(0, RATE, Tally()))
@@ -161,6 +161,16 @@ def test_a_stream_without_announced_length_is_counted() -> None:
     assert recording.duration == pytest.approx(3.0, abs=0.02)
     assert len(samples) == pytest.approx(3 * RATE, abs=0.02 * RATE)
     assert recording.problems == []
+
+
+def test_counting_what_is_not_announced_stops_at_a_number_of_samples() -> None:
+    """A few kilobytes of digital silence can be hours; a server bounds what they cost it."""
+    told = encoded(speechlike(), kind="FLAC")
+    untold = with_total(told, 0)
+    with pytest.raises(errors.AudioLimitError, match="does not tell its length, and holds more than 32,000 samples"):
+        drained(untold, max_untold=2 * RATE)
+    assert drained(untold, max_untold=3 * RATE)[1].duration == pytest.approx(3.0, abs=0.02)
+    assert drained(told, max_untold=1)[1].duration == pytest.approx(3.0, abs=0.02)
 
 
 def test_too_long_is_refused_by_what_is_announced_and_by_what_comes() -> None:

@@ -317,6 +317,7 @@ def open_recording(
     source: Any,
     *,
     max_duration: float = MAX_DURATION,
+    max_untold: int = MAX_SAMPLES,
     max_bytes: int = MAX_BYTES,
     download_timeout: float = MAX_SECONDS,
     name: str | None = None,
@@ -330,6 +331,8 @@ def open_recording(
         position is kept), or an array of one or two dimensions with its rate in Hz.
     max_duration : float, default 24 h
         Seconds; longer is refused, by what is announced and while decoding.
+    max_untold : int, default 8,294,400,000
+        Samples in all channels of a recording that does not tell its length, and so is decoded to count them.
     max_bytes : int, default 2 GiB
         Of a download or of an open file.
     download_timeout : float, default 600
@@ -363,7 +366,7 @@ def open_recording(
         return
     with open_content(source, max_bytes=max_bytes, max_seconds=download_timeout) as content:
         content = content if name is None else replace(content, name=name)
-        recording = Recording(content.name, _open_decoder(content, max_duration), content, max_duration)
+        recording = Recording(content.name, _open_decoder(content, max_duration, max_untold), content, max_duration)
         try:
             yield recording
         finally:
@@ -385,7 +388,7 @@ def _wrap_samples(source: tuple[Any, ...], max_duration: float) -> Recording:
     return Recording("samples", decoder, None, max_duration)
 
 
-def _open_decoder(content: Content, max_duration: float) -> Decoder:
+def _open_decoder(content: Content, max_duration: float, max_untold: int) -> Decoder:
     shown = shorten(content.name)
     with content.open() as file:
         try:
@@ -398,14 +401,21 @@ def _open_decoder(content: Content, max_duration: float) -> Decoder:
     if seen.reader == "av":
         decoder = AvDecoder(content.open, seen, shown)
     else:
-        decoder = _open_parts(content, seen, shown, lambda rate: int(max_duration * rate))
+        decoder = _open_parts(
+            content, seen, shown, lambda rate, channels: int(min(max_duration * rate, max_untold / channels))
+        )
+        if not decoder.announced and decoder.frames * decoder.channels > max_untold:
+            raise AudioLimitError(
+                f"{shown} does not tell its length, and holds more than {max_untold:,} samples. Write it anew with its "
+                "length: ffmpeg -i OLD NEW.flac"
+            )
     if not decoder.frames:
         raise EmptyAudioError(f"{shown} holds no samples (0.0 s). Record or export it again.")
     check_shape(shown, decoder.rate, decoder.channels, decoder.frames, max_duration)
     return decoder
 
 
-def _open_parts(content: Content, seen: Look, shown: str, max_frames: Callable[[int], int]) -> Decoder:
+def _open_parts(content: Content, seen: Look, shown: str, max_frames: Callable[[int, int], int]) -> Decoder:
     """Open a file that libsndfile reads, all of its parts; tell where the last one is cut off."""
     with content.open() as file:
         parts = find_parts(file, seen.kind, content.size)

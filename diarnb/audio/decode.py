@@ -87,7 +87,7 @@ class SoundFileDecoder:
     """
 
     def __init__(
-        self, open_file: Callable[[], BinaryIO], look: Look, name: str, size: int, max_frames: Callable[[int], int]
+        self, open_file: Callable[[], BinaryIO], look: Look, name: str, size: int, max_frames: Callable[[int, int], int]
     ) -> None:
         self._open_raw, self._look, self._name = open_file, look, name
         self._patch: tuple[int, bytes] | None = None
@@ -107,7 +107,7 @@ class SoundFileDecoder:
             self.floating: bool = sound.subtype in ("FLOAT", "DOUBLE")
         if self.frames >= _UNKNOWN:
             self.announced, self.frames = False, _UNKNOWN
-            limit = max_frames(self.rate)
+            limit = max_frames(self.rate, self.channels)
             self.frames = 0
             for block in self.read(0, self.rate, Tally()):
                 self.frames += len(block)

@@ -13,6 +13,9 @@ from diarnb.errors import InvalidParameterError
 MAX_BODY = 2 * 1024**3
 """Bytes of a recording: what Deepgram takes; pyannoteAI takes half of it."""
 
+MAX_UNTOLD = 500_000_000
+"""Samples of a recording that does not tell its length: counting them takes a worker some ten seconds."""
+
 MAX_JSON = 4 * 1024**2
 """Bytes of a request in JSON; fifty voiceprints of the longest kind are one."""
 

@@ -13,6 +13,7 @@ from diarnb.params import Params
 from diarnb.server.deepgram import text as deepgram_text
 from diarnb.server.deepgram.metadata import describe_diarizer, describe_models, format_time, list_word_warnings
 from diarnb.server.deepgram.rules import MOST_CHANNELS
+from diarnb.server.settings import MAX_UNTOLD
 from diarnb.server.workers import transcription
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Turn = dict[str, Any]
 def _listen(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001 (whoever waits is not told how far it is)
     """Answer ``POST /v1/listen``."""
     asked = task["asked"]
-    with open_recording(task["file"]) as recording:
+    with open_recording(task["file"], max_untold=MAX_UNTOLD) as recording:
         if asked["multichannel"] and recording.channels > MOST_CHANNELS:
             raise AudioLimitError(
                 f"there are {recording.channels} channels, and {MOST_CHANNELS} can be transcribed apart"

@@ -16,6 +16,7 @@ from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.voiceprints import check_length, make_voiceprint, match_voiceprints
 from diarnb.errors import AudioLimitError, AudioNotFoundError, VoiceprintError
 from diarnb.params import Params
+from diarnb.server.settings import MAX_UNTOLD
 from diarnb.server.web.media import MAX_UPLOAD
 from diarnb.server.workers import transcription
 from diarnb.transcripts.words import add_words
@@ -105,7 +106,7 @@ def _open_upload(task: Mapping[str, Any], most: int = MAX_UPLOAD) -> Iterator[Re
         raise AudioNotFoundError(f"nothing was uploaded to {name}")
     if path.stat().st_size > most:
         raise AudioLimitError(f"{name} is larger than {most >> 20} MiB")
-    with open_recording(path, name=name) as recording:
+    with open_recording(path, name=name, max_untold=MAX_UNTOLD) as recording:
         yield recording
 
 
