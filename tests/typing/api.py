@@ -25,6 +25,7 @@ from diarnb.widgets.cards import Cards
 from diarnb.widgets.controls import Controls
 from diarnb.widgets.player import Player
 from diarnb.widgets.review import Review
+from diarnb.widgets.studio import Studio
 
 
 class Yours:
@@ -66,6 +67,8 @@ def look(turns: pd.DataFrame) -> None:
     assert_type(diarnb.player(turns, "a.wav"), Player)
     assert_type(diarnb.cards(turns), Cards)
     assert_type(diarnb.review(turns), Review)
+    assert_type(diarnb.studio("a.wav"), Studio)
+    assert_type(diarnb.edits(turns), pd.DataFrame)
     assert_type(widgets.apply_edits(turns, turns), pd.DataFrame)
     assert_type(plot.count_plot(metrics.count_evidence(turns)), Axes)
     plot.timeline(turns, colors={"SPEAKER_00": "red"}, wrap="auto")
@@ -138,6 +141,7 @@ def asked_before(turns: pd.DataFrame) -> None:
 
 def pay(body: bytes) -> None:
     assert_type(cloud.estimate_cost("a.wav", engine="deepgram", price_per_hour=0.3), float)
+    cloud.accept_loss()
     assert_type(cloud.check_key("deepgram"), bool)
     assert_type(cloud.jobs(), pd.DataFrame)
     assert_type(cloud.submit("a.wav", engine="pyannoteai", webhook="https://example.org/hook"), str)
