@@ -18,7 +18,7 @@ example = diarnb.example("interview")
 turns = diarnb.read(example.with_suffix(".rttm"))
 turns = diarnb.rename(turns, dict(zip(dict.fromkeys(turns["speaker"]), ["SPEAKER_00", "SPEAKER_01"])))
 from diarnb.widgets.{kind} import {kind}
-panel = {kind}(turns, example)
+panel = {kind}(turns, example, fresh=True)
 panel
 """
 
