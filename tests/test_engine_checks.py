@@ -6,7 +6,7 @@ import threading
 import time
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from types import SimpleNamespace
@@ -87,6 +87,12 @@ class Versions(Good):
         return str(self.number)
 
 
+class Priceless(Good):
+    offer = replace(
+        Good.offer, options={**Good.offer.options, "max_cost": Option("send nothing that costs more", float)}
+    )
+
+
 class Quiet(Good):
     def diarize(self, recording: Any, params: Any, options: Any, progress: Any) -> Answer:
         return super().diarize(recording, params, options, lambda stage, fraction: None)
@@ -137,6 +143,7 @@ class Fails(Good):
     ("engine", "says"),
     [
         (Versions(), r"declares: version\(\) changes from call to call"),
+        (Priceless(), "declares: it takes max_cost, and does not say what it bills"),
         (Quiet(), r"answers: it never calls progress\(\)"),
         (Stubborn(), "interrupts: an interrupt does not stop it"),
         (Deaf(), r"counts: \{'num_speakers': 2\} gives 3 speakers"),

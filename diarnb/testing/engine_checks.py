@@ -107,6 +107,8 @@ class EngineChecks:
         versions = [self._engine.version(offer.default_model) for _ in range(2)]
         _hold(isinstance(versions[0], str), "version() is no text")
         _hold(versions[0] == versions[1], "version() changes from call to call, so that nothing is found again")
+        costs = "max_cost" not in offer.options or self._engine.can(Engine.billable_seconds)
+        _hold(costs, "it takes max_cost, and does not say what it bills: write billable_seconds()")
         for name, option in offer.options.items():
             _hold(name.isidentifier(), f"the option {name!r} is no name that can be typed")
             _hold(option.help.strip(), f"the option {name} has no line of help")
