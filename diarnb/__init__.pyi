@@ -21,7 +21,7 @@ from .tables.turns import rename as rename
 from .voiceprints import identify as identify, matches as matches, voiceprint as voiceprint
 
 # Words
-from .results import utterances as utterances, words as words
+from .results import search as search, utterances as utterances, words as words
 from .transcripts import assign_speakers as assign_speakers
 
 # Measure

@@ -36,6 +36,7 @@ class Diar:
     frames: _Verb = _Verb("diarnb.results")
     words: _Verb = _Verb("diarnb.results")
     utterances: _Verb = _Verb("diarnb.results")
+    search: _Verb = _Verb("diarnb.results")
     raw: _Verb = _Verb("diarnb.results")
     recluster: _Verb = _Verb("diarnb.api")
     voiceprint: _Verb = _Verb("diarnb.voiceprints")
@@ -46,6 +47,7 @@ class Diar:
     player: _Verb = _Verb("diarnb.widgets.player")
     cards: _Verb = _Verb("diarnb.widgets.cards")
     review: _Verb = _Verb("diarnb.widgets.review")
+    edits: _Verb = _Verb("diarnb.corrections")
     write: _Verb = _Verb("diarnb.formats")
 
     def __init__(self, turns: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from diarnb import engines
 from diarnb.engines.base import Engine
-from diarnb.errors import ApiResponseError, RunNotFoundError, TurnTableError
+from diarnb.errors import ApiResponseError, InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.params import Params
 from diarnb.store import Store
 from diarnb.store.batches import Manifest
@@ -296,6 +297,85 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
     channels = [[word for word in said if word["channel"] == channel] for channel in table["channel"].unique()]
     rows = [make_utterance(group) for own in channels for group in group_words(own, PAUSE)]
     return _tabulate_speech(None, sorted(rows, key=lambda row: (row["start"], row["end"])), _UTTERANCES)
+
+
+def search(turns: pd.DataFrame, text: str, *, context: int = 6) -> pd.DataFrame:
+    """Find where something is said: a word, or several that follow each other.
+
+    Parameters
+    ----------
+    turns : pandas.DataFrame
+        A table that `diarize` made with words, whole or in part; or any table of turns with ``text``.
+    text : str
+        Upper and lower case and punctuation make no difference; words are whole ones.
+    context : int, default 6
+        How many words before and after to show, whoever says them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each hit, by time: ``start``, ``end``, ``duration`` in seconds (of the words; of the turn where the
+        table knows no times of words), ``speaker`` (``"?"`` where nobody is known to speak), ``text``, ``before``,
+        ``after``; ``uri`` in a table of several recordings. It is a table of turns itself, so that `clip`, `player` and
+        `timeline` take it; ``attrs`` are those of `turns`.
+
+    Raises
+    ------
+    TurnTableError
+        If this is no table of turns, or one without words and text.
+    InvalidParameterError
+        If `text` has no word in it, or `context` is no number of words.
+
+    Examples
+    --------
+    >>> turns = pd.DataFrame({"start": [0.0], "end": [2.0], "speaker": ["Maya"], "text": ["The budget, please."]})
+    >>> search(turns, "budget")[["start", "speaker", "text", "before", "after"]]
+       start speaker     text before    after
+    0    0.0    Maya  budget,    The  please.
+    """
+    wanted = [word for word in map(_normalize, str(text).split()) if word]
+    if not isinstance(text, str) or not wanted:
+        raise InvalidParameterError(f"search takes a word or several, not {text!r:.60}")
+    if isinstance(context, bool) or not isinstance(context, int) or context < 0:
+        raise InvalidParameterError(f"context is a number of words, 0 or more, not {context!r:.60}")
+    checked = check_turns(turns)
+    said = words(turns) if "run" in (turns.attrs.get("diarnb") or {}) else pd.DataFrame()
+    if said.empty:
+        if "text" not in checked:
+            raise TurnTableError("there are no words in this table: diarize(source, words=True) hears some")
+        said = (
+            checked.assign(text=checked["text"].fillna("").astype(str).str.split())
+            .explode("text")
+            .dropna(subset="text")
+        )
+    said = said.assign(speaker=said["speaker"].fillna("?"), duration=said["end"] - said["start"]).reset_index(drop=True)
+    spelt, recordings = said["text"].astype(str).tolist(), said["uri"].tolist() if "uri" in said else [None] * len(said)
+    plain, size = [_normalize(word) for word in spelt], len(wanted)
+    hits = [
+        at
+        for at in range(len(plain) - size + 1)
+        if plain[at : at + size] == wanted and recordings[at] == recordings[at + size - 1]
+    ]
+    found = said.iloc[hits][["start", "speaker", *(["uri"] if "uri" in said else [])]].reset_index(drop=True)
+    found.insert(1, "end", said["end"].to_numpy()[[at + size - 1 for at in hits]] if hits else found["start"])
+    found.insert(2, "duration", found["end"] - found["start"])
+    around = {
+        "text": [(at, at + size) for at in hits],
+        "before": [(max(at - context, 0), at) for at in hits],
+        "after": [(at + size, at + size + context) for at in hits],
+    }
+    for place, (column, spans) in enumerate(around.items(), start=4):
+        near = [
+            " ".join(word for word, uri in zip(spelt[a:b], recordings[a:b], strict=True) if uri == recordings[at])
+            for at, (a, b) in zip(hits, spans, strict=True)
+        ]
+        found.insert(place, column, pd.Series(near, index=found.index, dtype=str))
+    found.attrs = dict(turns.attrs)
+    return found
+
+
+def _normalize(word: str) -> str:
+    return re.sub(r"[^\w']+", "", word.casefold())
 
 
 def exclusive(turns: pd.DataFrame) -> pd.DataFrame:

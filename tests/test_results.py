@@ -235,19 +235,11 @@ def test_threads_may_ask_at_once(meeting: pd.DataFrame) -> None:
 # -- a table is what its rows are --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def spoken_run(examples_home: Path) -> str:
-    """The id of a run with the exact words of an example."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DIARNB_HOME", str(examples_home))
-        words = diarnb.formats.read_words(diarnb.example("interview").with_suffix(".words.csv"))
-        turns = diarnb.diarize(diarnb.example("interview"), words=words, progress=False)
-    return str(turns.attrs["diarnb"]["run"])
-
-
 @pytest.fixture
-def spoken(spoken_run: str, known: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    return diarnb.open_run(spoken_run)
+def spoken(known: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """An example with its exact words."""
+    words = diarnb.formats.read_words(diarnb.example("interview").with_suffix(".words.csv"))
+    return diarnb.diarize(diarnb.example("interview"), words=words, progress=False)
 
 
 def test_exclusive_turns_follow_the_rows(meeting: pd.DataFrame) -> None:
@@ -334,3 +326,43 @@ def test_confidences_follow_the_times_whatever_the_names(meeting: pd.DataFrame) 
     assert diarnb.confidences(named).notna().all(axis=None)
     with pytest.raises(TurnTableError, match="no column start"):
         diarnb.confidences(meeting.set_index("start"))
+
+
+def test_what_was_said_is_found_with_its_speaker_time_and_context(spoken: pd.DataFrame) -> None:
+    words = diarnb.words(spoken)
+    first = words.iloc[0]
+    found = spoken.diar.search(" ".join(words["text"][:2]).upper(), context=3)
+    assert found.loc[0, ["start", "end"]].tolist() == [first["start"], words["end"].iloc[1]]
+    assert found.loc[0, ["text", "before", "after"]].tolist() == [
+        " ".join(words["text"][:2]),
+        "",
+        " ".join(words["text"][2:5]),
+    ]
+    assert found["speaker"][0] == first["speaker"]
+    assert diarnb.clip(found, found["start"][0], found["end"][0]).data
+    the = spoken.diar.search("the")
+    assert len(the) == (words["text"].str.strip(".,!?").str.lower() == "the").sum() > 3
+    assert spoken.diar.search("xylophone").dtypes.equals(the.dtypes)
+    part = spoken[spoken["speaker"] == "SPEAKER_01"]
+    assert set(part.diar.search("the")["speaker"]) == {"SPEAKER_01"}
+
+
+def test_text_alone_can_be_searched_each_recording_by_itself(meeting: pd.DataFrame) -> None:
+    rows = {"start": [0.0, 2.0], "end": [2.0, 3.0], "speaker": ["Maya", "Otto"], "text": ["So, the budget.", "The"]}
+    table = pd.concat([pd.DataFrame(rows).assign(uri=uri) for uri in ("a", "b")])
+    found = table.diar.search("the")
+    assert found[["uri", "start", "end", "speaker"]].to_numpy().tolist() == [
+        ["a", 0.0, 2.0, "Maya"],
+        ["a", 2.0, 3.0, "Otto"],
+        ["b", 0.0, 2.0, "Maya"],
+        ["b", 2.0, 3.0, "Otto"],
+    ]
+    assert found["after"].tolist() == ["budget. The", "", "budget. The", ""]
+    assert table.diar.search("the so").empty
+    with pytest.raises(TurnTableError, match="no words in this table"):
+        meeting.diar.search("the")
+    for wrong in ("", "...", None):
+        with pytest.raises(InvalidParameterError, match="takes a word"):
+            table.diar.search(wrong)
+    with pytest.raises(InvalidParameterError, match="context is"):
+        table.diar.search("the", context=-1)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from diarnb.errors import TurnTableError
 from diarnb.tables.checks import check_spans
-from diarnb.tables.turns import cut_overlap, make_turns
+from diarnb.tables.turns import make_turns
 from diarnb.transcripts import assign_speakers, check_untimed, group_words, make_utterance, make_word_table
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def add_words(raw: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
         speaker's.
     """
     turns, alone = raw["diarization"], raw.get("exclusiveDiarization")
-    floor: Any = cut_overlap(_make_turns(turns)).to_dict("records") if alone is None else alone
-    said = [_make_word(word, *nearest) for word, nearest in _assign_words(list(words), floor)]
+    said = [_make_word(word, *nearest) for word, nearest in _assign_words(list(words), turns)]
     silent = sum(word["speaker"] is None for word in said)
     remark = f"{silent} of {len(said)} words are heard where nobody speaks: words(turns) has them, no turn does."
     channels = [[word for word in said if word["channel"] == channel] for channel in {each["channel"] for each in said}]
