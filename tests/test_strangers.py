@@ -246,6 +246,11 @@ def test_the_whole_file_votes_on_names(tmp_path: Path) -> None:
         read(saved(tmp_path, "film.srt", film))
 
 
+def test_wide_colons_are_colons(tmp_path: Path) -> None:
+    turns = read(saved(tmp_path, "a.srt", subtitles("田中：こんにちは", "鈴木: はい", "田中：いいえ")))
+    assert turns["speaker"].tolist() == ["田中", "鈴木", "田中"]
+
+
 def test_named_speakers_decide(tmp_path: Path) -> None:
     path = saved(tmp_path, "a.srt", subtitles("Note: it rains.", "the boss: go on.", "x"))
     with pytest.warns(DiarnbWarning, match="1 of 3 lines without a name"):
@@ -342,6 +347,11 @@ def test_names_with_spaces_stay_two_people(tmp_path: Path) -> None:
     assert turns.attrs["diarnb"]["source"] == "my talk"
 
 
+@pytest.mark.parametrize("line", ["SPEAKER a NA 0.5 1.0 NA NA A NA NA", "SPEAKER a 1 0.5 1.0 x y A 0.5 -"])
+def test_what_fills_the_fields_of_rttm_is_no_part_of_a_name(line: str, tmp_path: Path) -> None:
+    assert rows(read(saved(tmp_path, "a.rttm", line))) == [(0.5, 1.5, "A")]
+
+
 def test_channels_of_nist_are_numbered(tmp_path: Path) -> None:
     with pytest.warns(DiarnbWarning, match="its channels h01, h02 are numbered from 0"):
         assert read(saved(tmp_path, "a.uem", "a h01 0 1\na h02 0 2\n"))["channel"].tolist() == [0, 1]
@@ -399,6 +409,7 @@ def test_excel_goes_there_and_back_and_reads_clocks(tmp_path: Path) -> None:
         "start;end;speaker\n0,5;2,25;Maya\n",
         "Start (ms),End (ms),Name\n500,2250,Maya\n",
         "onset|duration|spk\n0.5|1.75|Maya\n",
+        "start,end,speaker\n0 days 00:00:00.5,0 days 00:00:02.25,Maya\n",
     ],
 )
 def test_tables_of_other_hands_are_read(content: str, tmp_path: Path) -> None:

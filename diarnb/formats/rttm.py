@@ -25,7 +25,7 @@ READS = "the evaluations' turns"
 HOLDS = Holds("1 ms", "a word", also="channel, uri")
 
 _SHAPE = "SPEAKER uri channel start duration <NA> <NA> speaker <NA> <NA>"
-_NONE = ("<NA>", "<na>")
+_NONE = ("<NA>", "<na>", "NA")
 
 
 def load(reading: Reading) -> pd.DataFrame:
@@ -54,7 +54,7 @@ def _read_turn(fields: list[str]) -> tuple[Any, ...] | None:
     if anchor is None:
         if not 8 <= len(fields) <= 10:
             raise ValueError(f"it has {len(fields)} fields, and no `<NA> <NA>` from which they could be told apart")
-        anchor = 5
+        fields, anchor = fields[:8], 5
     *uri, channel, start, duration = fields[1:anchor]
     if not uri:
         raise ValueError("a field is missing before `<NA> <NA>`")

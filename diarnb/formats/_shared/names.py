@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-_PLAIN = re.compile(r"([^\s:\[\]\\<>{}](?:[^:\[\]\\<>{}\t\r\n]{0,58}[^\s:\[\]\\<>{}])?):(?:\s+|$)(.*)", re.DOTALL)
+_PLAIN = re.compile(
+    r"([^\s:：\[\]\\<>{}](?:[^:：\[\]\\<>{}\t\r\n]{0,58}[^\s:：\[\]\\<>{}])?)(?::(?:\s+|$)|：\s*)(.*)", re.DOTALL
+)
 _BRACKETS = re.compile(r"\[((?:[^\]\\\n]|\\.)*)\](?:(:)|(?=\s|$))\s*(.*)", re.DOTALL)
 _DOUBLE = re.compile(r"\[\[([^\]\n]+)\]\](:?)\s*(.*)", re.DOTALL)
 _PARENTHESES = re.compile(r"\(([^()\n]{1,60})\)(?:(:)|(?=\s|$))\s*(.*)", re.DOTALL)

@@ -9,6 +9,7 @@ from diarnb._text import clock
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+)(?:[.,](\d+))?")
 _ISO = re.compile(r"P(?:(\d+)D)?T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
+_DAYS = re.compile(r"(\d+) days?,? +")
 _EARLY = 0.1  # seconds before 0 that rounding and padding explain; what is more is damage
 
 
@@ -44,7 +45,8 @@ def parse_seconds(value: object) -> float:
         return float(value.get("seconds") or 0) + float(value.get("nanos") or 0) / 1e9
     text = str(value).strip()
     if ":" in text:
-        return parse_clock(text)
+        days = _DAYS.match(text)  # as pandas writes a length of time
+        return parse_clock(text) if days is None else parse_clock(text[days.end() :]) + 86400 * int(days[1])
     if found := _ISO.fullmatch(text):
         days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
         return round(86400 * days + 3600 * hours + 60 * minutes + seconds, 9)
