@@ -113,7 +113,8 @@ def plain(value: Any) -> Any:
 
 def values(table: pd.DataFrame, name: str, *, exact: bool) -> Counter[Any]:
     """The values of a column with their times, in any order; what a missing column says is known."""
-    times = ((start, end) if exact else (f"{start:.3f}", f"{end:.3f}") for start, end in table[["start", "end"]].values)
+    spans = table[["start", "end"]].round(6).to_numpy().tolist()  # as every door rounds them
+    times = ((start, end) if exact else (f"{start:.3f}", f"{end:.3f}") for start, end in spans)
     source = table.attrs.get("diarnb", {}).get("source")
     column = table[name].tolist() if name in table else [SINGLE.get(name, source)] * len(table)
     return Counter(zip(times, map(plain, column), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -66,7 +67,7 @@ class Reading:
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
                 content = file.read(LARGEST + 1)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise TurnTableError(f"{self.name} cannot be unpacked: {error!s:.100}") from error
         if len(content) > LARGEST:
             raise make_size_error(self.name, len(content))

@@ -45,8 +45,8 @@ def parse_seconds(value: object) -> float:
         return float(value.get("seconds") or 0) + float(value.get("nanos") or 0) / 1e9
     text = str(value).strip()
     if ":" in text:
-        days = _DAYS.match(text)  # as pandas writes a length of time
-        return parse_clock(text) if days is None else parse_clock(text[days.end() :]) + 86400 * int(days[1])
+        found_days = _DAYS.match(text)  # as pandas writes a length of time
+        return parse_clock(text[found_days.end() :]) + 86400 * int(found_days[1]) if found_days else parse_clock(text)
     if found := _ISO.fullmatch(text):
         days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
         return round(86400 * days + 3600 * hours + 60 * minutes + seconds, 9)
