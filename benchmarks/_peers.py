@@ -20,7 +20,7 @@ import diarnb
 from diarnb import errors
 from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram import DeepgramEngine
-from tests import deepgram_server
+from tests import deepgram_server, schedules
 from tests import faultserver as faults
 from tests.clouds import ask, sound
 from tests.faultserver import refuses, says, serving
@@ -93,6 +93,23 @@ def drawn(calls: Call, plan: Callable[[Any], None], billed: Callable[[], int], f
         missing += not any(calls(path) for _ in range(3))
         double += max(0, billed() - before - 1)
     return f"{double} paid again, {missing} without a result, of {len(files)}"
+
+
+def compare_schedules(python: Path, seed: int, count: int = 60) -> list[list[str]]:
+    """Run pyannoteAI's SDK, and diarnb, through the same random schedules as S22."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def ask_sdk(origin: str, number: int) -> bool:
+            path = Path(folder, f"{number}.wav")
+            soundfile.write(path, *sound(number))
+            with sdk(python, PYANNOTEAI, origin, faults.KEY) as call:
+                return call(str(path))
+
+        found = {"pyannoteai-sdk": schedules.run(count, seed, ask_sdk), "diarnb": schedules.run(count, seed)}
+    return [
+        ["pyannoteAI", who, f"{counts.twice} of {counts.schedules} billed twice, {counts.uncertain} left uncertain"]
+        for who, counts in found.items()
+    ]
 
 
 def compare(python: Path, seed: int, count: int = 100) -> list[list[str]]:

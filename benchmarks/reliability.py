@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import diarnb
 from benchmarks._faults import CASES, Told
 from benchmarks._machine import heading, table, versions
-from benchmarks._peers import compare
+from benchmarks._peers import compare, compare_schedules
 from diarnb import errors
 from diarnb.store.ledger import Ledger, Submission
 from diarnb.store.run import Description
@@ -572,8 +572,10 @@ def main() -> None:
     if arguments.peers:
         with fresh_home():
             found["peers"] = compare(arguments.peers, arguments.seed)
+            found["peers S22"] = compare_schedules(arguments.peers, arguments.seed)
         print(
             f"\n{PEERS}\n\n{table(['service', 'client', 'S2: half of the submissions meet a fault'], found['peers'])}"
+            f"\n\n{table(['service', 'client', 'S22: random schedules'], found['peers S22'])}"
         )
     if arguments.json:
         arguments.json.write_text(json.dumps({"seed": arguments.seed, **found}, indent=1) + "\n", encoding="utf-8")
