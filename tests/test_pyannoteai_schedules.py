@@ -96,3 +96,13 @@ def test_a_job_that_nobody_asked_for_before_is_not_taken_twice() -> None:
         with pytest.raises(errors.SubmissionUncertainError, match="is not in its list"):
             ask(service.origin, sound(1))
         assert len(service.jobs) == 1
+
+
+def test_what_is_in_doubt_for_long_does_not_keep_later_jobs_from_being_found() -> None:
+    with serving() as service:
+        service.plan[POST] = [refuses(503)]
+        with pytest.raises(errors.SubmissionUncertainError):
+            ask(service.origin, sound(0))
+        service.plan[POST] = [faults.fin_after]
+        assert len(ask(service.origin, sound(1))) == 2
+        assert service.asked[POST] == 2

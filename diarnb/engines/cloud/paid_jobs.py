@@ -380,7 +380,11 @@ class PaidJobs:
         if found is None and len(doubt.candidates) == 1 and row.newest is not None:
             (only,) = doubt.candidates
             others = self._ledger.of_service(row.engine, row.origin)
-            rivals = [other for other in others if other.id != row.id and other.state in ("sent", "uncertain")]
+            rivals = [  # the job may be that of another request in doubt, unless that is long over
+                other
+                for other in others
+                if other.id != row.id and other.state in ("sent", "uncertain") and self._time_left(other) > 0
+            ]
             if not rivals and (before == doubt.candidates or (first and self._time_left(row) <= 0)):
                 row, found = replace(row, remark=_TAKEN.format(only)), only
         if found is not None:
