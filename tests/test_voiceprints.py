@@ -298,7 +298,7 @@ def test_a_word_of_somebody_else_is_left_out_with_a_warning(monkeypatch: pytest.
     voice = embed([maya])
     assert remark == "Somebody else speaks for 1.2 s; left out."
     assert voice is not None
-    assert unpack(text, "") @ voice > 0.999
+    assert unpack(text, "") @ voice > 0.98  # the network of 8 bits rounds by what stands beside
     raw["diarization"] = [  # one voice that the diarization took for two
         {"start": 0.0, "end": 6.0, "speaker": "SPEAKER_00"},
         {"start": 6.0, "end": len(maya) / RATE, "speaker": "SPEAKER_01"},
