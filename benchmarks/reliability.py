@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import diarnb
+from benchmarks import _kills
 from benchmarks._faults import CASES, Told
 from benchmarks._machine import heading, table, versions
 from benchmarks._peers import compare, compare_schedules
@@ -552,10 +553,11 @@ def main() -> None:
         "S22": ("uncertain schedules billed twice", "0/200", lambda: s22(arguments.schedules, arguments.seed)),
         "S23": ("store corruptions paid again in silence", "0/240", lambda: s23(200, arguments.seed)),
         "S24": ("canaries shown", "0", s24),
+        "S25": ("accepted jobs done after kill -9 of the server", "all", lambda: _kills.s25(8, arguments.seed)),
         "S19": ("ledger rows lost, stores corrupt", "0 and 0", lambda: s19(arguments.kills, arguments.seed)),
     }
     print(heading({"diarnb": versions("diarnb", "httpx", "httpcore", "anyio")}))
-    print(f"\n{NOTES}\n")
+    print(f"\n{NOTES}\n{_kills.NOTES}\n")
     rows, found = [], {}
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, (what, target, measure) in figures.items():
