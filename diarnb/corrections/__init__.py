@@ -20,7 +20,7 @@ import pandas as pd
 
 from diarnb._text import suggest, visible
 from diarnb.corrections.history import REMARKS, History, Turn
-from diarnb.corrections.log import Corrected, Earlier, EditLog, Line
+from diarnb.corrections.log import Corrected, EarlierEdits, EditLog, Line
 from diarnb.errors import InvalidParameterError, StoreError, StoreWarning
 from diarnb.tables.checks import check_turns
 
@@ -32,7 +32,9 @@ _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")
 
 
-def _kept(edit: Callable[Concatenate[Corrections, _Given], _Made]) -> Callable[Concatenate[Corrections, _Given], _Made]:
+def _keep_edit(
+    edit: Callable[Concatenate[Corrections, _Given], _Made],
+) -> Callable[Concatenate[Corrections, _Given], _Made]:
     """Have a method make its edit on what others have done so far, write it down, and tell who shows the table."""
 
     @functools.wraps(edit)
@@ -153,7 +155,7 @@ class Corrections:
         return None if self._log is None else self._log.of
 
     @property
-    def earlier(self) -> list[Earlier]:
+    def earlier(self) -> list[EarlierEdits]:
         """Corrections of other runs of this recording, or set aside on this one, as long as there are none here."""
         if self._log is None or self._history.log:
             return []
@@ -258,7 +260,7 @@ class Corrections:
         hint = suggest(label, there, "to=None makes a new voice", show=lambda name: repr(visible(name)))
         raise InvalidParameterError(f"there is no speaker {visible(label)!r}; {hint}")
 
-    @_kept
+    @_keep_edit
     def rename(self, label: str, name: str) -> None:
         """Show a name for a voice. Two voices may have one name, and stay two until they are merged.
 
@@ -273,7 +275,7 @@ class Corrections:
         start, end = self._longest(voice)
         self._record("rename", [{"speaker": voice, "start": start, "end": end, "to": name}])
 
-    @_kept
+    @_keep_edit
     def merge(self, labels: str | Iterable[str], into: str) -> None:
         """Make voices one: those of `labels` become `into`, whose name stays.
 
@@ -293,7 +295,7 @@ class Corrections:
             rows.append({"speaker": voice, "start": start, "end": end, "to": target, **self._like(target)})
         self._record("merge", rows)
 
-    @_kept
+    @_keep_edit
     def split(self, label: str, at: float) -> str:
         """Split a voice in two: what it says from a moment on is a new voice's. A turn across that moment is cut.
 
@@ -322,7 +324,7 @@ class Corrections:
         self._record("split", [row for turn in after for row in self._within(turn, moment, math.inf, new)])
         return new
 
-    @_kept
+    @_keep_edit
     def reassign(self, turns: int | Iterable[int] | slice, to: str | None, *, speaker: str | None = None) -> str:
         """Correct who speaks.
 
@@ -358,7 +360,7 @@ class Corrections:
         self._record("reassign", [{**row, **like} for row in rows])
         return target
 
-    @_kept
+    @_keep_edit
     def reassign_each(self, voices: dict[int, str], *, by: str | None = None) -> None:
         """Correct who speaks in each of several turns, in one edit.
 
@@ -386,7 +388,7 @@ class Corrections:
             raise InvalidParameterError("there is no turn to reassign: all of them are right already")
         self._record("reassign", rows, by=by)
 
-    @_kept
+    @_keep_edit
     def move(self, turn: int, *, start: float | None = None, end: float | None = None) -> None:
         """Move the boundaries of a turn, in seconds; what is not given stays.
 
@@ -403,7 +405,7 @@ class Corrections:
             raise InvalidParameterError(f"turn {turn} is there already")
         self._record("move", [_change(turn, was, was._replace(start=new_start, end=new_end))])
 
-    @_kept
+    @_keep_edit
     def delete(self, turns: int | Iterable[int]) -> None:
         """Leave turns out, by their ids: nobody speaks there.
 
@@ -414,7 +416,7 @@ class Corrections:
         """
         self._record("delete", [_change(turn, self._history.turns[turn], None) for turn in self._ids(turns)])
 
-    @_kept
+    @_keep_edit
     def add(self, start: float, end: float, label: str | None = None) -> int:
         """Add a turn of a voice, or of a new one when `label` is None; times in seconds.
 
@@ -434,7 +436,7 @@ class Corrections:
         self._record("add", [{**_change(turn, None, Turn(*span, voice)), **self._like(voice)}])
         return turn
 
-    @_kept
+    @_keep_edit
     def confirm(self, turns: int | Iterable[int]) -> None:
         """Write down that turns, by their ids, are right: a person has listened. The table stays as it is.
 
@@ -448,7 +450,7 @@ class Corrections:
             [_change(turn, self._history.turns[turn], self._history.turns[turn]) for turn in self._ids(turns)],
         )
 
-    @_kept
+    @_keep_edit
     def reject(self, turns: int | Iterable[int]) -> None:
         """Write down that turns, by their ids, are wrong: somebody else speaks. The table stays as it is.
 
@@ -460,12 +462,12 @@ class Corrections:
         voices = self._history.voices()
         self._record("reject", [{**row, "to": "", "speaker": voices[row["turn"]]} for row in self._remarks(turns)])
 
-    @_kept
+    @_keep_edit
     def undo(self) -> bool:
         """Take back the last edit that stands; False if there is none."""
         return self._history.undo(self.by)
 
-    @_kept
+    @_keep_edit
     def redo(self) -> bool:
         """Do again what was undone last; False if there is nothing, or another edit came after."""
         return self._history.redo(self.by)

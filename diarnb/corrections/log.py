@@ -87,7 +87,7 @@ class Corrected:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierEdits:
     """Corrections that were made on another table of the same recording, or set aside on this one.
 
     Attributes
@@ -178,7 +178,7 @@ class EditLog:
         """Set aside what was done so far, while the file is held: it stays in the file, and may be taken over."""
         self._write({"edit": 0, "at": datetime.now(UTC).isoformat(), "rows": [], "what": _AFRESH, "after": ""})
 
-    def find_earlier(self) -> list[Earlier]:
+    def find_earlier(self) -> list[EarlierEdits]:
         """Find corrections of the same recording, or set aside on this table; the newest first.
 
         A table that has corrections in it already is not offered those again.
@@ -199,7 +199,7 @@ class EditLog:
                 edits = [edit for line in chapter for edit in line.edits]
                 count = len(_numbers(edits))
                 if count and self.of.rows not in {line.after for line in chapter}:
-                    found.append(Earlier(_read_head(path), edits, count, edits[-1].at))
+                    found.append(EarlierEdits(_read_head(path), edits, count, edits[-1].at))
         return sorted(found, key=lambda each: each.at, reverse=True)
 
     def forget(self) -> None:

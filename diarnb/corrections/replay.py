@@ -15,7 +15,7 @@ from diarnb.corrections.history import COLUMNS, Edit
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 
 if TYPE_CHECKING:
-    from diarnb.corrections.log import Earlier
+    from diarnb.corrections.log import EarlierEdits
 
 _ALIKE = 0.5  # a turn is found again where both share this much of the time that they take up together
 _TOLD = ("edit", "what", "turn", "speaker", "start", "end", "why")
@@ -104,7 +104,7 @@ def place(corrections: Corrections, edits: pd.DataFrame) -> list[dict[str, Any]]
     return _Placing(corrections, _standing(_read(edits))).all()
 
 
-def take_over(corrections: Corrections, earlier: Earlier) -> str:
+def take_over(corrections: Corrections, earlier: EarlierEdits) -> str:
     """Do here what was done on another run of the same recording, or set aside; return what came of it, in words."""
     rows = _standing(earlier.edits)
     unplaced = _Placing(corrections, rows).all()
