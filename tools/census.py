@@ -1,6 +1,8 @@
 """Count what the house is made of: rooms, floors, arrows, lines, names and types.
 
-    python -m tools.census [CHECKOUT]
+    python -m tools.census [--write] [CHECKOUT]
+
+With ``--write`` the figures replace those in CONTRIBUTING.
 
 An entry is what stands in ``diarnb/`` itself, an arrow an import between two entries, for types too, a floor a step of
 the longest chain of arrows, a circle a set of entries that import each other. Code lines are without docstrings,
@@ -187,11 +189,16 @@ def figures(root: Path) -> dict[str, object]:
     }
 
 
-def main(root: Path) -> None:
-    """Print the figures."""
-    for name, figure in figures(root).items():
-        print(f"{name:<45} {figure}")
+def main(root: Path, *, write: bool = False) -> None:
+    """Print the figures, and write them into CONTRIBUTING if that is wanted."""
+    text = "".join(f"{name:<45} {figure}\n" for name, figure in figures(root).items())
+    print(text, end="")
+    if write:
+        page = root / "CONTRIBUTING.md"
+        old = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r"(?m)^entries in diarnb/.*?(?=^```)", text, old, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())
+    places = [each for each in sys.argv[1:] if each != "--write"]
+    main(Path(places[0] if places else ".").resolve(), write="--write" in sys.argv)
