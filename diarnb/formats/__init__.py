@@ -290,36 +290,7 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
         Any table with start, end and speaker. In one of words (`diarnb.words`) speakers may be missing, where the
         format holds words.
     path : str or path
-        Its suffix says what is written; ``yes`` is held, ``-`` is reported as lost:
-
-        =====================  ======  =======  =======  =====  ==========  =====  ============================
-        suffix                 times   overlap  names    text   confidence  words  else
-        =====================  ======  =======  =======  =====  ==========  =====  ============================
-        ``.csv``               exact   yes      any      yes    yes         yes    every column; ``.tsv``, ``.xlsx`` too
-        ``.parquet``           exact   yes      any      yes    yes         yes    every column and the facts
-        ``.json``              exact   yes      any      yes    yes         yes    every column and the facts
-        ``.pyannoteai.json``   exact   yes      any      yes    yes         yes
-        ``.deepgram.json``     exact   yes      numbers  yes    of words    only   channel
-        ``.whisperx.json``     exact   yes      any      yes    of words    yes
-        ``.labelstudio.json``  exact   yes      any      yes    -           -      channel, uri
-        ``.rttm``              1 ms    yes      a word   -      -           -      channel, uri
-        ``.stm``               1 ms    yes      a word   words  -           -      channel, uri
-        ``.ctm``               1 ms    yes      a word   -      of words    only   channel, uri
-        ``.uem``               1 ms    yes      -        -      -           -      channel, uri
-        ``.lab``               1 ms    yes      a word   -      -           -
-        ``.srt``               1 ms    yes      any      yes    -           -
-        ``.vtt``               1 ms    yes      any      yes    -           -
-        ``.txt``               exact   yes      any      yes    -           -
-        ``.TextGrid``          exact   yes      any      yes    -           -      no turn without length
-        ``.eaf``               1 ms    yes      any      yes    -           -      no turn without length
-        =====================  ======  =======  =======  =====  ==========  =====  ============================
-
-        ``.html`` is a page to send, which is written and not read: the timeline and what was said, in one file that
-        needs no network.
-
-        Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined; in
-        ``.stm`` and ``.ctm`` words are as scorers compare them, in lower case and without punctuation. Who overlaps
-        themselves has several tiers in ``.TextGrid`` and ``.eaf``.
+        Its suffix says what is written; the notes tell what each format holds.
     audio : bool or anything that `diarize` takes, default False
         Of ``.html``: put the sound into the page, 20 MB or about 80 minutes at most. True takes the recording of the
         run.
@@ -342,6 +313,39 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
     DiarnbWarning
         If not all that is in the table is in the file. It is read again to see this; times that differ by less than
         half a millisecond are not told.
+
+    Notes
+    -----
+    ``yes`` is held of a table that is written, ``-`` is reported as lost:
+
+    =====================  ======  =======  =======  =====  ==========  =====  ============================
+    suffix                 times   overlap  names    text   confidence  words  else
+    =====================  ======  =======  =======  =====  ==========  =====  ============================
+    ``.csv``               exact   yes      any      yes    yes         yes    every column; ``.tsv``, ``.xlsx`` too
+    ``.parquet``           exact   yes      any      yes    yes         yes    every column and the facts
+    ``.json``              exact   yes      any      yes    yes         yes    every column and the facts
+    ``.pyannoteai.json``   exact   yes      any      yes    yes         yes
+    ``.deepgram.json``     exact   yes      numbers  yes    of words    only   channel
+    ``.whisperx.json``     exact   yes      any      yes    of words    yes
+    ``.labelstudio.json``  exact   yes      any      yes    -           -      channel, uri
+    ``.rttm``              1 ms    yes      a word   -      -           -      channel, uri
+    ``.stm``               1 ms    yes      a word   words  -           -      channel, uri
+    ``.ctm``               1 ms    yes      a word   -      of words    only   channel, uri
+    ``.uem``               1 ms    yes      -        -      -           -      channel, uri
+    ``.lab``               1 ms    yes      a word   -      -           -
+    ``.srt``               1 ms    yes      any      yes    -           -
+    ``.vtt``               1 ms    yes      any      yes    -           -
+    ``.txt``               exact   yes      any      yes    -           -
+    ``.TextGrid``          exact   yes      any      yes    -           -      no turn without length
+    ``.eaf``               1 ms    yes      any      yes    -           -      no turn without length
+    =====================  ======  =======  =======  =====  ==========  =====  ============================
+
+    ``.html`` is a page to send, which is written and not read: the timeline and what was said, in one file that
+    needs no network.
+
+    Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined; in
+    ``.stm`` and ``.ctm`` words are as scorers compare them, in lower case and without punctuation. Who overlaps
+    themselves has several tiers in ``.TextGrid`` and ``.eaf``.
 
     Examples
     --------
