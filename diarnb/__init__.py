@@ -48,7 +48,10 @@ def __getattr__(name: str) -> object:
     if name == "__all__":
         return sorted(each for each, home in _homes().items() if home)
     if name.startswith("_") or name not in _homes():
-        raise AttributeError(f"module 'diarnb' has no attribute {name!r}")
+        from diarnb._text import explain
+
+        told = "" if name.startswith("_") else explain(name, _homes())
+        raise AttributeError(f"module 'diarnb' has no attribute {name!r}{told}")
     if not (home := _homes()[name]):
         return import_module(f"diarnb.{name}")
     import_module("diarnb.accessor")  # from here on every table has `.diar`

@@ -10,6 +10,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+# What people try first who know other libraries.
+_RECORDING = 'diarnb.diarize("talk.wav") takes a recording, diarnb.read("talk.rttm") a file of turns'
+_PLAY = "diarnb.player(turns) plays a recording with its turns, diarnb.clip(turns, 0, 10) a stretch of it"
+_ONE_OF_TWO = (
+    'diarnb.rename(turns, {"SPEAKER_01": "SPEAKER_00"}) makes one speaker of two, '
+    "diarnb.recluster(turns, num_speakers=3) decides anew, and pandas.concat joins tables"
+)
+_WRITE = 'diarnb.write(turns, "talk.rttm") writes turns; the suffix decides the format'
+_MEANT = {
+    "load": _RECORDING,
+    "open": _RECORDING,
+    "run": _RECORDING,
+    "process": _RECORDING,
+    "transcribe": 'diarnb.diarize("talk.wav", words="whisper") hears the words as well, diarnb.words(turns) lists them',
+    "transcript": "diarnb.analysis.transcript(diarnb.utterances(turns)) writes what was said, line by line",
+    "play": _PLAY,
+    "listen": _PLAY,
+    "plot": "diarnb.timeline(turns) draws who speaks when",
+    "draw": "diarnb.timeline(turns) draws who speaks when",
+    "show": "diarnb.timeline(turns) draws the turns, diarnb.player(turns) plays them",
+    "merge": _ONE_OF_TWO,
+    "relabel": 'diarnb.rename(turns, {"SPEAKER_00": "Beth"}) names speakers',
+    "save": _WRITE,
+    "export": _WRITE,
+    "der": "diarnb.score(reference, hypothesis) has DER, its parts and JER",
+    "evaluate": "diarnb.score(reference, hypothesis) has DER, its parts and JER",
+    "edit": "diarnb.player(turns) corrects turns by mouse and keys",
+}
+
 # Invisible, yet at home in names: joiners in Persian, Hindi and emoji, the wide space in Japanese, the no-break space.
 _INNOCENT = "\u200c\u200d\u3000\u00a0"
 
@@ -146,6 +175,26 @@ def suggest(name: object, known: Iterable[str], otherwise: str = "", *, show: Ca
     names = {each.lower(): each for each in known}
     close = get_close_matches(str(name).lower(), names, n=1)
     return f"did you mean {show(names[close[0]])}?" if close else otherwise
+
+
+def explain(name: str, known: Iterable[str]) -> str:
+    """Return a sentence on what a name that does not exist may have meant, with a leading colon; "" if nothing is near.
+
+    Examples
+    --------
+    >>> explain("to_rttm", [])
+    ': diarnb.write(turns, "talk.rttm") writes turns; the suffix decides the format'
+    >>> explain("diarise", ["diarize", "rename"])
+    ': did you mean diarize?'
+    """
+    head, _, tail = name.partition("_")
+    if tail and head in {"to", "save", "write", "export"}:
+        meant = _WRITE.replace(".rttm", f".{tail.lower()}")
+    elif tail and head in {"from", "load", "read"}:
+        meant = f'diarnb.read("talk.{tail.lower()}") reads turns; the suffix decides the format'
+    else:
+        meant = _MEANT.get(name.lower()) or suggest(name, known, show=str)
+    return f": {meant}" if meant else ""
 
 
 def clock(seconds: float, *, decimals: int = 0, hours: bool | None = None, pad: int = 1, point: str = ".") -> str:

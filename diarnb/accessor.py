@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import MethodType
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
+
+from diarnb._text import explain
 
 
 class _Verb:
@@ -52,3 +54,8 @@ class Diar:
 
     def __init__(self, turns: pd.DataFrame) -> None:
         self.turns = turns
+
+    def __getattr__(self, name: str) -> NoReturn:
+        verbs = [verb for verb in vars(Diar) if not verb.startswith("_")]
+        told = "" if name.startswith("_") else explain(name, verbs)
+        raise AttributeError(f"turns.diar has no {name!r}{told}", name=name, obj=self)

@@ -11,6 +11,7 @@ from diarnb._text import visible
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.plot import draw_tables
 from diarnb.tables.activity import is_finite
+from diarnb.tables.checks import as_table
 from diarnb.tables.colors import PALETTE
 from diarnb.tables.moments import Moments, pair_tables
 
@@ -86,7 +87,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([each.differences() for each in compared], ignore_index=True)
     twins: dict[Any, Any] = {each.uri: each.twins for each in compared}
     table.attrs["diarnb"] = {
-        **(a.attrs.get("diarnb") or {}),
+        **(as_table(a).attrs.get("diarnb") or {}),
         "agreement": _average_agreement(compared),
         "twins": twins.get(None, twins),
     }
@@ -179,7 +180,7 @@ def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = (
     heading = f"agreement {_average_agreement([compared]):.1f} of 100"
     tables = {first: compared.tables[0], second: compared.tables[1], heading: differences}
     colors = {kinds[kind]: color for kind, color in _COLORS.items()} | dict(look.pop("colors", None) or {})
-    return draw_tables(tables, a.attrs.get("diarnb") or {}, colors=colors, **look)
+    return draw_tables(tables, as_table(a).attrs.get("diarnb") or {}, colors=colors, **look)
 
 
 class _Comparison:

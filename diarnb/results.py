@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,13 @@ import pandas as pd
 
 from diarnb import engines
 from diarnb.engines.base import Engine
-from diarnb.errors import ApiResponseError, InvalidParameterError, RunNotFoundError, TurnTableError
+from diarnb.errors import ApiResponseError, DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.params import Params
 from diarnb.store import Store
 from diarnb.store.batches import Manifest
 from diarnb.store.erase import erase_files
 from diarnb.store.ledger import Ledger
-from diarnb.tables.checks import check_end, check_turns
+from diarnb.tables.checks import as_table, check_end, check_turns
 from diarnb.tables.turns import cut_overlap, hash_rows, make_turns
 from diarnb.transcripts import group_words, make_utterance
 from diarnb.transcripts.words import PAUSE, find_turns
@@ -251,7 +252,7 @@ def words(turns: pd.DataFrame) -> pd.DataFrame:
     check_turns(turns)
     run = run_of(turns)
     answer = read_run(run)
-    said = answer.get("words") or []
+    said = _find_said(run, "words")
     if is_whole(turns, run):
         return _tabulate_speech(turns, said, _WORDS)
     names = _find_speakers(turns, answer, said)
@@ -291,7 +292,7 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
     check_turns(turns)
     run = run_of(turns)
     if is_whole(turns, run):
-        return _tabulate_speech(turns, read_run(run).get("utterances") or [], _UTTERANCES)
+        return _tabulate_speech(turns, _find_said(run, "utterances"), _UTTERANCES)
     table = words(turns).astype(object)
     said: Any = table.where(table.notna(), None).to_dict("records")
     channels = [[word for word in said if word["channel"] == channel] for channel in table["channel"].unique()]
@@ -404,6 +405,7 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     >>> exclusive(turns).attrs["diarnb"]["exclusive"], exclusive(turns.head(3)).attrs["diarnb"]["exclusive"]
     ('engine', 'computed')
     """
+    turns = as_table(turns)
     computed = cut_overlap(turns)
     facts = turns.attrs.get("diarnb") or {}
     run = run_of(turns) if "run" in facts else None
@@ -512,6 +514,20 @@ def _tabulate_frames(turns: pd.DataFrame, run: Run) -> pd.DataFrame:
 
 def _pad_lists(lists: Mapping[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, range(len(values)), float) for name, values in lists.items()})
+
+
+def has_words(turns: pd.DataFrame) -> bool:
+    """Ask whether words were heard at all in a run, be it none."""
+    return read_run(run_of(turns)).get("words") is not None
+
+
+def _find_said(run: Run, what: str) -> list[dict[str, Any]]:
+    """Find the words or utterances of a run; where none were heard, say how they are."""
+    rows = read_run(run).get(what)
+    if rows is None:
+        message = "this run has no words: the local engine takes them from words=, pyannoteAI with transcription=True"
+        warnings.warn(message, DiarnbWarning, stacklevel=3)
+    return rows or []
 
 
 def _tabulate_speech(turns: pd.DataFrame | None, rows: list[dict[str, Any]], dtypes: dict[str, type]) -> pd.DataFrame:

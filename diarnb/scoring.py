@@ -10,6 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Iterable
 from functools import lru_cache
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 
 from diarnb._text import visible
 from diarnb.errors import DiarnbWarning, InvalidParameterError
+from diarnb.formats import read, read_path
 from diarnb.tables.activity import is_finite, match_one_to_one, merge_spans
 from diarnb.tables.checks import check_spans
 from diarnb.tables.moments import Moments, match_names, pair_tables
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from diarnb.tables.activity import Floats
     from diarnb.tables.moments import Pair
+
+    Turns = pd.DataFrame | str | PathLike[str]
 
 Conventions = list[tuple[float, str]]
 
@@ -39,22 +43,23 @@ _TOUCHING = 1e-6  # seconds by which turns may overlap and still only touch
 
 
 def score(
-    reference: pd.DataFrame,
-    hypothesis: pd.DataFrame,
+    reference: Turns,
+    hypothesis: Turns,
     *,
-    uem: pd.DataFrame | None = None,
+    uem: Turns | None = None,
     collar: float | Iterable[float] = (0.0, 0.25),
 ) -> pd.DataFrame:
     """Score a diarization against the truth, as pyannote.metrics and NIST's md-eval count.
 
     Parameters
     ----------
-    reference : pandas.DataFrame
-        The true turns: any table with start, end and speaker; of several recordings with ``uri``.
-    hypothesis : pandas.DataFrame
+    reference : pandas.DataFrame or path
+        The true turns: any table with start, end and speaker, or a file that `read` takes; of several recordings with
+        ``uri``.
+    hypothesis : pandas.DataFrame or path
         The turns to judge. A recording that it lacks counts as all missed; where only one of the tables has ``uri``,
         there must be but one recording.
-    uem : pandas.DataFrame, optional
+    uem : pandas.DataFrame or path, optional
         ``start`` and ``end`` of the stretches to score, and ``uri`` where there are several recordings, as ``read``
         gives them for a UEM file. Default: the whole recording.
     collar : float or iterable of float, default (0, 0.25)
@@ -128,6 +133,7 @@ def score(
     3    0.25  skipped
     """
     conventions = _list_conventions(collar)
+    reference, hypothesis = read_path(reference, "reference"), read_path(hypothesis, "hypothesis")
     _check_order(reference, hypothesis)
     found = pair_tables(reference, hypothesis, _NAMES, known=True)
     recordings = zip(
@@ -169,14 +175,12 @@ def _check_order(reference: pd.DataFrame, hypothesis: pd.DataFrame) -> None:
         )
 
 
-def worst(
-    reference: pd.DataFrame, hypothesis: pd.DataFrame, *, uem: pd.DataFrame | None = None, n: int | None = 20
-) -> pd.DataFrame:
+def worst(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None, n: int | None = 20) -> pd.DataFrame:
     """List where a diarization is furthest from the truth, the longest error first.
 
     Parameters
     ----------
-    reference, hypothesis, uem : pandas.DataFrame
+    reference, hypothesis, uem : pandas.DataFrame or path
         As for `score`.
     n : int or None, default 20
         How many stretches at most; None for all.
@@ -217,6 +221,7 @@ def worst(
     """
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
         raise InvalidParameterError(f"n is the most stretches to list, a whole number or None for all, not {n!r:.40}")
+    reference, hypothesis = read_path(reference, "reference"), read_path(hypothesis, "hypothesis")
     _check_order(reference, hypothesis)
     found = pair_tables(reference, hypothesis, _NAMES, known=True)
     parts = [
@@ -247,13 +252,15 @@ def _name_sources(*tables: pd.DataFrame) -> list[str]:
     return [source for table in tables if (source := (table.attrs.get("diarnb") or {}).get("source"))]
 
 
-def _choose_stretches(uem: pd.DataFrame | None, found: list[Pair], sources: list[str]) -> list[Floats | None]:
+def _choose_stretches(uem: Turns | None, found: list[Pair], sources: list[str]) -> list[Floats | None]:
     """Find the stretches of each recording to score, as rows of start and end; None for all of it.
 
     Where the tables do not name their only recording, `sources` are the names that it may have in a UEM of several.
     """
     if uem is None:
         return [None] * len(found)
+    if isinstance(uem, str | PathLike):
+        uem = read(uem)
     if not isinstance(uem, pd.DataFrame):
         raise InvalidParameterError("uem is a table of start and end in seconds, as `diarnb.read('x.uem')` gives it")
     table = check_spans(uem, name="uem")

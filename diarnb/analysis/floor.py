@@ -9,7 +9,7 @@ import pandas as pd
 
 from diarnb.errors import InvalidParameterError
 from diarnb.tables.activity import is_finite, merge_spans
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import as_table, check_turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -273,5 +273,5 @@ def check_seconds(lengths: Mapping[str, Any]) -> None:
 
 def _select(table: pd.DataFrame, columns: list[str], turns: pd.DataFrame) -> pd.DataFrame:
     result = table[[*columns, *(["uri"] if "uri" in table else [])]].reset_index(drop=True)
-    result.attrs = dict(turns.attrs)
+    result.attrs = dict(as_table(turns).attrs)
     return result

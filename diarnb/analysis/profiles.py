@@ -72,7 +72,9 @@ def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE)
     names = list(dict.fromkeys(checked["speaker"]))
     if clash := sorted(set(names) & set(_FACTS)):
         raise TurnTableError(f"a speaker is called {clash[0]!r}, as a column of this table is; rename that one first")
-    last = max(float(checked["end"].max()) if len(checked) else 0.0, turns.attrs.get("diarnb", {}).get("duration") or 0)
+    last = max(
+        float(checked["end"].max()) if len(checked) else 0.0, checked.attrs.get("diarnb", {}).get("duration") or 0
+    )
     if not step or last / step > _MOST_WINDOWS:
         raise InvalidParameterError(f"step={step:g} would make too many rows of {last:g} s; give more seconds")
     borders = np.append(np.arange(0.0, last, step), last) if last else np.zeros(1)
@@ -86,7 +88,7 @@ def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE)
     by_name = dict(list(own.groupby("speaker", sort=False)))
     talk = {name: _sum_between(by_name[name], borders) if name in by_name else np.zeros(len(lengths)) for name in names}
     table = pd.concat([table, pd.DataFrame(talk, columns=pd.Index(names, dtype=checked["speaker"].dtype))], axis=1)
-    table.attrs = dict(turns.attrs)
+    table.attrs = dict(checked.attrs)
     return table
 
 
@@ -142,7 +144,7 @@ def summary(
     rows, own = checked.groupby("recording"), cut_own_overlap(checked)
 
     last = rows["end"].max().reindex(index, fill_value=0.0)
-    known = None if several else turns.attrs.get("diarnb", {}).get("duration")
+    known = None if several else checked.attrs.get("diarnb", {}).get("duration")
     table = pd.DataFrame({"duration": np.maximum(last, known or 0.0)}, index=index, dtype=float)
     table["speakers"] = rows["speaker"].nunique().reindex(index, fill_value=0).astype(np.int64)
     table["turns"] = rows.size().reindex(index, fill_value=0).astype(np.int64)
@@ -174,7 +176,7 @@ def summary(
     if several:
         table.insert(0, "uri", uris)
     table = table.reset_index(drop=True)
-    table.attrs = dict(turns.attrs)
+    table.attrs = dict(checked.attrs)
     return table
 
 

@@ -328,7 +328,8 @@ def open_recording(
     ----------
     source : str, Path, bytes, binary file or (samples, sample_rate)
         A path (``~`` is expanded), an ``http(s)`` URL, a file's content, an open file (read from its start; its
-        position is kept), or an array of one or two dimensions with its rate in Hz.
+        position is kept), or an array of one or two dimensions with its rate in Hz. A dict as pyannote.audio takes one
+        (``waveform`` and ``sample_rate``, or ``audio``) is taken as well.
     max_duration : float, default 24 h
         Seconds; longer is refused, by what is announced and while decoding.
     max_untold : int, default 8,294,400,000
@@ -357,6 +358,8 @@ def open_recording(
     ...     recording.channels, [len(block) for block in recording.blocks()]
     (1, [3])
     """
+    if isinstance(source, dict):
+        source = _read_mapping(source)
     if isinstance(source, tuple):
         recording = _wrap_samples(source, max_duration)
         try:
@@ -371,6 +374,13 @@ def open_recording(
             yield recording
         finally:
             recording.close()
+
+
+def _read_mapping(source: dict[str, Any]) -> Any:
+    """Take what stands for a recording at pyannote: a waveform with its rate, or the path below ``audio``."""
+    if "waveform" in source and "sample_rate" in source:
+        return np.asarray(source["waveform"]), source["sample_rate"]
+    return source.get("audio", source)
 
 
 def _wrap_samples(source: tuple[Any, ...], max_duration: float) -> Recording:

@@ -12,6 +12,7 @@ both has ``load_words(reading)`` as well.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
+from diarnb._text import public_url
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import (
     audacity,
@@ -46,10 +48,9 @@ from diarnb.formats._shared.reading import LARGEST, Reading, make_size_error
 from diarnb.formats._shared.words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
 from diarnb.formats.page import make_page
-from diarnb.tables.checks import check_spans, check_turns
+from diarnb.tables.checks import as_table, check_spans, check_turns
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from diarnb.formats._shared.holds import Holds
@@ -212,6 +213,11 @@ def read(
     >>> sorted(read(example("meeting").with_suffix(".rttm"))["speaker"].unique())
     ['Fergus', 'Maya', 'Otto', 'Victor']
     """
+    if isinstance(path, str) and "://" in path:
+        raise InvalidParameterError(
+            f"{public_url(path)!r} is an address, and a file of turns is read from this machine: "
+            f"fetch it first, path, _ = urllib.request.urlretrieve(url, {path.rpartition('/')[2].partition('?')[0]!r})"
+        )
     path = Path(path)
     form = _find_format(path)
     reading = _begin(path, form, tiers=tiers, labels=labels, speakers=speakers)
@@ -225,6 +231,11 @@ def read(
         turns = check_turns(_drop_unnamed(found, reading, has_text=has_text), name=path.name)
     _tell(turns, reading)
     return turns
+
+
+def read_path(turns: pd.DataFrame | str | os.PathLike[str], name: str = "turns") -> pd.DataFrame:
+    """Read a table where a path stands for it; `name` is what an error calls it."""
+    return read(turns) if isinstance(turns, str | os.PathLike) else as_table(turns, name=name)
 
 
 def read_words(
@@ -351,6 +362,8 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
     --------
     >>> write(read(example("meeting").with_suffix(".rttm")), "meeting.csv")
     """
+    if isinstance(turns, str | os.PathLike) and isinstance(path, pd.DataFrame):
+        raise InvalidParameterError(f"the table comes first: diarnb.write(turns, {os.fspath(turns)!r:.80})")
     path = Path(path)
     if _suffix_of(path) == PAGE:
         _write_page(turns, path, audio)

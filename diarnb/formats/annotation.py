@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ConfigurationError, DiarnbWarning, InvalidParameterError
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import as_table, check_turns
 from diarnb.tables.turns import make_turns
 
 if TYPE_CHECKING:
@@ -94,10 +94,8 @@ def from_annotation(annotation: Any) -> pd.DataFrame:
     annotation = getattr(annotation, "speaker_diarization", annotation)
     if not hasattr(annotation, "itertracks"):
         raise InvalidParameterError(f"this is a {type(annotation).__qualname__}, not an annotation of pyannote.core")
-    rows = [
-        {"start": segment.start, "end": segment.end, "speaker": str(label)}
-        for segment, _, label in annotation.itertracks(yield_label=True)
-    ]
+    table = as_table(annotation)
+    rows = [{"start": row.start, "end": row.end, "speaker": row.speaker} for row in table.itertuples()]
     return make_turns(rows, facts={} if annotation.uri is None else {"source": str(annotation.uri)})
 
 

@@ -105,7 +105,7 @@ def timeline(
     tables = {"hypothesis": _check_table(turns, "turns")}
     if reference is not None:
         tables["reference"] = _check_table(reference, "reference")
-    facts = turns.attrs.get("diarnb", {})
+    facts = tables["hypothesis"].attrs.get("diarnb", {})
     return draw_tables(tables, facts, ax=ax, start=start, end=end, title=title, colors=colors, wrap=wrap)
 
 
@@ -260,6 +260,8 @@ def _view(start: float | None, end: float | None, known: float) -> tuple[float, 
             raise InvalidParameterError(f"{name}={value!r} is no time; give seconds from the start of the recording")
     first = 0.0 if start is None else float(start)
     last = (known or first + 1.0) if end is None else float(end)
+    if end is None and not first < last:
+        raise InvalidParameterError(f"start={first:g} lies beyond the end, {last:.1f} s: there is nothing to draw")
     if not first < last:
         raise InvalidParameterError(f"start={first:g} must lie before end={last:g} (seconds)")
     return first, last

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from copy import deepcopy
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from diarnb._text import visible
 from diarnb.errors import DiarnbWarning, TurnTableError
 
 if TYPE_CHECKING:
@@ -37,9 +39,9 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        Any table with ``start`` and ``end`` in seconds and ``speaker``. Integers, nullable, Arrow and categorical types
-        are taken; overlapping, unsorted, duplicate and zero-length rows as well. What ``pandas.concat(tables,
-        keys=names)`` made has several recordings, named by the keys.
+        Any table with ``start`` and ``end`` in seconds and ``speaker``, or an annotation of pyannote.core. Integers,
+        nullable, Arrow and categorical types are taken; overlapping, unsorted, duplicate and zero-length rows as well.
+        What ``pandas.concat(tables, keys=names)`` made has several recordings, named by the keys.
     name : str, default "turns"
         What to call the table in an error.
 
@@ -70,6 +72,7 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
     0    0.0  2.0       2.0       A
     1    3.0  4.0       1.0       B
     """
+    table = as_table(table, name=name)
     start, end = _read_times(table, name, ("start", "end", "speaker"))
     text = pd.Series(table["speaker"].to_numpy(dtype=object), dtype=object)
     nobody = text.isna().to_numpy(dtype=bool) | (text.astype(str).str.strip() == "").to_numpy(dtype=bool)
@@ -105,6 +108,30 @@ def check_spans(table: pd.DataFrame, *, name: str = "words") -> pd.DataFrame:
         As `check_turns`, speakers apart.
     """
     return _order(table, *_read_times(table, name, ("start", "end")))
+
+
+def as_table(given: Any, *, name: str = "turns", needed: tuple[str, ...] = ("start", "end", "speaker")) -> pd.DataFrame:
+    """Return a table as it is, and an annotation of pyannote.core, or an output that holds one, as a table.
+
+    Raises
+    ------
+    TurnTableError
+        If it is neither; for a path the message says what reads it.
+    """
+    if isinstance(given, pd.DataFrame):
+        return given
+    annotation = getattr(given, "speaker_diarization", given)
+    if hasattr(annotation, "itertracks"):
+        tracks = annotation.itertracks(yield_label=True)
+        rows = [(at.start, at.end, at.end - at.start, str(label)) for at, _, label in tracks]
+        return pd.DataFrame(rows, columns=["start", "end", "duration", "speaker"])
+    if isinstance(given, str | PathLike):
+        shown = visible(given, limit=60)
+        advice = f"; diarnb.read({shown!r}) reads turns, diarnb.diarize({shown!r}) finds them in a recording"
+    else:
+        advice = f"; run `{name}.to_pandas()`" if hasattr(given, "to_pandas") else ""
+    kind = f"{type(given).__module__.partition('.')[0]}.{type(given).__qualname__}"
+    raise TurnTableError(f"{name} is a {kind}, not a pandas DataFrame with {_join(needed, 'and')}{advice}")
 
 
 def check_end(
@@ -149,10 +176,7 @@ def check_end(
 
 def _read_times(table: pd.DataFrame, name: str, needed: tuple[str, ...]) -> tuple[Times, Times]:
     """Check the columns of a table and what its times are, and return these to a millionth of a second."""
-    if not isinstance(table, pd.DataFrame):
-        kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__qualname__}"
-        advice = f"; run `{name}.to_pandas()`" if hasattr(table, "to_pandas") else ""
-        raise TurnTableError(f"{name} is a {kind}, not a pandas DataFrame with {_join(needed, 'and')}{advice}")
+    table = as_table(table, name=name, needed=needed)
     _check_columns(table, name, needed)
     start, end = (np.round(_read_seconds(table, side, name), _DECIMALS) for side in ("start", "end"))
     # Asking for what is wrong, `end < start`, would let NaN through: every comparison with NaN is False.

@@ -15,7 +15,7 @@ import pandas as pd
 from diarnb._text import suggest
 from diarnb.errors import InvalidParameterError
 from diarnb.tables.activity import sweep
-from diarnb.tables.checks import check_turns
+from diarnb.tables.checks import as_table, check_turns
 
 SCHEMA = 1
 """The version of the tables; it stands in ``turns.attrs["diarnb"]["schema"]``."""
@@ -210,8 +210,13 @@ def rename(turns: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
     ['Beth', 'SPEAKER_01']
     """
     check_turns(turns)
+    turns = as_table(turns)
     old = turns["speaker"].astype(str).tolist()
     shown = dict.fromkeys(sorted(set(old)))
+    if not isinstance(mapping, Mapping):
+        names = [mapping] if isinstance(mapping, str) else list(mapping)
+        line = ", ".join(f"{label!r:.40}: {name!r:.40}" for label, name in zip(shown, names, strict=False))
+        raise InvalidParameterError(f"new names are a mapping from the old ones: rename(turns, {{{line}}})")
     for label, name in mapping.items():
         if not isinstance(name, str):
             raise InvalidParameterError(f"a speaker's name is text, but {label!r:.40} was to become {name!r:.40}")
@@ -287,7 +292,7 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
         }
     ).fillna(0.0)  # who has only turns without length talks for 0 s
     talk = table.groupby("recording")["talk_time"].transform("sum")
-    known = None if "uri" in checked else turns.attrs.get("diarnb", {}).get("duration")
+    known = None if "uri" in checked else checked.attrs.get("diarnb", {}).get("duration")
     length = known or rows["end"].max().groupby("recording").transform("max")
     table["share_of_speech"] = (table["talk_time"] / talk).fillna(0.0)
     table["share_of_recording"] = (table["talk_time"] / length).fillna(0.0)
@@ -296,7 +301,7 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index().astype({"speaker": str, "turns": np.int64})
     order = ["recording", "talk_time", "first_start"]
     table = table.sort_values(order, ascending=[True, False, True], ignore_index=True)
-    return _name_recordings(table, checked, turns)
+    return _name_recordings(table, checked)
 
 
 def overlap(turns: pd.DataFrame) -> pd.DataFrame:
@@ -334,7 +339,7 @@ def overlap(turns: pd.DataFrame) -> pd.DataFrame:
     most = np.maximum.reduceat(swept.active, edges)[::2] if len(edges) else first
     table = pd.DataFrame({"start": swept.times[first], "end": swept.times[beyond]}, dtype=float)
     table = table.assign(duration=table["end"] - table["start"], speakers=most.astype(np.int64))
-    return _name_recordings(table.assign(recording=swept.group[first]), checked, turns)
+    return _name_recordings(table.assign(recording=swept.group[first]), checked)
 
 
 def _choose_dtypes(columns: Iterable[str]) -> dict[str, type]:
@@ -361,11 +366,11 @@ def _number_recordings(turns: pd.DataFrame) -> np.ndarray[Any, Any]:
     return pd.factorize(turns["uri"], use_na_sentinel=False)[0]
 
 
-def _name_recordings(table: pd.DataFrame, checked: pd.DataFrame, turns: pd.DataFrame) -> pd.DataFrame:
+def _name_recordings(table: pd.DataFrame, checked: pd.DataFrame) -> pd.DataFrame:
     """Name the recordings of a table again, if they have any."""
     numbers = table.pop("recording")
     if "uri" in checked:
         uris = checked["uri"].drop_duplicates()
         table["uri"] = uris.iloc[numbers].array if len(uris) else pd.Series(dtype=str)
-    table.attrs = dict(turns.attrs)
+    table.attrs = dict(checked.attrs)
     return table

@@ -175,11 +175,12 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         fresh: bool = False,
         player: Player | None = None,
     ) -> None:
+        corrections = turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh)  # may raise
         super().__init__()
         self._player = player
         self.add_class("diarnb-panel")
         self._begin()
-        self._correct(turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh))
+        self._correct(corrections)
         self._sound = Sound.of(self.corrections.turns, audio)
         self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
         self._closed = False
@@ -223,6 +224,8 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
 
     def close(self) -> None:
         """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
+        if not hasattr(self, "_lock"):  # what is no table of turns was refused before there was anything to close
+            return
         with self._lock:
             if self._closed:
                 return

@@ -10,9 +10,10 @@ import pandas as pd
 from diarnb._text import visible
 from diarnb.corrections import Corrections
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
+from diarnb.results import has_words
 from diarnb.results import words as words_of
 from diarnb.tables.activity import match_speakers
-from diarnb.tables.checks import check_spans, check_turns
+from diarnb.tables.checks import as_table, check_spans, check_turns
 from diarnb.tables.colors import PALETTE
 from diarnb.widgets.frontend import load_script, load_style
 from diarnb.widgets.packing import KINDS, Spoken, differences, pack_differences, pack_turns
@@ -83,6 +84,7 @@ def player(
     'Beth'
     >>> shown.close()
     """
+    turns = turns if isinstance(turns, Corrections) else as_table(turns)
     other = None if reference is None else check_turns(reference, name="reference")
     corrections = turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh)
     spoken = find_spoken(corrections.turns, words)
@@ -275,7 +277,7 @@ def find_spoken(turns: pd.DataFrame, words: pd.DataFrame | None) -> Spoken:
 def _pieces(turns: pd.DataFrame) -> pd.DataFrame:
     """Find what is said: the words of the run, or the texts of the turns, or nothing."""
     try:
-        found = words_of(turns)
+        found = words_of(turns) if has_words(turns) else pd.DataFrame()
     except (TurnTableError, RunNotFoundError):
         found = pd.DataFrame()
     if len(found):
