@@ -249,7 +249,7 @@ def test_strings_that_ffmpeg_would_follow_are_refused(address: str) -> None:
 
 @pytest.mark.parametrize("source", [None, 1, 1.5, True, ["a.wav"], {}, np.zeros(5), "", "a\0b", object], ids=repr)
 def test_what_is_no_source_is_refused_with_the_list_of_sources(source: object) -> None:
-    with pytest.raises(errors.InvalidParameterError, match="a path, an http"):
+    with pytest.raises(errors.InvalidParameterError, match="a path, an address"):
         drained(source)
 
 

@@ -69,6 +69,7 @@ def look(turns: pd.DataFrame) -> None:
     assert_type(diarnb.review(turns), Review)
     assert_type(diarnb.studio("a.wav"), Studio)
     assert_type(diarnb.edits(turns), pd.DataFrame)
+    assert_type(diarnb.search(turns, "budget"), pd.DataFrame)
     assert_type(widgets.apply_edits(turns, turns), pd.DataFrame)
     assert_type(plot.count_plot(metrics.count_evidence(turns)), Axes)
     plot.timeline(turns, colors={"SPEAKER_00": "red"}, wrap="auto")
