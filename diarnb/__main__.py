@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb._types import Json
+
 # What it takes to answer is imported late, so that --help and a mistake in the command are answered at once.
 
 _PICTURES = (".pdf", ".png", ".svg")
@@ -160,7 +162,7 @@ def _add_outputs(parser: argparse.ArgumentParser, written: str) -> None:
 class _Version(argparse.Action):
     """As argparse's own, but the version is looked up only when asked for."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         import diarnb
 
         print("diarnb", diarnb.__version__)
@@ -168,7 +170,7 @@ class _Version(argparse.Action):
 
 
 class _Versions(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         import diarnb
 
         diarnb.show_versions()
@@ -248,7 +250,7 @@ def _diarize_many(asked: argparse.Namespace) -> pd.DataFrame:
         return diarnb.diarize_many(sources, executor=executor, same_speakers=asked.same_speakers, **_questions(asked))
 
 
-def _questions(asked: argparse.Namespace) -> dict[str, Any]:
+def _questions(asked: argparse.Namespace) -> Json:
     counts = ("num_speakers", "min_speakers", "max_speakers")
     flags = ("exclusive", "confidence", "turn_level_confidence")
     told = {name: getattr(asked, name) for name in ("engine", *counts, *flags, "channels", "words")}

@@ -21,6 +21,7 @@ from diarnb.transcripts.words import add_words
 
 if TYPE_CHECKING:
     from diarnb._progress import Progress
+    from diarnb._types import Json
     from diarnb.engines.question import Question
     from diarnb.store.run import Description
     from diarnb.transcribers.request import WordsRequest
@@ -134,7 +135,7 @@ def find_paid(store: Store, engine: Engine, key: str) -> Run | None:
     return run
 
 
-def read_facts(engine: Engine, raw: dict[str, Any], about: Description) -> dict[str, Any]:
+def read_facts(engine: Engine, raw: Json, about: Description) -> Json:
     """Read from an answer what its run says of it."""
     found = read_answer(engine, raw, about)
     remarks = about.problems if engine.can(Engine.read) else []  # an engine of ours has its own words for them
@@ -151,7 +152,7 @@ def read_facts(engine: Engine, raw: dict[str, Any], about: Description) -> dict[
 
 def update_place(run: Run, about: Description, store: Store) -> Run:
     """Let a known answer speak of the file that was asked about: it may bear another name now."""
-    place: dict[str, Any] = {"source": about.source}
+    place: Json = {"source": about.source}
     if about.path is not None:
         place |= {name: getattr(about, name) for name in ("path", "size", "mtime_ns")}
     if all(getattr(run, name) == value for name, value in place.items()):

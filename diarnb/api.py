@@ -23,11 +23,12 @@ from diarnb.transcribers.request import request_words
 from diarnb.transcripts.words import add_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     import pandas as pd
 
     from diarnb._progress import Progress
+    from diarnb._types import Options
     from diarnb.engines.arguments import Channels, DeepgramArguments, EngineName, LocalArguments, PyannoteAIArguments
     from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
@@ -60,7 +61,7 @@ def diarize(
     confidence: bool = False,
     turn_level_confidence: bool = False,
     channels: Channels = "mix",
-    words: str | Transcriber | pd.DataFrame | Iterable[Mapping[str, Any]] | None = None,
+    words: str | Transcriber | pd.DataFrame | Iterable[Options] | None = None,
     refresh: bool = False,
     progress: bool | Progress = True,
     **options: Any,
@@ -162,19 +163,19 @@ def diarize(
 
 @overload
 async def diarize_async(
-    source: Any, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
+    source: object, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(
-    source: Any, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
+    source: object, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(
-    source: Any, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]
+    source: object, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(
-    source: Any, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any
+    source: object, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: object
 ) -> pd.DataFrame: ...
 async def diarize_async(source: Any, *, progress: bool | Progress = True, **arguments: Any) -> pd.DataFrame:
     """Find out who speaks when, without blocking the event loop.
@@ -263,7 +264,7 @@ def recluster(
 
 
 def resume(
-    job_id: str, *, engine: str | OwnEngine = "pyannoteai", progress: bool | Progress = True, **options: Any
+    job_id: str, *, engine: str | OwnEngine = "pyannoteai", progress: bool | Progress = True, **options: object
 ) -> pd.DataFrame:
     """Fetch a job that was submitted to a service before, waiting for it if need be.
 

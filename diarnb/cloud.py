@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from diarnb._progress import Progress
+    from diarnb._types import Json, Options
     from diarnb.engines.base import OwnEngine
 
 __all__ = ["accept_loss", "check_key", "estimate_cost", "from_payload", "jobs", "submit", "verify_webhook"]
@@ -84,7 +85,7 @@ def estimate_cost(source: Any, *, engine: str | OwnEngine, price_per_hour: float
         return chosen.billable_seconds(recording.duration) / 3600 * price
 
 
-def check_key(engine: str | OwnEngine = "pyannoteai", **options: Any) -> bool:
+def check_key(engine: str | OwnEngine = "pyannoteai", **options: object) -> bool:
     """Ask a service whether it accepts the key; it bills nothing.
 
     Parameters
@@ -201,7 +202,7 @@ def verify_webhook(
     *,
     tolerance: float = TOLERANCE,
     now: float | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Verify that a delivery comes from pyannoteAI, and return what it says.
 
     Deliveries are repeated, and may be repeated by others within `tolerance`: treat a second one of the same job and
@@ -262,7 +263,7 @@ def verify_webhook(
     return _parse_object(bytes(body))
 
 
-def from_payload(body: bytes | str | Mapping[str, Any]) -> pd.DataFrame:
+def from_payload(body: bytes | str | Options) -> pd.DataFrame:
     """Make the table of turns of what a service delivered to a webhook or a callback.
 
     Parameters
@@ -320,7 +321,7 @@ def from_payload(body: bytes | str | Mapping[str, Any]) -> pd.DataFrame:
     return table_of(run)
 
 
-def _check_delivered(raw: Mapping[str, Any], job_id: str) -> None:
+def _check_delivered(raw: Mapping[str, object], job_id: str) -> None:
     output, status = raw.get("output"), raw.get("status")
     if status in ("failed", "canceled"):
         said = output.get("error") if isinstance(output, dict) else None
@@ -353,7 +354,7 @@ def _parse_signatures(given: str) -> list[bytes]:
     return found
 
 
-def _parse_object(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> Json:
     if len(body) > _LARGEST:
         raise ApiResponseError(f"the delivery is larger than {_LARGEST >> 20} MiB")
     try:

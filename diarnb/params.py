@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diarnb.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from diarnb._types import Json
 
 
 def _parameter(default: Any, help: str) -> Any:  # noqa: A002 (the name under which every reader looks for it)
@@ -70,7 +73,7 @@ class Params:
             return self.num_speakers, self.num_speakers
         return self.min_speakers or 1, self.max_speakers
 
-    def key(self) -> dict[str, Any]:
+    def key(self) -> Json:
         """Return what was asked as plain JSON, equal for two that ask the same.
 
         Defaults are absent, and ``num_speakers=n`` is ``min_speakers=n, max_speakers=n``.
@@ -96,7 +99,7 @@ def _check_count(name: str, value: Any) -> int:
     raise InvalidParameterError(f"{name} is a whole number, not {value!r:.60}; {fix}")
 
 
-def _is_integer(value: Any) -> bool:
+def _is_integer(value: object) -> bool:
     # bool is an int to Python, and a timedelta an integer to numpy. A float is none even where it is whole: 2.0 is what
     # an average or a spreadsheet gives, and the next one is 2.5.
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)

@@ -26,6 +26,7 @@ from diarnb.transcripts.words import PAUSE, find_turns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from diarnb._types import Json, Options
     from diarnb.store.run import Description, Evidence, Run
 
 _NEAR = 0.5  # seconds from its turn at which a word may still be
@@ -89,7 +90,7 @@ def table_of(run: Run, rows: str = "diarization") -> pd.DataFrame:
     return make_turns(answer[rows], columns=columns, facts=facts)
 
 
-def read_run(run: Run) -> dict[str, Any]:
+def read_run(run: Run) -> Json:
     """Read a run's answer in the terms of `Answer.raw`; a vendor's is read by its engine.
 
     Raises
@@ -100,7 +101,7 @@ def read_run(run: Run) -> dict[str, Any]:
     return read_answer(_find_reader(run) or Engine(), run.raw, run)
 
 
-def read_answer(engine: Engine, raw: dict[str, Any], about: Description) -> dict[str, Any]:
+def read_answer(engine: Engine, raw: Json, about: Description) -> Json:
     """Read an answer, and see of a vendor's whether it can be of this recording.
 
     Raises
@@ -215,7 +216,7 @@ def forget(run: str | pd.DataFrame) -> None:
         erase_files((store.path.parent / "corrections").glob(f"*-{name}-*"))
 
 
-def raw(turns: pd.DataFrame | str) -> dict[str, Any]:
+def raw(turns: pd.DataFrame | str) -> Json:
     """Return the engine's answer as it came, a JSON-like dict; of a table, or of a run by its id."""
     return (Store.default().get(turns) if isinstance(turns, str) else run_of(turns)).raw
 
@@ -521,7 +522,7 @@ def has_words(turns: pd.DataFrame) -> bool:
     return read_run(run_of(turns)).get("words") is not None
 
 
-def _find_said(run: Run, what: str) -> list[dict[str, Any]]:
+def _find_said(run: Run, what: str) -> list[Json]:
     """Find the words or utterances of a run; where none were heard, say how they are."""
     rows = read_run(run).get(what)
     if rows is None:
@@ -530,7 +531,7 @@ def _find_said(run: Run, what: str) -> list[dict[str, Any]]:
     return rows or []
 
 
-def _tabulate_speech(turns: pd.DataFrame | None, rows: list[dict[str, Any]], dtypes: dict[str, type]) -> pd.DataFrame:
+def _tabulate_speech(turns: pd.DataFrame | None, rows: list[Json], dtypes: dict[str, type]) -> pd.DataFrame:
     """Make a table of what was said, under the names that a table of turns shows."""
     # By way of a column: in pandas 2 `str` itself would make "None" of what is missing.
     columns = {
@@ -564,11 +565,11 @@ def match_run(turns: pd.DataFrame, run: Run) -> list[str | None]:
     return [None if place < 0 else str(rows[place]["speaker"]) for place in _match_rows(turns, rows)]
 
 
-def _list_turns(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _list_turns(answer: Options) -> list[Json]:
     return [*answer["diarization"], *(answer.get("exclusiveDiarization") or [])]
 
 
-def _match_rows(turns: pd.DataFrame, rows: list[dict[str, Any]]) -> list[int]:
+def _match_rows(turns: pd.DataFrame, rows: list[Json]) -> list[int]:
     """Find each turn among a run's rows by its times and, where several have these, by its speaker; -1 for none."""
     shown = _map_names(turns, {row["speaker"] for row in rows})
     exact: dict[tuple[Any, ...], int] = {}
@@ -584,7 +585,7 @@ def _match_rows(turns: pd.DataFrame, rows: list[dict[str, Any]]) -> list[int]:
     return found
 
 
-def _find_speakers(turns: pd.DataFrame, answer: Mapping[str, Any], said: list[dict[str, Any]]) -> list[str | None]:
+def _find_speakers(turns: pd.DataFrame, answer: Options, said: list[Json]) -> list[str | None]:
     """Find who speaks each word of a run by what is left or was made of its turns; None for nobody.
 
     A word stays with its turn, whoever that is of now. Where a turn has other times than any of the run's, it gets the

@@ -26,6 +26,7 @@ from diarnb.tables.moments import Moments, match_names, pair_tables
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from diarnb._types import Json
     from diarnb.tables.activity import Floats
     from diarnb.tables.moments import Pair
 
@@ -283,7 +284,7 @@ def _choose_stretches(uem: Turns | None, found: list[Pair], sources: list[str]) 
     return [parts[pair.uri].to_numpy() for pair in found]
 
 
-def _count_errors(pair: Pair, spans: Floats | None, conventions: Conventions, reference: str) -> list[dict[str, Any]]:
+def _count_errors(pair: Pair, spans: Floats | None, conventions: Conventions, reference: str) -> list[Json]:
     """Sum up one recording under every convention, from the time that each pair of speakers shares under it."""
     who = pd.factorize(pair.left["speaker"].to_numpy(dtype=object))[0]
     starts, ends, _ = merge_spans(pair.left["start"].to_numpy(), pair.left["end"].to_numpy(), who, -_TOUCHING)

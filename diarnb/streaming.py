@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb._types import Json
     from diarnb.engines.arguments import DeepgramStream, EngineName, LocalStream
     from diarnb.engines.base import Answer, OwnEngine
 
@@ -282,18 +283,18 @@ class _Inbox:
 class _Work:
     """Listens, and keeps what is told until the caller asks. Holds no `Live`, so that a forgotten one ends."""
 
-    def __init__(self, inbox: _Inbox, told: Iterator[list[dict[str, Any]]], question: Question) -> None:
+    def __init__(self, inbox: _Inbox, told: Iterator[list[Json]], question: Question) -> None:
         self.inbox: _Inbox = inbox
         self.changed: threading.Condition = threading.Condition()  # holds for all below
-        self.known: dict[int, dict[str, Any]] = {}  # turns by their id
-        self.news: dict[int, dict[str, Any]] = {}  # of these, what the caller has not seen
+        self.known: dict[int, Json] = {}  # turns by their id
+        self.news: dict[int, Json] = {}  # of these, what the caller has not seen
         self.whole: pd.DataFrame | None = None  # all turns, with hindsight
         self.warning: str | None = None
         self.error: BaseException | None = None
         self.over: bool = False
         self._told, self._question = told, question
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Json:
         """Return what a table's ``attrs`` say before there is a run."""
         asked = {"engine": self._question.engine.name, "model": self._question.model}
         return {**asked, "source": "stream", "duration": self.inbox.samples / self.inbox.rate, "warning": None}
@@ -315,7 +316,7 @@ class _Work:
                 self.over = True
                 self.changed.notify_all()
 
-    def _publish(self, turns: list[dict[str, Any]]) -> None:
+    def _publish(self, turns: list[Json]) -> None:
         with self.changed:
             new = {turn["turn_id"]: turn for turn in turns}
             self.known |= new
@@ -351,7 +352,7 @@ class _Work:
             self.warning = run.warning
 
 
-def _pass_on(told: Iterator[list[dict[str, Any]]], tell: Callable[[list[dict[str, Any]]], None]) -> Any:
+def _pass_on(told: Iterator[list[Json]], tell: Callable[[list[Json]], None]) -> Any:
     """Pass on all that is told, and give what a generator returns at its end."""
     while True:
         try:
@@ -362,7 +363,7 @@ def _pass_on(told: Iterator[list[dict[str, Any]]], tell: Callable[[list[dict[str
             tell(turns)
 
 
-def _tabulate(rows: list[dict[str, Any]], facts: dict[str, Any]) -> pd.DataFrame:
+def _tabulate(rows: list[Json], facts: Json) -> pd.DataFrame:
     given = [{**row, "duration": row["end"] - row["start"]} for row in rows]
     columns = {name: dtype for name, dtype in _DTYPES.items() if name != "text" or any(name in row for row in rows)}
     table = pd.DataFrame(given, columns=list(columns)).fillna({"text": ""}).astype(columns)
@@ -392,6 +393,6 @@ def _check_chunks(chunks: Any) -> Iterator[Any]:
         raise InvalidParameterError(f"chunks is an iterable of arrays or bytes, not {chunks!r:.60}") from None
 
 
-def _drain(chunks: queue.Queue[Any] | queue.SimpleQueue[Any]) -> Iterator[Any]:
+def _drain(chunks: queue.Queue[object] | queue.SimpleQueue[object]) -> Iterator[object]:
     while (chunk := chunks.get()) is not None:
         yield chunk

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from diarnb._progress import Progress
+    from diarnb._types import Json
     from diarnb.audio import Recording
     from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
@@ -278,7 +279,7 @@ def matches(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _find_maker(
-    engine: str | OwnEngine, options: dict[str, Any], progress: bool | Progress
+    engine: str | OwnEngine, options: Json, progress: bool | Progress
 ) -> Callable[[Recording], tuple[str, str | None]]:
     """Return what makes a voiceprint of a recording, or refuse what is wrong before anything is read."""
     chosen = engines.get(engine)

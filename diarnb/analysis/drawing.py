@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +17,8 @@ from diarnb.tables.colors import PALETTE, speaker_colors
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from diarnb._types import Json
 
 _BIN = 0.1  # seconds
 _REACH = (-2.0, 3.0)  # seconds; the tails beyond are counted at the edges
@@ -245,5 +247,5 @@ def _strip(ax: Axes, labels: Style | None = None) -> None:
 
 def _write_nothing(ax: Axes, style: Style, text: str) -> None:
     ax.set(xticks=[], yticks=[])
-    look: dict[str, Any] = {"ha": "center", "va": "center", "color": style.muted}
+    look: Json = {"ha": "center", "va": "center", "color": style.muted}
     ax.text(0.5, 0.5, text, transform=ax.transAxes, **look)

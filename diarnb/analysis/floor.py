@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -264,7 +264,7 @@ def find_overlapped_starts(found: pd.DataFrame, backchannel: float = BACKCHANNEL
     return found.assign(kind=pd.Series(_KINDS[kind], dtype=str), other=other["speaker"], overlap=overlap)[begins]
 
 
-def check_seconds(lengths: Mapping[str, Any]) -> None:
+def check_seconds(lengths: Mapping[str, object]) -> None:
     """Refuse what is no length of time."""
     for name, value in lengths.items():
         if not is_finite(value) or value < 0:

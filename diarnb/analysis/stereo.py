@@ -90,7 +90,7 @@ def channels(source: Any) -> pd.DataFrame:
     return table.astype({"channel": np.int64, "speech": float, "bleed": float, "verdict": str})
 
 
-def without_bleed(turns: pd.DataFrame, audio: Any = None) -> pd.DataFrame:
+def without_bleed(turns: pd.DataFrame, audio: object = None) -> pd.DataFrame:
     """Leave out of a call's turns what is another channel's voice, heard through.
 
     Parameters

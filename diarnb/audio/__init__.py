@@ -36,6 +36,8 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from diarnb._types import Json
+
 SAMPLE_RATE = 16_000
 """Hz of every block; what both local models were trained on."""
 
@@ -376,7 +378,7 @@ def open_recording(
             recording.close()
 
 
-def _read_mapping(source: dict[str, Any]) -> Any:
+def _read_mapping(source: Json) -> object:
     """Take what stands for a recording at pyannote: a waveform with its rate, or the path below ``audio``."""
     if "waveform" in source and "sample_rate" in source:
         return np.asarray(source["waveform"]), source["sample_rate"]

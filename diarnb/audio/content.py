@@ -97,7 +97,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 @contextmanager
-def open_content(source: Any, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> Iterator[Content]:
+def open_content(source: object, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> Iterator[Content]:
     """Find the bytes of `source`; copies and downloads are removed at the end, whatever happens.
 
     Parameters
@@ -182,7 +182,7 @@ def _fetch(source: Any, target: Path, max_bytes: int) -> str:
     return name
 
 
-def _explain_unusable(source: Any) -> str:
+def _explain_unusable(source: object) -> str:
     more = ""
     if isinstance(source, (list, set, dict)):
         more = " For several recordings use diarize_many."
@@ -271,7 +271,7 @@ def _suggest_inside(folder: Path) -> str:
     return f" Did you mean {shorten(first, 60)!r} in it?" if first else ""
 
 
-def _find_name(file: Any) -> str:
+def _find_name(file: object) -> str:
     name = getattr(file, "name", None)
     return printable(Path(name).name) if isinstance(name, str) and name else "bytes"
 

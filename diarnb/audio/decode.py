@@ -216,7 +216,7 @@ def _quiet_decoder(kind: str) -> Iterator[None]:
                     os.write(2, rest)
 
 
-def _call_apart(call: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
+def _call_apart(call: Callable[..., _T], *arguments: object, **options: object) -> _T:
     """Call libsndfile from a thread of its own.
 
     It calls back into Python for every piece of the file, and what is raised in there is printed and lost: the end of

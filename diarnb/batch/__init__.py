@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
+    from diarnb._types import Options
     from diarnb.engines.arguments import DeepgramArguments, EngineName, LocalBatch, PyannoteAIArguments
     from diarnb.engines.base import Engine, OwnEngine
     from diarnb.transcribers import Transcriber
@@ -327,7 +328,7 @@ def _check_travels(task: Task, executor: Executor) -> None:
             ) from error
 
 
-def _check_cost(tasks: Sequence[Task], engine: Engine, options: Mapping[str, Any]) -> None:
+def _check_cost(tasks: Sequence[Task], engine: Engine, options: Options) -> None:
     """Refuse a batch that would cost more than ``max_cost``, before any of it is sent."""
     seconds = 0.0
     for task in tasks:

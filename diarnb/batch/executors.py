@@ -20,7 +20,7 @@ _WORKERS = 8  # where the executor does not tell
 _MINUTE = 60.0
 
 
-def adapt_executor(executor: Any) -> tuple[Executor, Callable[[], int]]:
+def adapt_executor(executor: object) -> tuple[Executor, Callable[[], int]]:
     """Return an executor, and what tells how many tasks it may have now, waiting ones included.
 
     Parameters
@@ -90,7 +90,7 @@ class Dispatcher(Generic[T]):
         """Start nothing for so long."""
         self._not_before = max(self._not_before, time.monotonic() + seconds)
 
-    def as_completed(self) -> Generator[tuple[T, Future[Any]] | None]:
+    def as_completed(self) -> Generator[tuple[T, Future[object]] | None]:
         """Yield each task with its future once it has ended, and None now and then; at the end cancel the rest."""
         try:
             yield None

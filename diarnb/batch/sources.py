@@ -70,7 +70,7 @@ def is_address(source: str) -> bool:
     return _ADDRESS.match(source) is not None
 
 
-def _take_column(table: pd.DataFrame) -> Any:
+def _take_column(table: pd.DataFrame) -> object:
     """Take the sources of a table, with their names where it has both."""
     column = next((name for name in ("source", "path", "uri") if name in table), None)
     if column is None:

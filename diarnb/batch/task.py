@@ -19,11 +19,10 @@ from diarnb.store.run import hash_json
 from diarnb.transcribers.request import request_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
 
     from diarnb._progress import Progress
+    from diarnb._types import Options
     from diarnb.engines.base import OwnEngine
     from diarnb.params import Params
     from diarnb.store.run import Evidence, Run
@@ -56,7 +55,7 @@ class Task:
     source: str = field(repr=False)
     engine: str | OwnEngine = field(repr=False)
     params: Params = field(repr=False)
-    options: Mapping[str, Any] = field(repr=False)
+    options: Options = field(repr=False)
     registered: bool = False
     words: Any = field(repr=False, default=None)
     refresh: bool = False
@@ -128,7 +127,7 @@ def _answer_task(task: Task, report: Progress) -> tuple[Run, Evidence | None]:
         return run, voices
 
 
-def _embed_speakers(source: str, recording: Any, run: Run, threads: int | None) -> Evidence:
+def _embed_speakers(source: str, recording: object, run: Run, threads: int | None) -> Evidence:
     turns = table_of(run)
     if turns.empty:
         return {}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
+    from diarnb._types import Json
+
 _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")
 
@@ -556,7 +558,7 @@ class Corrections:
             if other is not self:
                 other.sync()
 
-    def _record(self, what: str, rows: list[dict[str, Any]], *, by: str | None = None) -> None:
+    def _record(self, what: str, rows: list[Json], *, by: str | None = None) -> None:
         self._history.record(what, by or self.by, rows)
 
     # What is asked for, checked.
@@ -569,7 +571,7 @@ class Corrections:
             raise InvalidParameterError(f"there is no turn {shown or 'given'}; ids are the index of `turns`")
         return list(dict.fromkeys(map(int, given)))
 
-    def _remarks(self, turns: int | Iterable[int]) -> list[dict[str, Any]]:
+    def _remarks(self, turns: int | Iterable[int]) -> list[Json]:
         """Return rows that leave turns as they are."""
         there = self._history.turns
         return [_change(turn, there[turn], there[turn]) for turn in self._ids(turns)]
@@ -591,13 +593,13 @@ class Corrections:
             and min(self._history.turns[turn].end, last) - max(self._history.turns[turn].start, first) > _SHORTEST
         ]
 
-    def _within(self, turn: int, first: float, last: float, label: str) -> list[dict[str, Any]]:
+    def _within(self, turn: int, first: float, last: float, label: str) -> list[Json]:
         """Return the rows that make the part of a turn within a selection a voice's; the rest stays, cut off."""
         was = self._history.turns[turn]
         begin = first if was.start + _SHORTEST < first else was.start
         end = last if last < was.end - _SHORTEST else was.end
         parts = [(was.start, begin, was.label), (begin, end, label), (end, was.end, was.label)]
-        rows: list[dict[str, Any]] = []
+        rows: list[Json] = []
         for part in (Turn(*part, was.origin) for part in parts if part[0] < part[1]):
             if rows:
                 rows.append({**_change(self._history.new_turn(was.origin), None, part), "speaker": was.label})
@@ -658,9 +660,9 @@ def edits(turns: pd.DataFrame) -> pd.DataFrame:
     return Corrections.open(turns).edits
 
 
-def _change(turn: int, before: Turn | None, after: Turn | None) -> dict[str, Any]:
+def _change(turn: int, before: Turn | None, after: Turn | None) -> Json:
     """Return the fields of the log's row for one turn."""
-    row: dict[str, Any] = {"turn": turn}
+    row: Json = {"turn": turn}
     if before:
         row |= {"start": before.start, "end": before.end, "speaker": before.label}
     if after:

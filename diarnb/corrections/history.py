@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-COLUMNS: dict[str, Any] = {
+    from diarnb._types import Json, Options
+
+COLUMNS: Json = {
     "edit": np.int64,
     "at": "datetime64[us, UTC]",
     "by": str,
@@ -126,7 +128,7 @@ class History:
         self._next += 1
         return self._next - 1
 
-    def record(self, what: str, by: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def record(self, what: str, by: str, rows: Sequence[Options]) -> None:
         """Write an edit down, and do it."""
         number, at = self._number(), datetime.now(UTC)
         for row in rows:

@@ -23,7 +23,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.corrections.history import Edit, digest_rows
 from diarnb.errors import RunNotFoundError, StoreError, StoreWarning
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from diarnb._types import Json
 
 LAYOUT = 1
 """The version of the files, which stands in their first line."""
@@ -207,7 +209,7 @@ class EditLog:
         erase_files([self.path, self.path.with_suffix(".bad")])
         self._read = 0
 
-    def _write(self, content: dict[str, Any]) -> None:
+    def _write(self, content: Json) -> None:
         lines = [content] if self._read else [{"corrections": LAYOUT, **asdict(self.of)}, content]
         text = b"".join(map(_pack, lines))
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
@@ -284,21 +286,21 @@ def _read_head(path: Path) -> Corrected:
     return Corrected("")
 
 
-def _pack(content: dict[str, Any]) -> bytes:
+def _pack(content: Json) -> bytes:
     text = json.dumps(content).encode()
     return f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
 
 
-def _unpack(line: bytes) -> dict[str, Any] | None:
+def _unpack(line: bytes) -> Json | None:
     """Read a line; None where it is not whole."""
     checksum, _, text = line.partition(b" ")
     if checksum != f"{zlib.crc32(text):08x}".encode():
         return None
-    found: dict[str, Any] = json.loads(text)
+    found: Json = json.loads(text)
     return found
 
 
-def _is_nan(value: Any) -> bool:
+def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 

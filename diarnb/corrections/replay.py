@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from diarnb.corrections.history import COLUMNS, Edit
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 
 if TYPE_CHECKING:
+    from diarnb._types import Json
     from diarnb.corrections.log import EarlierEdits
 
 _ALIKE = 0.5  # a turn is found again where both share this much of the time that they take up together
@@ -81,7 +82,7 @@ def apply_edits(turns: pd.DataFrame, edits: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def place(corrections: Corrections, edits: pd.DataFrame) -> list[dict[str, Any]]:
+def place(corrections: Corrections, edits: pd.DataFrame) -> list[Json]:
     """Do again, in one table's corrections, what was done in another's; give what could not be placed.
 
     Every row is an edit of its own here; who did it is kept, when is now. A turn that is right already is confirmed.
@@ -127,7 +128,7 @@ class _Placing:
         self._turns: dict[int, int] = {}  # ids here, by ids there
         self._named: dict[str, str] = {}  # the label there whose name a voice here has
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(self) -> list[Json]:
         unplaced, by = [], self._to.by
         for row in self._rows:
             self._to.by = row.by

@@ -7,18 +7,19 @@ Nothing here runs: what an engine takes is checked against what it declares, `Of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from diarnb._progress import Progress
+    from diarnb._types import Json, Options
 
-    Transcribe = Callable[[NDArray[np.float32], int], pd.DataFrame | Iterable[Mapping[str, Any]]]
+    Transcribe = Callable[[NDArray[np.float32], int], pd.DataFrame | Iterable[Options]]
 
 EngineName = Literal["local", "pyannoteai", "deepgram"]
 Channels = Literal["mix", "split"] | str | int
@@ -56,7 +57,7 @@ class LocalArguments(Common, LocalOptions, total=False):
     """What the local engine may be asked of one recording."""
 
     model: Literal["segmentation-3.0+campplus"] | str | None
-    words: str | Transcribe | pd.DataFrame | Iterable[Mapping[str, Any]] | None
+    words: str | Transcribe | pd.DataFrame | Iterable[Options] | None
 
 
 class LocalBatch(Common, LocalOptions, total=False):
@@ -89,12 +90,12 @@ class PyannoteAIArguments(Common, CloudOptions, total=False):
 
     model: Literal["precision-2", "community-1", "precision-3", "precision-1"] | str | None
     transcription: bool
-    transcription_config: dict[str, Any]
+    transcription_config: Json
     speech_probability: bool
     crosstalk_probability: bool
     speaker_probability: bool
     voiceprints: dict[str, str]
-    matching: dict[str, Any]
+    matching: Json
     webhook: str
     webhook_status_only: bool
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
+    from diarnb._types import Json, Options
     from diarnb.audio import Recording
     from diarnb.store.run import Description, Evidence
 
@@ -127,7 +128,7 @@ class Answer:
         For an answer that was paid for.
     """
 
-    raw: dict[str, Any]
+    raw: Json
     evidence: Evidence | None = None
     receipt: Receipt | None = None
 
@@ -196,7 +197,7 @@ class Engine:
         """Identify what would answer, so that a run made by another version is not taken for the same."""
         raise NotImplementedError
 
-    def diarize(self, recording: Any, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
+    def diarize(self, recording: Any, params: Params, options: Options, progress: Progress) -> Answer:
         """Answer who spoke when in a `Recording`; in a `Link` as well where `Offer.links` says so."""
         raise NotImplementedError
 
@@ -209,15 +210,15 @@ class Engine:
         if not self.can(ability):
             raise self._refusal(ability.__name__)
 
-    def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def settle(self, params: Params, options: Options) -> Json:  # noqa: ARG002
         """Complete the checked options (a key, an address), or refuse them, before anything is read or sent."""
         return dict(options)
 
-    def decide(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def decide(self, evidence: Evidence, params: Params, options: Mapping[str, object]) -> Json:  # noqa: ARG002
         """Return `Answer.raw` without listening again, equal to what a cold run with these settings gives."""
         raise self._refusal("decide")
 
-    def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:  # noqa: ARG002
+    def frames(self, evidence: Evidence, params: Params, options: Options) -> pd.DataFrame:  # noqa: ARG002
         """Return the table that `diarnb.frames` documents."""
         raise self._refusal("frames")
 
@@ -225,7 +226,7 @@ class Engine:
         self,
         evidence: Evidence,  # noqa: ARG002
         params: Params,  # noqa: ARG002
-        options: Mapping[str, Any],  # noqa: ARG002
+        options: Mapping[str, object],  # noqa: ARG002
     ) -> pd.DataFrame:
         """Return the table that `diarnb.metrics.count_evidence` documents, with the engine's own labels."""
         raise self._refusal("count_evidence")
@@ -250,8 +251,8 @@ class Engine:
         blocks: Iterable[np.ndarray[Any, Any]],  # noqa: ARG002
         sample_rate: int,  # noqa: ARG002
         params: Params,  # noqa: ARG002
-        options: Mapping[str, Any],  # noqa: ARG002
-    ) -> Iterator[list[dict[str, Any]]]:
+        options: Options,  # noqa: ARG002
+    ) -> Iterator[list[Json]]:
         """Find who speaks in blocks of float32 samples, one channel, full scale 1, in pieces of any size.
 
         This call checks what was asked against `live_offer`, and raises what is wrong; listening begins with the first
@@ -264,7 +265,7 @@ class Engine:
         """
         raise self._refusal("stream")
 
-    def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def read(self, raw: Json, params: Params, options: Options) -> Json:  # noqa: ARG002
         """Read a vendor's raw answer, kept as it came, in the terms of `Answer.raw`, and beyond.
 
         ``columns`` are optional columns that the turns have, whatever was asked. ``words`` and ``utterances`` are lists
@@ -275,7 +276,7 @@ class Engine:
         """
         return raw
 
-    def bill(self, raw: dict[str, Any], about: Description) -> dict[str, Any]:  # noqa: ARG002
+    def bill(self, raw: Json, about: Description) -> Json:  # noqa: ARG002
         """Return what a `Receipt` says, beyond the job, of an answer that was delivered."""
         return {}
 
@@ -283,19 +284,19 @@ class Engine:
         """Return the seconds that a recording is billed for; 0 where nothing is."""
         return 0.0
 
-    def submit(self, recording: Any, params: Params, options: Mapping[str, Any], progress: Progress) -> str:  # noqa: ARG002
+    def submit(self, recording: Any, params: Params, options: Options, progress: Progress) -> str:  # noqa: ARG002
         """Submit a recording without waiting for the answer, and return the job's id."""
         raise self._refusal("submit")
 
-    def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, Description]:  # noqa: ARG002
+    def resume(self, job_id: str, options: Mapping[str, object], progress: Progress) -> tuple[Answer, Description]:  # noqa: ARG002
         """Wait for a job; return its answer, and the description of when it was submitted."""
         raise self._refusal("resume")
 
-    def test(self, options: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def test(self, options: Mapping[str, object]) -> bool:  # noqa: ARG002
         """Ask the service whether it accepts the key; it bills nothing."""
         raise self._refusal("test")
 
-    def jobs(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG002
+    def jobs(self, options: Options) -> list[Json]:  # noqa: ARG002
         """List the service's newest jobs: dicts with ``id``, ``createdAt`` and ``status``."""
         raise self._refusal("jobs")
 
@@ -303,7 +304,7 @@ class Engine:
         self,
         recording: Recording,  # noqa: ARG002
         params: Params,  # noqa: ARG002
-        options: Mapping[str, Any],  # noqa: ARG002
+        options: Options,  # noqa: ARG002
         progress: Progress,  # noqa: ARG002
     ) -> tuple[str, str | None]:
         """Have a service make, and bill, a voiceprint of the one person who speaks; return it and a remark or None.
@@ -359,7 +360,7 @@ def adapt_engine(engine: Engine | OwnEngine) -> Engine:
     return adapted
 
 
-def check_options(given: Mapping[str, Any], offer: Offer, engine_name: str) -> dict[str, Any]:
+def check_options(given: Options, offer: Offer, engine_name: str) -> Json:
     """Check an engine's own arguments against what it declares.
 
     Parameters

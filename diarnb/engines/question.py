@@ -9,8 +9,7 @@ from diarnb.engines.base import check_offered, check_options
 from diarnb.store.run import Description, hash_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from diarnb._types import Json, Options
     from diarnb.engines.base import Engine, Offer
     from diarnb.params import Params
 
@@ -33,12 +32,12 @@ class Question:
 
     engine: Engine
     params: Params
-    options: Mapping[str, Any] = field(repr=False)
+    options: Options = field(repr=False)
     words: str | None = None
     live: bool = False
 
     @classmethod
-    def settle(cls, engine: Engine, params: Params, given: Mapping[str, Any]) -> Self:
+    def settle(cls, engine: Engine, params: Params, given: Options) -> Self:
         """Check an engine's options and that it offers what is asked, and complete them.
 
         Raises
@@ -66,7 +65,7 @@ class Question:
         return [self.model, self.engine.version(self.model)]
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def asked(self) -> Json:
         """The fields of a `Description` that do not depend on the recording."""
         declared = self.offer.options
         kept = {
@@ -78,7 +77,7 @@ class Question:
 
     def describe(self, recording: Any) -> Description:
         """Describe a `Recording` or `Link`, and what is asked about it."""
-        place: dict[str, Any] = {}
+        place: Json = {}
         if recording.path is not None:
             stat = recording.path.stat()
             place = {"path": str(recording.path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}

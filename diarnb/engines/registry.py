@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.metadata import EntryPoint
 
+    from diarnb._types import Json
     from diarnb.engines.base import OwnEngine
 
 NAMES = ("local", "pyannoteai", "deepgram")
@@ -39,7 +40,7 @@ GROUP = "diarnb.engines"
 E = TypeVar("E")
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
-_COLUMNS: dict[str, Any] = {
+_COLUMNS: Json = {
     "engine": str,
     "runs_on": str,
     "billed": "boolean",

@@ -394,7 +394,7 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
         warnings.warn(f"{path.name} was written {'; '.join(remarks)}", DiarnbWarning, stacklevel=2)
 
 
-def _write_page(turns: pd.DataFrame, path: Path, audio: Any) -> None:
+def _write_page(turns: pd.DataFrame, path: Path, audio: object) -> None:
     content = make_page(turns, audio=audio)
     target = path.resolve()
     if not target.parent.is_dir():

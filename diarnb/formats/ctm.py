@@ -7,7 +7,7 @@ no confidence, because they accept nothing else.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._shared.fields import format_length, join_names, list_places, make_table, parse_times, read_rows
@@ -58,7 +58,7 @@ class _Words:
     def __init__(self) -> None:
         self.alternative = 0
 
-    def read_row(self, fields: list[str]) -> tuple[Any, ...] | None:
+    def read_row(self, fields: list[str]) -> tuple[object, ...] | None:
         if fields[2] == "*":
             marks = {"<ALT_BEGIN>": 1, "<ALT>": self.alternative + 1, "<ALT_END>": 0}
             if fields[4] not in marks:

@@ -19,6 +19,7 @@ from diarnb.tables.turns import make_turns
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from diarnb._types import Json
     from diarnb.formats._shared.reading import Reading
 
 READS = "an answer of Deepgram"
@@ -27,7 +28,7 @@ HOLDS = Holds("exact", "numbers", text=True, confidence="of words", words="only"
 _LONGEST = 14 * 86400.0  # seconds
 
 
-def recognizes(data: Any) -> bool:
+def recognizes(data: object) -> bool:
     """Whether this is an answer of Deepgram."""
     results = data.get("results") if isinstance(data, dict) else None
     return isinstance(results, dict) and "channels" in results
@@ -43,7 +44,7 @@ def load_words(reading: Reading) -> pd.DataFrame:
     return read_words(read_json(reading), reading)
 
 
-def read_turns(data: Any, reading: Reading) -> pd.DataFrame:
+def read_turns(data: object, reading: Reading) -> pd.DataFrame:
     """Make turns of an answer."""
     from diarnb.engines.deepgram.answers import read_answer  # the engine's package brings a client along
 
@@ -78,7 +79,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write an answer."""
     if "word" not in turns:
         raise TurnTableError("an answer of Deepgram holds words, and this table has none; write diarnb.words(turns)")
-    channels: list[list[dict[str, Any]]] = [[]]
+    channels: list[list[Json]] = [[]]
     for row in list_rows(turns):
         channel = int(row.get("channel") or 0)
         channels += [[] for _ in range(channel + 1 - len(channels))]
@@ -108,7 +109,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_json(path, {"metadata": metadata, "results": {"channels": found}})
 
 
-def _list_alternatives(data: Any, reading: Reading) -> list[tuple[int, dict[str, Any], str]]:
+def _list_alternatives(data: Any, reading: Reading) -> list[tuple[int, Json, str]]:
     channels = data["results"]["channels"] if recognizes(data) else None
     found = []
     try:
@@ -129,7 +130,7 @@ def _number_speakers(speakers: list[str], before: int) -> dict[str, int]:
     return dict(zip(names, range(len(names)) if min(numbers, default=0) < 0 else numbers, strict=True))
 
 
-def _word(row: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:
+def _word(row: Json, numbers: dict[str, int]) -> Json:
     word = {"word": row["word"] or "", "start": row["start"], "end": row["end"]}
     word |= {name: row[name] for name in ("confidence", "speaker_confidence") if row.get(name) is not None}
     if row["speaker"] is not None:

@@ -22,14 +22,15 @@ from diarnb.tables.turns import SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from diarnb._types import Json
     from diarnb.formats._shared.reading import Reading
 
 
 class _Recognizes(Protocol):
     """What the module of a maker has."""
 
-    def recognizes(self, data: Any, /) -> bool: ...
-    def read_turns(self, data: Any, reading: Reading, /) -> pd.DataFrame: ...
+    def recognizes(self, data: object, /) -> bool: ...
+    def read_turns(self, data: object, reading: Reading, /) -> pd.DataFrame: ...
     def read_words(self, data: Any, reading: Reading, /) -> pd.DataFrame: ...
 
 
@@ -62,7 +63,7 @@ def to_text(turns: pd.DataFrame) -> str:
     return f'{{"diarnb": {dump_json(facts)},\n"{what}": [\n{rows}\n]}}\n'
 
 
-def _read(data: Any, reading: Reading, *, words: bool) -> pd.DataFrame:
+def _read(data: object, reading: Reading, *, words: bool) -> pd.DataFrame:
     if isinstance(data, dict) and "diarnb" in data:
         return _read_own(data, reading)
     makers.check_known(data, reading)
@@ -80,7 +81,7 @@ def _read(data: Any, reading: Reading, *, words: bool) -> pd.DataFrame:
     )
 
 
-def _read_own(data: dict[str, Any], reading: Reading) -> pd.DataFrame:
+def _read_own(data: Json, reading: Reading) -> pd.DataFrame:
     rows = data.get("turns", data.get("words"))
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise TurnTableError(f"{reading.name} holds no turns: it has the key `diarnb`, and no list of rows")
@@ -90,7 +91,7 @@ def _read_own(data: dict[str, Any], reading: Reading) -> pd.DataFrame:
     return table
 
 
-def _make_table(rows: list[dict[str, Any]], what: str, reading: Reading) -> pd.DataFrame:
+def _make_table(rows: list[Json], what: str, reading: Reading) -> pd.DataFrame:
     for number, row in enumerate(rows):
         try:
             row["speaker"] = row["speaker"] if isinstance(row.get("speaker"), str) else read_speaker(row.get("speaker"))

@@ -7,7 +7,7 @@ JSON, or as JSON-MIN.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats import makers
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb._types import Json
     from diarnb.formats._shared.reading import Reading
 
 READS = "tasks of Label Studio, as its exports JSON and JSON-MIN"
@@ -39,12 +40,12 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write a task for each recording."""
     facts = turns.attrs.get("diarnb") or {}
     source = facts.get("source") or path.name.partition(".")[0]
-    groups: dict[str, list[dict[str, Any]]] = {} if len(turns) else {source: []}
+    groups: dict[str, list[Json]] = {} if len(turns) else {source: []}
     for row in list_rows(turns):
         groups.setdefault(row.get("uri") or source, []).append(row)
     tasks = []
     for uri, rows in groups.items():
-        result: list[dict[str, Any]] = []
+        result: list[Json] = []
         for number, row in enumerate(rows):
             region = {"id": f"turn{number}", "to_name": "audio", "original_length": facts.get("duration")}
             span = {"start": row["start"], "end": row["end"], "channel": row.get("channel") or 0}

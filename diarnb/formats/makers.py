@@ -21,6 +21,7 @@ from diarnb.tables.turns import SCHEMA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from diarnb._types import Json
     from diarnb.formats._shared.reading import Reading
 
 _MISSING: Any = object()
@@ -79,27 +80,27 @@ class Maker:
     prepare: Callable[[Any], Any] | None = None
 
 
-_AWS_TIMES: dict[str, Any] = {"start": "start_time", "end": "end_time"}
-_AZURE: dict[str, Any] = {
+_AWS_TIMES: Json = {"start": "start_time", "end": "end_time"}
+_AZURE: Json = {
     "start": "offsetMilliseconds",
     "length": "durationMilliseconds",
     "unit": 0.001,
     "channel": "channel",
 }
-_AZURE_TICKS: dict[str, Any] = {
+_AZURE_TICKS: Json = {
     "start": "offsetInTicks",
     "length": "durationInTicks",
     "unit": _TICK,
     "channel": "channel",
 }
-_GOOGLE_OLD: dict[str, Any] = {"start": "startTime", "end": "endTime", "speaker": "speakerTag", "text": "word"}
-_GOOGLE_NEW: dict[str, Any] = {"start": "startOffset", "end": "endOffset", "speaker": "speakerLabel", "text": "word"}
-_GOOGLE_SNAKE: dict[str, Any] = {"start": "start_time", "end": "end_time", "speaker": "speaker_tag", "text": "word"}
-_MILLISECONDS: dict[str, Any] = {"unit": 0.001, "confidence": "confidence"}
-_OFFSETS: dict[str, Any] = {"start": "offsets.from", "end": "offsets.to", "unit": 0.001}
-_SOUNDS: dict[str, Any] = {"start": "timestamp.0", "end": "timestamp.1"}
-_LABELS: dict[str, Any] = {"start": "value.start", "end": "value.end", "channel": "value.channel", "kind": "type"}
-_TASK: dict[str, Any] = {"speaker": "value.labels.0", "text": "meta.text.0", **_LABELS}
+_GOOGLE_OLD: Json = {"start": "startTime", "end": "endTime", "speaker": "speakerTag", "text": "word"}
+_GOOGLE_NEW: Json = {"start": "startOffset", "end": "endOffset", "speaker": "speakerLabel", "text": "word"}
+_GOOGLE_SNAKE: Json = {"start": "start_time", "end": "end_time", "speaker": "speaker_tag", "text": "word"}
+_MILLISECONDS: Json = {"unit": 0.001, "confidence": "confidence"}
+_OFFSETS: Json = {"start": "offsets.from", "end": "offsets.to", "unit": 0.001}
+_SOUNDS: Json = {"start": "timestamp.0", "end": "timestamp.1"}
+_LABELS: Json = {"start": "value.start", "end": "value.end", "channel": "value.channel", "kind": "type"}
+_TASK: Json = {"speaker": "value.labels.0", "text": "meta.text.0", **_LABELS}
 
 
 def _merge_regions(tasks: Any) -> Any:
@@ -295,12 +296,12 @@ MAKERS: list[Maker] = [
 """The makers, the more special before the more general; an own entry may be put in front: ``MAKERS.insert(0, ...)``."""
 
 
-def find_maker(data: Any) -> Maker | None:
+def find_maker(data: object) -> Maker | None:
     """Find whose file this is, by the keys that only theirs have."""
     return next((maker for maker in MAKERS if all(_leads(data, key) for key in maker.keys)), None)
 
 
-def read_turns(maker: Maker, data: Any, reading: Reading) -> pd.DataFrame:
+def read_turns(maker: Maker, data: object, reading: Reading) -> pd.DataFrame:
     """Read a maker's turns; where the file has only words, those that they make."""
     data = data if maker.prepare is None else maker.prepare(data)
     rows = _read_first(maker.turns, data, reading)
@@ -331,7 +332,7 @@ def read_words(maker: Maker, data: Any, reading: Reading) -> pd.DataFrame:
     return _make_table(rows, ["word"] if words else [] if rows else ["-text"], reading)
 
 
-def _make_table(rows: list[dict[str, Any]], also: list[str], reading: Reading) -> pd.DataFrame:
+def _make_table(rows: list[Json], also: list[str], reading: Reading) -> pd.DataFrame:
     """Make a table without the columns that say nothing."""
     names = ["start", "end", "speaker", "text", "confidence", "channel", "uri"]
     table = pd.DataFrame(rows, columns=names)
@@ -351,7 +352,7 @@ def _make_table(rows: list[dict[str, Any]], also: list[str], reading: Reading) -
     return table
 
 
-def _read_first(places: Sequence[Rows], data: Any, reading: Reading) -> list[dict[str, Any]]:
+def _read_first(places: Sequence[Rows], data: object, reading: Reading) -> list[Json]:
     """Read the rows of the first place that holds any."""
     for place in places:
         found = list(_walk(data, place.at.replace("[]", ".[]").strip(".").split("."), ()))
@@ -360,8 +361,8 @@ def _read_first(places: Sequence[Rows], data: Any, reading: Reading) -> list[dic
     return []
 
 
-def _read_rows(place: Rows, found: list[tuple[Any, tuple[Any, ...]]], reading: Reading) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _read_rows(place: Rows, found: list[tuple[object, tuple[object, ...]]], reading: Reading) -> list[Json]:
+    rows: list[Json] = []
     for number, (item, parents) in enumerate(found):
         text = _read_text(item, place.text)
         kind = _get(item, place.kind) if place.kind else "word"
@@ -403,7 +404,7 @@ def _read_rows(place: Rows, found: list[tuple[Any, tuple[Any, ...]]], reading: R
     return rows
 
 
-def _read_times(place: Rows, item: Any) -> tuple[float, float]:
+def _read_times(place: Rows, item: object) -> tuple[float, float]:
     start = parse_seconds(_take(item, place.start)) * place.unit
     if place.length:
         end = start + parse_seconds(_take(item, place.length)) * place.unit
@@ -412,27 +413,27 @@ def _read_times(place: Rows, item: Any) -> tuple[float, float]:
     return check_span(round(start, 9), round(end, 9))
 
 
-def _read_text(item: Any, path: str) -> str:
+def _read_text(item: object, path: str) -> str:
     text = _get(item, path)
     if isinstance(text, list):
         return " ".join(map(str, text))
     return "" if text is _MISSING or text is None else str(text)
 
 
-def _read_channel(value: Any) -> int | None:
+def _read_channel(value: object) -> int | None:
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _take(item: Any, path: str) -> Any:
+def _take(item: object, path: str) -> object:
     value = _get(item, path)
     if value is _MISSING:
         raise ValueError(f"it has no {path}")
     return value
 
 
-def _inherit(item: Any, parents: tuple[Any, ...], path: str) -> Any:
+def _inherit(item: object, parents: tuple[object, ...], path: str) -> object:
     for each in (item, *reversed(parents)):
         value = _get(each, path)
         if value is not _MISSING and value is not None:
@@ -440,7 +441,7 @@ def _inherit(item: Any, parents: tuple[Any, ...], path: str) -> Any:
     return None
 
 
-def _get(item: Any, path: str) -> Any:
+def _get(item: object, path: str) -> object:
     for step in path.split("."):
         if isinstance(item, dict) and step in item:
             item = item[step]
@@ -451,7 +452,7 @@ def _get(item: Any, path: str) -> Any:
     return item
 
 
-def _walk(item: Any, steps: list[str], parents: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+def _walk(item: object, steps: list[str], parents: tuple[object, ...]) -> Iterator[tuple[object, tuple[object, ...]]]:
     """Follow a path; yield what it leads to, with what encloses it."""
     if not steps:
         yield item, parents
@@ -466,11 +467,11 @@ def _walk(item: Any, steps: list[str], parents: tuple[Any, ...]) -> Iterator[tup
         yield from _walk(value, rest, (*parents, item) if isinstance(item, dict) else parents)
 
 
-def _leads(data: Any, path: str) -> bool:
+def _leads(data: object, path: str) -> bool:
     return next(_walk(data, path.replace("[]", ".[]").strip(".").split("."), ()), None) is not None
 
 
-def check_known(data: Any, reading: Reading) -> None:
+def check_known(data: object, reading: Reading) -> None:
     """Refuse what is known to hold no turns, saying what it is."""
     first = data[0] if isinstance(data, list) and data else data
     if isinstance(first, dict) and "audio_filepath" in first:

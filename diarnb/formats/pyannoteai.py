@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb._types import Json
     from diarnb.formats._shared.reading import Reading
 
 READS = "an answer of pyannoteAI"
@@ -25,7 +26,7 @@ HOLDS = Holds("exact", text=True, confidence="yes", words="yes")
 _SPAN = ("start", "end", "speaker")
 
 
-def recognizes(data: Any) -> bool:
+def recognizes(data: object) -> bool:
     """Whether this is an answer of pyannoteAI."""
     output = data.get("output", data) if isinstance(data, dict) else None
     return isinstance(output, dict) and not {"diarization", "identification"}.isdisjoint(output)
@@ -41,7 +42,7 @@ def load_words(reading: Reading) -> pd.DataFrame:
     return read_words(read_json(reading), reading)
 
 
-def read_turns(data: Any, reading: Reading) -> pd.DataFrame:
+def read_turns(data: object, reading: Reading) -> pd.DataFrame:
     """Make turns of an answer."""
     answer = _read_answer(data, reading)
     turns = answer["diarization"]
@@ -69,14 +70,14 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     words = turns if "word" in turns else None
     turns = turns if words is None else join_words(words.dropna(subset="speaker"))
     rows = list_rows(turns)
-    diarization: list[dict[str, Any]] = []
+    diarization: list[Json] = []
     for row in rows:
         row["speaker"] = row["speaker"] if row["speaker"].strip() else "_"  # the service has nobody without a name
         turn = _span(row)
         if row.get("confidence") is not None:
             turn["confidence"] = {row["speaker"]: row["confidence"]}
         diarization.append(turn)
-    output: dict[str, Any] = {"diarization": diarization}
+    output: Json = {"diarization": diarization}
     if "text" in turns:
         output["turnLevelTranscription"] = [_said(row, row["text"]) for row in rows]
     if words is not None:
@@ -84,16 +85,16 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_json(path, {"status": "succeeded", "output": output})
 
 
-def _span(row: dict[str, Any]) -> dict[str, Any]:
+def _span(row: Json) -> Json:
     return {name: row[name] for name in _SPAN}
 
 
-def _said(row: dict[str, Any], text: str | None) -> dict[str, Any]:
+def _said(row: Json, text: str | None) -> Json:
     speaker = row["speaker"] if (row["speaker"] or "").strip() else None
     return {"start": row["start"], "end": row["end"], "speaker": speaker, "text": text or ""}
 
 
-def _read_answer(data: Any, reading: Reading) -> dict[str, Any]:
+def _read_answer(data: object, reading: Reading) -> Json:
     from diarnb.engines.pyannoteai.answers import read_answer  # the engine's package brings a client along
 
     with name_file(reading):

@@ -6,7 +6,7 @@ become underscores; where others wrote them all the same, the two ``<NA>`` befor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.errors import TurnTableError
 from diarnb.formats._shared.fields import format_length, join_names, list_places, make_table, parse_times, read_rows
@@ -47,7 +47,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_text(path, "".join(lines))
 
 
-def _read_turn(fields: list[str]) -> tuple[Any, ...] | None:
+def _read_turn(fields: list[str]) -> tuple[object, ...] | None:
     if fields[0].upper() != "SPEAKER":
         return None
     anchor = next((at for at in range(5, len(fields) - 1) if fields[at] in _NONE and fields[at + 1] in _NONE), None)

@@ -60,7 +60,7 @@ def _read_cell(cell: Any) -> Any:
     return "" if cell is None else cell
 
 
-def _fit_cell(value: Any) -> Any:
+def _fit_cell(value: object) -> object:
     return _UNFIT.sub("\ufffd", value) if isinstance(value, str) else value
 
 

@@ -6,7 +6,7 @@ Spaces in names become underscores. Words are written as in CTM: in lower case, 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.formats._shared.fields import join_names, list_places, make_table, parse_times, read_rows
 from diarnb.formats._shared.holds import Holds
@@ -44,7 +44,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_text(path, "".join(lines))
 
 
-def _segment(fields: list[str]) -> tuple[Any, ...] | None:
+def _segment(fields: list[str]) -> tuple[object, ...] | None:
     start, end = parse_times(fields[3], end=fields[4])
     if fields[2] in _GAPS:
         return None

@@ -135,7 +135,7 @@ def make_table(header: Sequence[str], rows: list[list[Any]], separator: str, rea
     return pd.DataFrame(dict(enumerate(columns.values()))).set_axis(list(columns), axis=1)
 
 
-def _is_nobody(cell: Any) -> bool:
+def _is_nobody(cell: object) -> bool:
     return cell is None or cell != cell or (isinstance(cell, str) and (_MISSING.fullmatch(cell.strip()) is not None))
 
 
@@ -164,7 +164,7 @@ def _refuse(header: Sequence[str], reading: Reading) -> None:
         raise TurnTableError(f"{reading.name}: {error}, {advice}") from error
 
 
-def _fit(row: list[Any], header: Sequence[str], separator: str) -> list[Any] | None:
+def _fit(row: list[object], header: Sequence[str], separator: str) -> list[object] | None:
     """Bring a row to the header's length: text in the last column may hold a separator that nobody quoted."""
     if len(row) > len(header):
         last = _plain(header[-1])
@@ -176,26 +176,26 @@ def _fit(row: list[Any], header: Sequence[str], separator: str) -> list[Any] | N
     return [*row, *[""] * missing] if not missing or _plain(header[len(row)]) not in _TEXT | {"start", "end"} else None
 
 
-def _read_times(cells: list[Any], names: dict[str, int], units: dict[str, float]) -> tuple[float, float]:
+def _read_times(cells: list[object], names: dict[str, int], units: dict[str, float]) -> tuple[float, float]:
     start = _read_time(cells[names["start"]], units["start"])
     if "end" in names:
         return check_span(start, _read_time(cells[names["end"]], units["end"]))
     return check_span(start, round(start + _read_time(cells[names["duration"]], units["duration"]), 9))
 
 
-def _read_time(cell: Any, unit: float) -> float:
+def _read_time(cell: object, unit: float) -> float:
     if cell is None or cell != cell or (isinstance(cell, str) and not cell.strip()):
         raise ValueError("it has no start or no end")
     seconds = parse_seconds(cell)
     return seconds if unit == 1.0 else round(seconds * unit, 9)
 
 
-def _is_index(cells: list[Any]) -> bool:
+def _is_index(cells: list[object]) -> bool:
     """Check whether a column without a name only counts the rows, as pandas writes its index."""
     return [str(cell) for cell in cells] == [str(number) for number in range(len(cells))]
 
 
-def _read_cells(name: str, cells: list[Any]) -> list[Any]:
+def _read_cells(name: str, cells: list[object]) -> list[object]:
     """Read the cells of a column as whole numbers, as numbers with gaps, as truths, or else as text."""
     if name not in _TEXT:
         for number in (int, lambda cell: float(cell or "nan"), {"True": True, "False": False}.__getitem__):
@@ -206,7 +206,7 @@ def _read_cells(name: str, cells: list[Any]) -> list[Any]:
     return [strip_guard(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
-def add_guard(column: str) -> Callable[[Any], Any]:
+def add_guard(column: str) -> Callable[[object], object]:
     """Make the function that guards the text of a column."""
     rule = _NO_NAME if column == "speaker" else _RISKY
     return lambda value: f"'{value}" if isinstance(value, str) and rule.match(value) else value

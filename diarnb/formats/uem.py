@@ -5,7 +5,7 @@ These are no turns: the table has no speaker. Written from turns, theirs are the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.formats._shared.fields import list_places, make_table, parse_times, read_rows
 from diarnb.formats._shared.holds import Holds
@@ -34,5 +34,5 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_text(path, "".join(f"{uri} {channel} {start:.3f} {end:.3f}\n" for uri, channel, start, end in rows))
 
 
-def _stretch(fields: list[str]) -> tuple[Any, ...]:
+def _stretch(fields: list[str]) -> tuple[object, ...]:
     return *parse_times(fields[2], end=fields[3]), fields[1], fields[0]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from diarnb._types import Json
     from diarnb.formats._shared.reading import Reading
 
 READS = "a transcript of WhisperX, faster-whisper or Whisper"
@@ -28,7 +29,7 @@ _UNKNOWN = "und"  # what ISO 639 has for a language that nobody told
 _COLUMNS = ["start", "end", "word", "text", "speaker", "confidence"]
 
 
-def recognizes(data: Any) -> bool:
+def recognizes(data: object) -> bool:
     """Whether this is a transcript of a Whisper: segments in an object, or alone where they name nobody."""
     if isinstance(data, dict):
         return isinstance(data.get("segments"), list)
@@ -46,7 +47,7 @@ def load_words(reading: Reading) -> pd.DataFrame:
     return read_words(read_json(reading), reading)
 
 
-def read_turns(data: Any, reading: Reading) -> pd.DataFrame:
+def read_turns(data: object, reading: Reading) -> pd.DataFrame:
     """Make a turn of each segment; its speaker is missing where the file names nobody."""
     rows = []
     for place, segment in _list_segments(data, reading):
@@ -57,7 +58,7 @@ def read_turns(data: Any, reading: Reading) -> pd.DataFrame:
 
 def read_words(data: Any, reading: Reading) -> pd.DataFrame:
     """Make a row of each word, or where a segment tells no words, of the segment."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     for place, segment in _list_segments(data, reading):
         words = segment.get("words") or [segment | {"word": segment.get("text")}]
         if not isinstance(words, list) or not all(isinstance(word, dict) for word in words):
@@ -83,7 +84,7 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     for group in groups:
         end = max(row["end"] for row in group)
         text = " ".join(filter(None, (row.get("text") or row.get("word") for row in group)))
-        segment: dict[str, Any] = {"start": group[0]["start"], "end": end, "text": text}
+        segment: Json = {"start": group[0]["start"], "end": end, "text": text}
         if "word" in turns:
             segment["words"] = [_word(row) for row in group]
         if group[0]["speaker"] is not None:
@@ -94,20 +95,20 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
     write_json(path, {"segments": segments, "word_segments": spoken, "language": language})
 
 
-def _keep_language(table: pd.DataFrame, data: Any) -> pd.DataFrame:
+def _keep_language(table: pd.DataFrame, data: object) -> pd.DataFrame:
     language = data.get("language") if isinstance(data, dict) else None
     if isinstance(language, str) and language != _UNKNOWN:
         table.attrs["diarnb"] = {**table.attrs.get("diarnb", {}), "language": language}
     return table
 
 
-def _word(row: dict[str, Any]) -> dict[str, Any]:
+def _word(row: Json) -> Json:
     word = {"word": row.get("text") or row["word"] or "", "start": row["start"], "end": row["end"]}
     given = {"score": row.get("confidence"), "speaker": row["speaker"]}
     return word | {name: value for name, value in given.items() if value is not None}
 
 
-def _list_segments(data: Any, reading: Reading) -> Iterator[tuple[str, dict[str, Any]]]:
+def _list_segments(data: Any, reading: Reading) -> Iterator[tuple[str, Json]]:
     segments = data["segments"] if isinstance(data, dict) else data
     for count, segment in enumerate(segments):
         place = f"{reading.name}: segments[{count}]"
@@ -116,7 +117,7 @@ def _list_segments(data: Any, reading: Reading) -> Iterator[tuple[str, dict[str,
         yield place, segment
 
 
-def _place(words: list[dict[str, Any]], segment: dict[str, Any], place: str) -> None:
+def _place(words: list[Json], segment: Json, place: str) -> None:
     """Spread words without times over what the words around them leave."""
     until = None
     for count, word in enumerate(words):
@@ -130,7 +131,7 @@ def _place(words: list[dict[str, Any]], segment: dict[str, Any], place: str) -> 
         until = word["end"]
 
 
-def _read_speaker(item: dict[str, Any], place: str) -> str | None:
+def _read_speaker(item: Json, place: str) -> str | None:
     speaker = item.get("speaker")
     try:
         return speaker if isinstance(speaker, str) else read_speaker(speaker)
@@ -138,7 +139,7 @@ def _read_speaker(item: dict[str, Any], place: str) -> str | None:
         raise TurnTableError(f"{place}: {error}") from error
 
 
-def _read_text(item: dict[str, Any], name: str, place: str) -> str:
+def _read_text(item: Json, name: str, place: str) -> str:
     text = item.get(name)
     if text is not None and not isinstance(text, str):
         raise TurnTableError(f"{place}.{name} is {text!r:.60}, not text")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from diarnb._types import Json
+
 __all__ = ["count_plot", "timeline"]
 
 
@@ -50,7 +52,7 @@ def timeline(
     start: float | None = None,
     end: float | None = None,
     title: str | None = None,
-    colors: Mapping[str, Any] | None = None,
+    colors: Mapping[str, object] | None = None,
     wrap: float | Literal["auto"] | None = "auto",
 ) -> Axes:
     """Draw who spoke when: one lane a speaker, in the order in which they first speak.
@@ -111,13 +113,13 @@ def timeline(
 
 def draw_tables(
     tables: Mapping[str, pd.DataFrame],
-    facts: Mapping[str, Any],
+    facts: Mapping[str, object],
     *,
     ax: Axes | None = None,
     start: float | None = None,
     end: float | None = None,
     title: str | None = None,
-    colors: Mapping[str, Any] | None = None,
+    colors: Mapping[str, object] | None = None,
     wrap: float | Literal["auto"] | None = "auto",
 ) -> Axes:
     """Draw checked tables as groups of lanes under their names, as `timeline` does; `facts` are those of ``attrs``."""
@@ -234,7 +236,7 @@ def _beside(ax: Axes, y: float, text: str, column: tuple[str, float], **look: An
     side, letters = column
     font = mpl.rcParams["font.size"]
     look = {"ha": side, "fontsize": 0.85 * font, **LITERAL, **look}
-    place: dict[str, Any] = {
+    place: Json = {
         "xycoords": ("axes fraction", "data"),
         "xytext": (letters * font, 0),
         "textcoords": "offset points",
@@ -371,7 +373,7 @@ def _draw_time(ax: Axes, rows: list[TimelineRow], height: float, style: Style) -
     ax.set_axisbelow(True)
     ax.grid(False)
     # Lines in the colour of the page show on the lanes only.
-    line: dict[str, Any] = {"color": style.page, "linewidth": 0.8, "linestyle": "-", "alpha": 1.0}
+    line: Json = {"color": style.page, "linewidth": 0.8, "linestyle": "-", "alpha": 1.0}
     if len(rows) == 1:
         ax.xaxis.set_major_locator(ClockLocator())
         ax.xaxis.set_major_formatter(formatter)

@@ -41,7 +41,7 @@ class LaneLook(NamedTuple):
     hatch: str
 
 
-def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, Any]) -> dict[str, LaneLook]:
+def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, object]) -> dict[str, LaneLook]:
     """Assign every speaker of every table a colour, and beyond the palette a hatch."""
     if not isinstance(chosen, Mapping):
         raise InvalidParameterError("colors is no mapping; give speakers and their colours, as {'Beth': 'teal'}")

@@ -6,7 +6,7 @@ The greys lie between the text and the page, and no setting of matplotlib is cha
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
 from matplotlib import font_manager
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import XAxis
 
+    from diarnb._types import Json
     from diarnb.plot.lanes import Color
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False}
+LITERAL: Json = {"parse_math": False, "usetex": False}
 _FALLBACK_FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "WenQuanYi Micro Hei"),
     *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic"),
@@ -55,7 +56,7 @@ def _mix(below: Color, above: Color, share: float) -> Color:
     return red, green, blue
 
 
-def plain(text: object, limit: int = 24) -> tuple[str, dict[str, Any]]:
+def plain(text: object, limit: int = 24) -> tuple[str, Json]:
     """Make a name fit to be drawn: what to show, and how to have matplotlib take it as it is."""
     shown = visible(text, limit=limit)
     families = list(mpl.rcParams["font.family"])

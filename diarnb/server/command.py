@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -18,6 +18,8 @@ from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from diarnb._types import Json
 
 _EPILOG = """\
 environment:
@@ -130,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(asked: argparse.Namespace) -> int:
     key = choose_key(asked.key)
     fetched = asked.allow_url_fetch
-    chosen: dict[str, Any] = {
+    chosen: Json = {
         "keys": tuple(key.reveal().split(",")),
         "folder": (asked.folder or _home() / "server").expanduser().absolute(),
         "allow_url_fetch": () if fetched is None else tuple(fetched) or ("*",),

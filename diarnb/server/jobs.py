@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from diarnb._types import Json
+
 MOST_CRASHES = 3
 """Times that a job's own worker ends before the job is failed: whatever ends it this often is the job itself."""
 
@@ -64,13 +66,13 @@ class Job:
     id: str
     owner: str
     kind: str
-    task: dict[str, Any]
+    task: Json
     state: str = "created"
     created: float = field(default_factory=time.time)
     updated: float = field(default_factory=time.time)
     crashes: int = 0
     output: bytes | None = None
-    delivery: dict[str, Any] | None = None
+    delivery: Json | None = None
     due: float | None = None
     number: int = 0
 
@@ -206,7 +208,7 @@ class JobTable:
         found = self._select(f"WHERE due IS NOT NULL AND id NOT IN ({marks}) ORDER BY due LIMIT 1", tuple(besides))
         return found[0] if found else None
 
-    async def record_delivery(self, job: Job, delivery: dict[str, Any], due: float | None) -> None:
+    async def record_delivery(self, job: Job, delivery: Json, due: float | None) -> None:
         """Store the outcome of an attempt to deliver, and when it is retried."""
         await self._write("UPDATE jobs SET delivery = ?, due = ? WHERE id = ?", (json.dumps(delivery), due, job.id))
         self.delivery_due.set()
@@ -227,7 +229,7 @@ class JobTable:
         connection.execute("PRAGMA cache_size = -512")  # KiB; jobs are looked up one by one
         return connection
 
-    def _select(self, where: str, values: tuple[Any, ...], names: str = _COLUMNS) -> list[Job]:
+    def _select(self, where: str, values: tuple[object, ...], names: str = _COLUMNS) -> list[Job]:
         rows = self._read_from.execute(f"SELECT {names} FROM jobs {where}", values).fetchall()  # noqa: S608 - all ours
         found = [dict(zip(_NAMES, row, strict=True)) for row in rows]
         for row in found:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from diarnb._types import Json
 from diarnb.engines.deepgram.parameters import UTT_SPLIT
 from diarnb.engines.pyannoteai.parameters import TRANSCRIBERS
 from diarnb.server.deepgram import rules as deepgram_rules
 from diarnb.server.pyannoteai import rules as pyannoteai_rules
 from diarnb.server.settings import MAX_BODY
 
-Schema = dict[str, Any]
+Schema = Json
 
 _STREAMS = ("interim_results", "vad_events", "no_delay")  # flags that only a stream has
 

@@ -9,7 +9,7 @@ import time
 from functools import cache
 from html import escape
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -19,6 +19,7 @@ from diarnb.server import openapi
 from diarnb.server.web.refusals import open_to_all
 
 if TYPE_CHECKING:
+    from diarnb._types import Json
     from diarnb.server.core import Core
     from diarnb.server.jobs import Job
 
@@ -130,7 +131,7 @@ class _Pages:
     @open_to_all
     async def health(self, request: web.Request) -> web.Response:
         del request
-        facts: dict[str, Any] = {"status": "disk full" if self._core.full else "ok"}
+        facts: Json = {"status": "disk full" if self._core.full else "ok"}
         if self._at_home:
             facts |= {"version": _versions()["diarnb"], "uptime": round(time.time() - self._core.started)}
             facts |= {"jobs": {state: self._core.jobs.count(state) for state in ("created", "running")}}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from diarnb.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from diarnb._types import Json
 
 MAX_BODY = 2 * 1024**3
 """Bytes of a recording: what Deepgram takes; pyannoteAI takes half of it."""
@@ -100,18 +103,18 @@ class Settings:
                 f"public_url is an origin such as https://speech.example.org, not {self.public_url!r:.80}"
             )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """Return what JSON can hold, keys included: for the process that reads it from a pipe, and for nobody else."""
         return {**asdict(self), "folder": str(self.folder)}
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Settings:
+    def from_json(cls, told: Json) -> Settings:
         """Read what `as_json` wrote."""
         lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
         return cls(**{**told, **lists, "folder": Path(told["folder"])})
 
 
-def _printable(key: Any) -> bool:
+def _printable(key: object) -> bool:
     return isinstance(key, str) and len(key) >= 8 and key.isascii() and key.isprintable() and " " not in key
 
 

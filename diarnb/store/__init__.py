@@ -26,7 +26,7 @@ import zlib
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ from diarnb.store.run import Run, format_time, pack_facts, unpack_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from diarnb._types import Json
     from diarnb.store.run import Evidence
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ _LAYOUT = f"""
     PRAGMA user_version = {_VERSION};
     COMMIT;
 """
-_LISTED: dict[str, Any] = {
+_LISTED: Json = {
     "run": str,
     "created": "datetime64[us, UTC]",
     "source": str,
@@ -197,9 +198,7 @@ class Store:
         if any(array.dtype.hasobject for array in arrays.values()):
             raise TypeError("evidence holds numbers, and no Python objects, which only pickle could keep")
         packed = io.BytesIO()
-        renamed: dict[str, Any] = {
-            f"_{name}": array for name, array in arrays.items()
-        }  # `file` is a parameter of its own
+        renamed: Json = {f"_{name}": array for name, array in arrays.items()}  # `file` is a parameter of its own
         np.savez(packed, **renamed)
         content, limit = packed.getvalue(), _limit()
         if len(content) > limit:

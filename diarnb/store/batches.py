@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
@@ -25,6 +25,8 @@ from diarnb.store.run import hash_json
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
+
+    from diarnb._types import Json
 
 T = TypeVar("T")
 
@@ -37,7 +39,7 @@ _LAYOUT = (
     """,
     "CREATE INDEX IF NOT EXISTS batches_by_item ON batches (item)",
 )
-_LISTED: dict[str, Any] = {
+_LISTED: Json = {
     "uri": str,
     "state": str,
     "duration": float,

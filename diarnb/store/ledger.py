@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from contextlib import AbstractAsyncContextManager
 
+    from diarnb._types import Json
     from diarnb.store.run import Run
 
 OPEN = ("prepared", "sent", "uncertain", "accepted")
@@ -92,7 +93,7 @@ class Submission:
     adopted: bool = False
     remark: str | None = None
     answer: str | None = None
-    run: dict[str, Any] | None = None
+    run: Json | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(6))
     created: float = field(default_factory=time.time)
 
@@ -294,6 +295,6 @@ class Ledger:
         return [_submission(row) for row in reversed(self._file.read().rows.values())]
 
 
-def _submission(row: dict[str, Any]) -> Submission:
+def _submission(row: Json) -> Submission:
     about = Description(**{name: row["about"][name] for name in _DESCRIBED if name in row["about"]})
     return Submission(**{**{name: row[name] for name in _COLUMNS if name in row}, "about": about})

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diarnb._types import Json
 from diarnb.errors import StoreError, StoreWarning
 from diarnb.store.lock import take
 from diarnb.store.takeover import read_earlier_store
@@ -42,7 +43,7 @@ _AGAIN = 0.005
 _MANY = 4  # records for each row, above which the file is written anew
 _FEW = 5000  # records below which it is not
 
-Rows = dict[str, dict[str, Any]]
+Rows = dict[str, Json]
 
 
 @dataclass
@@ -120,7 +121,7 @@ class LedgerFile:
             with self._locked():
                 return self._read()
 
-    def write(self, row: dict[str, Any]) -> None:
+    def write(self, row: Json) -> None:
         """Write a row as it stands now; it is on disk when this returns."""
         with self.changing() as rows:
             rows[row["id"]] = row
@@ -136,7 +137,7 @@ class LedgerFile:
             if changed:
                 self._append(contents, changed)
 
-    def erase(self, row: dict[str, Any]) -> None:
+    def erase(self, row: Json) -> None:
         """Write a row in the place of all earlier records of it, which leave the disk."""
         with _reading, _told(), self._locked():
             contents = self._read()
@@ -172,7 +173,7 @@ class LedgerFile:
         with suppress(FileNotFoundError):
             (self._answers / name).unlink()
 
-    def _stamp(self) -> Any:
+    def _stamp(self) -> object:
         """Return what changes when somebody writes; None while a copy is missing."""
         try:
             found = [path.stat() for path in self.paths]
@@ -251,7 +252,7 @@ class LedgerFile:
         _warn_of([lost])
         return contents
 
-    def _append(self, contents: Contents, rows: list[dict[str, Any]]) -> None:
+    def _append(self, contents: Contents, rows: list[Json]) -> None:
         if contents.number > _FEW and contents.number > _MANY * len(contents.rows):
             self._renew(contents, {**contents.rows, **{row["id"]: row for row in rows}}, contents.damage)
             return
@@ -320,7 +321,7 @@ def _fold(lines: list[bytes]) -> Contents:
     return contents
 
 
-def _line(generation: int, number: int, row: dict[str, Any]) -> bytes:
+def _line(generation: int, number: int, row: Json) -> bytes:
     text = json.dumps({"generation": generation, "number": number, "row": row}).encode()
     return _checksum(text) + b" " + text + b"\n"
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+    from diarnb._types import Json
+
 
 Evidence = dict[str, "np.ndarray[Any, Any]"]
 """Named numeric arrays from which an engine decides again; kept as ``.npz`` without pickle."""
@@ -58,8 +60,8 @@ class Description:
     source: str
     engine: str
     model: str
-    params: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
+    params: Json = field(default_factory=dict)
+    options: Json = field(default_factory=dict)
     content_hash: str | None = None
     duration: float | None = None
     problems: list[str] = field(default_factory=list)
@@ -94,7 +96,7 @@ class Run(Description):
     """
 
     key: str
-    raw: dict[str, Any]
+    raw: Json
     speakers: int | None = None
     billed_seconds: float | None = None
     job_id: str | None = None
@@ -106,14 +108,14 @@ class Run(Description):
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def pack_facts(run: Run) -> dict[str, Any]:
+def pack_facts(run: Run) -> Json:
     """Write a run as JSON, but for its raw answer; times in UTC, of one length, so that their text sorts as time."""
     facts = {entry.name: getattr(run, entry.name) for entry in fields(run) if entry.name != "raw"}
     times = {name: facts[name] and format_time(facts[name]) for name in ("created", "expires")}
     return {**facts, **times}
 
 
-def unpack_run(facts: dict[str, Any], answer: bytes) -> Run:
+def unpack_run(facts: Json, answer: bytes) -> Run:
     """Read what `pack_facts` wrote, with the answer as it came."""
     times = {name: facts[name] and datetime.fromisoformat(facts[name]) for name in ("created", "expires")}
     known = {entry.name for entry in fields(Run)}

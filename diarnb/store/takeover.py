@@ -9,11 +9,13 @@ import zlib
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from diarnb._types import Json
 
 _VERSION = 1
 _JSON = ("params", "options", "problems")
@@ -23,7 +25,7 @@ _JSON = ("params", "options", "problems")
 class Earlier:
     """Rows as `ledger.Submission` has them, each with its answer or None, and what could not be read, in words."""
 
-    rows: list[tuple[dict[str, Any], bytes | None]] = field(default_factory=list)
+    rows: list[tuple[Json, bytes | None]] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
 
 
@@ -87,7 +89,7 @@ def _rows(db: sqlite3.Connection, table: str) -> Iterator[sqlite3.Row | sqlite3.
             yield row
 
 
-def _paid_run(run: dict[str, Any]) -> tuple[dict[str, Any], bytes | None] | None:
+def _paid_run(run: Json) -> tuple[Json, bytes | None] | None:
     if run["job_id"] is None or run["engine"] == "local":
         return None
     raw, checksum = run.pop("raw"), run.pop("sha256")
@@ -111,7 +113,7 @@ def _paid_run(run: dict[str, Any]) -> tuple[dict[str, Any], bytes | None] | None
     return row, zlib.decompress(raw) if sound else None
 
 
-def _submission(row: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+def _submission(row: Json) -> tuple[Json, bytes | None]:
     packed, checksum = row.pop("answer"), row.pop("sha256")
     sound = packed is not None and hashlib.sha256(packed).hexdigest() == checksum
     taken = {**row, "about": json.loads(row["about"]), "adopted": bool(row["adopted"])}

@@ -110,7 +110,9 @@ def check_spans(table: pd.DataFrame, *, name: str = "words") -> pd.DataFrame:
     return _order(table, *_read_times(table, name, ("start", "end")))
 
 
-def as_table(given: Any, *, name: str = "turns", needed: tuple[str, ...] = ("start", "end", "speaker")) -> pd.DataFrame:
+def as_table(
+    given: object, *, name: str = "turns", needed: tuple[str, ...] = ("start", "end", "speaker")
+) -> pd.DataFrame:
     """Return a table as it is, and an annotation of pyannote.core, or an output that holds one, as a table.
 
     Raises

@@ -51,7 +51,7 @@ def empty_turns(*columns: str) -> pd.DataFrame:
 
 
 def make_turns(
-    rows: Iterable[Mapping[str, Any]], *, columns: Iterable[str] = (), facts: Mapping[str, Any] | None = None
+    rows: Iterable[Mapping[str, object]], *, columns: Iterable[str] = (), facts: Mapping[str, object] | None = None
 ) -> pd.DataFrame:
     """Turn an engine's list of turns into the table.
 

@@ -33,6 +33,7 @@ from diarnb.tables.turns import overlap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from diarnb._types import Json
     from diarnb.engines.base import OwnEngine
 
 _SECRET = "only-a-test-7f3c9e2b"  # noqa: S105 (it opens nothing)
@@ -66,7 +67,7 @@ class EngineChecks:
         given: str | Engine | OwnEngine,
         source: Any,
         service: FakeService | None,
-        options: dict[str, Any],
+        options: Json,
     ) -> None:
         self._engine, self._given, self._service = copy.copy(engine), given, service
         self._source = example("interview") if source is None else source
@@ -116,7 +117,7 @@ class EngineChecks:
     def refuses_by_name(self) -> None:
         """Check that it refuses by name what it does not offer, before the recording is opened."""
         offer = self._engine.offer
-        wrong: dict[str, Any] = {"no_such_option": 1}
+        wrong: Json = {"no_such_option": 1}
         wrong |= {} if offer.any_model else {"model": "no-such-model"}
         wrong |= {} if offer.count else {"num_speakers": 2}
         for name in ("exclusive", "confidence", "turn_level_confidence"):
@@ -319,7 +320,7 @@ def _hold(promise: Any, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def _ask_in_child(source: Any, engine: Any, options: dict[str, Any]) -> None:
+def _ask_in_child(source: Any, engine: Any, options: Json) -> None:
     if not isinstance(engine, str) and engine.name not in engines.NAMES:
         engines.register(engine)
     diarize(source, engine=engine, progress=False, **options)

@@ -18,7 +18,7 @@ them ``text`` (with punctuation) and ``confidence`` (0-1). What it may have beyo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
+    from diarnb._types import Options
 from diarnb.audio import Recording
 
-Transcriber = Callable[[Samples, int], "pd.DataFrame | Iterable[Mapping[str, Any]]"]
+Transcriber = Callable[[Samples, int], "pd.DataFrame | Iterable[Options]"]
 """Any callable from samples and their rate to words, as the head of this module has it."""
 
 __all__ = ["Transcriber", "identity", "sphinx", "transcribe", "transcriber", "whisper"]
@@ -236,7 +237,7 @@ def transcribe(
     return sorted(found, key=lambda word: (word["start"], word["end"]))
 
 
-def _check_answer(words: Any, length: float, transcriber: Transcriber) -> list[Word]:
+def _check_answer(words: object, length: float, transcriber: Transcriber) -> list[Word]:
     """Check what a transcriber gave for a stretch of so many seconds."""
     name = getattr(transcriber, "__qualname__", type(transcriber).__qualname__)
     try:

@@ -10,6 +10,7 @@ from diarnb.audio.pcm import encode_pcm16
 from diarnb.transcribers._extras import check_rate, require_version
 
 if TYPE_CHECKING:
+    from diarnb._types import Json
     from diarnb.audio import Samples
 
 _FRAMES = 100  # a second
@@ -34,7 +35,7 @@ class Sphinx:
         with self._lock:
             self._decoder = self._decoder or Decoder(loglevel="FATAL")
 
-    def __call__(self, samples: Samples, sample_rate: int) -> list[dict[str, Any]]:
+    def __call__(self, samples: Samples, sample_rate: int) -> list[Json]:
         """Hear the words."""
         check_rate(sample_rate)
         sound = encode_pcm16(samples)

@@ -14,17 +14,16 @@ from diarnb.errors import ConfigurationError
 from diarnb.transcribers._extras import check_rate, require_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
+    from diarnb._types import Json, Options
     from diarnb.audio import Samples
 
 
 class Whisper:
     """Whisper under CTranslate2; `diarnb.transcribers.whisper` explains the parameters."""
 
-    def __init__(
-        self, model: str, *, language: str | None, device: str, compute_type: str, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, model: str, *, language: str | None, device: str, compute_type: str, options: Options) -> None:
         installed = require_version("faster-whisper", "whisper")
         self._name = str(model)
         self._how = {"device": device, "compute_type": compute_type}
@@ -48,7 +47,7 @@ class Whisper:
                     message = f"the Whisper model {self._name!r:.80} cannot be loaded: {_format_reason(error)}"
                     raise ConfigurationError(message) from error
 
-    def __call__(self, samples: Samples, sample_rate: int) -> list[dict[str, Any]]:
+    def __call__(self, samples: Samples, sample_rate: int) -> list[Json]:
         """Hear the words."""
         check_rate(sample_rate)
         self.prepare()
@@ -67,7 +66,7 @@ def has_model(model: str) -> bool:
     return False
 
 
-def read_segments(segments: Iterable[Any], length: float) -> list[dict[str, Any]]:
+def read_segments(segments: Iterable[Any], length: float) -> list[Json]:
     """Return the words of faster-whisper's segments; what it hears in the silence that it adds is left out."""
     return [
         {"start": word.start, "end": min(word.end, length), "text": word.word.strip(), "confidence": word.probability}
@@ -77,7 +76,7 @@ def read_segments(segments: Iterable[Any], length: float) -> list[dict[str, Any]
     ]
 
 
-def _list_contents(model: str) -> list[Any]:
+def _list_contents(model: str) -> list[object]:
     """List what tells a folder's model from another under the same name, without reading it all."""
     files = sorted(Path(model).iterdir()) if Path(model).is_dir() else []
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]

@@ -16,6 +16,7 @@ from diarnb.transcripts.words import check_words
 
 if TYPE_CHECKING:
     from diarnb._progress import Progress
+    from diarnb._types import Json
     from diarnb.audio import Recording
     from diarnb.store.run import Evidence
     from diarnb.transcripts.words import Word
@@ -50,7 +51,7 @@ class WordsRequest:
             getattr(self._transcriber, "prepare", lambda: None)()
 
     def of(
-        self, recording: Recording, channel: Any, raw: dict[str, Any], evidence: Evidence, progress: Progress
+        self, recording: Recording, channel: Any, raw: Json, evidence: Evidence, progress: Progress
     ) -> tuple[list[Word], Evidence]:
         """Find the words of a recording, and what is to be kept of them beside the evidence.
 
@@ -92,7 +93,7 @@ class WordsRequest:
         words: list[Word] = json.loads(evidence[self._place].tobytes())
         return words
 
-    def _transcribe(self, recording: Recording, channel: Any, raw: dict[str, Any], progress: Progress) -> list[Word]:
+    def _transcribe(self, recording: Recording, channel: Any, raw: Json, progress: Progress) -> list[Word]:
         """Hear all that is spoken; exclusive turns are cut where the speaker changes."""
         turns = raw.get("exclusiveDiarization") or raw["diarization"]
         if channel != "split":

@@ -22,10 +22,14 @@ from diarnb.transcripts.assignment import assign
 if TYPE_CHECKING:
     from IPython.display import HTML
 
+    from diarnb._types import Json
+
 _FIELDS = ("who", "n", "speaker", "text", "start", "end")
 
 
-def assign_speakers(words: pd.DataFrame | Iterable[Any], turns: pd.DataFrame, *, within: float = 0.5) -> pd.DataFrame:
+def assign_speakers(
+    words: pd.DataFrame | Iterable[object], turns: pd.DataFrame, *, within: float = 0.5
+) -> pd.DataFrame:
     """Assign each word to a speaker, with how clearly and why: whoever speaks longest during it.
 
     Parameters
@@ -103,7 +107,7 @@ def assign_speakers(words: pd.DataFrame | Iterable[Any], turns: pd.DataFrame, *,
 
 
 def doubtful_words(
-    words: pd.DataFrame | Iterable[Any],
+    words: pd.DataFrame | Iterable[object],
     turns: pd.DataFrame,
     *,
     margin: float = 0.5,
@@ -268,9 +272,9 @@ def transcript_html(table: pd.DataFrame, *, colors: Mapping[str, str] | None = N
     return HTML(page)  # type: ignore[no-untyped-call]
 
 
-def group_words(words: list[dict[str, Any]], pause: float) -> list[list[dict[str, Any]]]:
+def group_words(words: list[Json], pause: float) -> list[list[Json]]:
     """Cut one channel's words where the speaker changes or a pause is longer than `pause` seconds."""
-    groups: list[list[dict[str, Any]]] = []
+    groups: list[list[Json]] = []
     until = 0.0
     for word in words:
         if groups and groups[-1][-1]["speaker"] == word["speaker"] and word["start"] - until <= pause:
@@ -282,7 +286,7 @@ def group_words(words: list[dict[str, Any]], pause: float) -> list[list[dict[str
     return groups
 
 
-def make_utterance(words: list[dict[str, Any]]) -> dict[str, Any]:
+def make_utterance(words: list[Json]) -> Json:
     """Make one utterance of the words of a group."""
     known = [word["confidence"] for word in words if word["confidence"] is not None]
     return {
@@ -295,7 +299,7 @@ def make_utterance(words: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def make_word_table(words: Any, name: str = "words") -> pd.DataFrame:
+def make_word_table(words: object, name: str = "words") -> pd.DataFrame:
     """Make a table of words that came as one, or as a list of mappings or dataclasses."""
     if isinstance(words, pd.DataFrame):
         return words
@@ -309,7 +313,7 @@ def make_word_table(words: Any, name: str = "words") -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame({"start": [], "end": []})
 
 
-def check_times(words: Any) -> pd.DataFrame:
+def check_times(words: object) -> pd.DataFrame:
     """Make a table of words, and check that their times are possible; their order stays."""
     table = make_word_table(words)
     if not {"start", "end"} <= set(table.columns):
@@ -320,7 +324,7 @@ def check_times(words: Any) -> pd.DataFrame:
     return table
 
 
-def check_untimed(table: pd.DataFrame, given: Any, name: str = "words") -> None:
+def check_untimed(table: pd.DataFrame, given: object, name: str = "words") -> None:
     """Refuse words without times, and say what to do with them; `given` is what the table was made of."""
     untimed = table[["start", "end"]].isna().any(axis=1).sum() if {"start", "end"} <= set(table) else 0
     if untimed:
@@ -332,7 +336,7 @@ def check_untimed(table: pd.DataFrame, given: Any, name: str = "words") -> None:
         )
 
 
-def _check_seconds(name: str, value: Any) -> None:
+def _check_seconds(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
         unit = "number from 0 to 1" if name == "margin" else "number of seconds, 0 or more"
         raise InvalidParameterError(f"{name} is a {unit}, not {value!r:.60}")
@@ -344,7 +348,7 @@ def _read_texts(words: pd.DataFrame) -> pd.Series[Any]:
     return pd.Series(said, index=words.index, dtype=str)
 
 
-def _check_said(table: Any) -> None:
+def _check_said(table: object) -> None:
     missing = [name for name in ("speaker", "text") if name not in getattr(table, "columns", ())]
     if missing:
         raise TurnTableError(
@@ -353,7 +357,7 @@ def _check_said(table: Any) -> None:
         )
 
 
-def _parse_style(style: Any) -> list[tuple[str, str]]:
+def _parse_style(style: object) -> list[tuple[str, str]]:
     """Take a style apart into what stands before each field, and the field; the last has none."""
     fields = ", ".join("{" + name + "}" for name in _FIELDS)
     if not isinstance(style, str):
@@ -404,7 +408,7 @@ def _number_speakers(labels: Iterable[str]) -> dict[str, int]:
     return numbers
 
 
-def _has_text(text: Any) -> bool:
+def _has_text(text: object) -> bool:
     return isinstance(text, str) and bool(text.strip())
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from diarnb._types import Json, Options
 from diarnb.errors import TurnTableError
 from diarnb.tables.checks import check_spans
 from diarnb.tables.turns import make_turns
 from diarnb.transcripts import assign_speakers, check_untimed, group_words, make_utterance, make_word_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-Word = dict[str, Any]
+Word = Json
 """``start``, ``end``, ``word``, ``text``, ``confidence`` (None where unknown), and ``channel`` where it is known."""
 
 PAUSE = 0.8
@@ -26,7 +27,7 @@ _SCORES = ("confidence", "score", "probability")  # ours, whisperX's, faster-whi
 _MARKS = ' .,;:!?…"“”«»()[]'
 
 
-def check_words(words: Any, name: str = "words") -> list[Word]:
+def check_words(words: object, name: str = "words") -> list[Word]:
     """Check words from anywhere, and return them in order of time.
 
     Parameters
@@ -70,7 +71,7 @@ def check_words(words: Any, name: str = "words") -> list[Word]:
     return found
 
 
-def add_words(raw: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
+def add_words(raw: Options, words: Iterable[Word]) -> Json:
     """Add words to an answer: who says each, what is said in each turn, and utterances.
 
     Parameters
@@ -104,7 +105,7 @@ def add_words(raw: Mapping[str, Any], words: Iterable[Word]) -> dict[str, Any]:
     }
 
 
-def _clean(value: Any) -> str:
+def _clean(value: object) -> str:
     return "" if value is None or value is pd.NA or value != value else str(value).strip()
 
 
@@ -126,11 +127,11 @@ def _read_channels(column: pd.Series[Any], name: str) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _make_turns(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _make_turns(rows: list[Json]) -> pd.DataFrame:
     return make_turns(rows, columns=["channel"] if any("channel" in row for row in rows) else [])
 
 
-def _assign_words(words: list[Word], floor: list[dict[str, Any]]) -> list[tuple[Word, tuple[str | None, Any]]]:
+def _assign_words(words: list[Word], floor: list[Json]) -> list[tuple[Word, tuple[str | None, Any]]]:
     """Assign each word to a speaker and that one's nearest turn, or to nobody."""
     table = pd.DataFrame(words, columns=["start", "end"], dtype=float)
     if words and all("channel" in word for word in words):
@@ -142,7 +143,7 @@ def _assign_words(words: list[Word], floor: list[dict[str, Any]]) -> list[tuple[
     return list(zip(words, zip(speakers, turns, strict=True), strict=True))
 
 
-def _make_word(word: Word, speaker: str | None, turn: Mapping[str, Any] | None) -> Word:
+def _make_word(word: Word, speaker: str | None, turn: Options | None) -> Word:
     """Write a word as `diarnb.engines.base.Reader` has it."""
     scores = (turn or {}).get("confidence") or {}
     return {
@@ -157,7 +158,7 @@ def _make_word(word: Word, speaker: str | None, turn: Mapping[str, Any] | None) 
     }
 
 
-def _add_text(turns: list[dict[str, Any]], words: list[Word]) -> list[dict[str, Any]]:
+def _add_text(turns: list[Json], words: list[Word]) -> list[Json]:
     texts: list[list[str]] = [[] for _ in turns]
     for word, place in zip(words, find_turns(words, turns), strict=True):
         if place is not None:
@@ -165,7 +166,7 @@ def _add_text(turns: list[dict[str, Any]], words: list[Word]) -> list[dict[str, 
     return [{**turn, "text": " ".join(said)} for turn, said in zip(turns, texts, strict=True)]
 
 
-def find_turns(words: list[Word], turns: list[dict[str, Any]]) -> list[int | None]:
+def find_turns(words: list[Word], turns: list[Json]) -> list[int | None]:
     """Find which of its speaker's turns the middle of each word is in, or nearest to; None for who has none."""
     own: dict[str, list[int]] = {}
     for number in sorted(range(len(turns)), key=lambda number: turns[number]["start"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from diarnb.corrections.replay import apply_edits
@@ -14,7 +14,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in __all__:  # whoever corrects tables only need not wait for ipywidgets
         from diarnb.corrections import replay as replaying
 

@@ -24,7 +24,7 @@ _LONGEST_NAME = 200  # characters
 _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do: every button weighs 6 kB when saved
 
 
-def cards(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person", fresh: bool = False) -> Cards:
+def cards(turns: pd.DataFrame | Corrections, audio: object = None, *, by: str = "person", fresh: bool = False) -> Cards:
     """Listen to each speaker in a few clips, and write down who it is.
 
     Two voices may be given one name: then the panel asks whether they are the same person and are to be merged.

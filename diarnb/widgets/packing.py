@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -113,7 +113,7 @@ class Spoken:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def between(self, first: float, last: float) -> list[list[Any]]:
+    def between(self, first: float, last: float) -> list[list[object]]:
         """Return start, end and text of what begins within these seconds."""
         low, high = np.searchsorted(self._starts, [first, last])
         return [

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb._types import Json
     from diarnb.widgets.player import Player
 
 _REST = 1.0  # seconds without a correction, after which the picture that stays is drawn again
@@ -125,7 +126,7 @@ class Correcting:
     # Two outputs: the widget, and a picture with the table, which the page hides while the widget lives. Where it does
     # not, in a file that is opened again or on a site that shows notebooks, the second one is what there is to see.
 
-    def _ipython_display_(self, **_: Any) -> None:
+    def _ipython_display_(self, **_: object) -> None:
         from IPython.display import display
 
         display(self._view(), raw=True)  # type: ignore[no-untyped-call]
@@ -137,10 +138,10 @@ class Correcting:
 
         update_display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: object) -> Json:
         return {**self._view(), **self._still()}
 
-    def _view(self) -> dict[str, Any]:
+    def _view(self) -> Json:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
 
@@ -237,13 +238,13 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
 
     # For those who make a panel of this.
 
-    def _button(self, label: str, press: Callable[[], Any], tooltip: str = "") -> ipywidgets.Button:
+    def _button(self, label: str, press: Callable[[], object], tooltip: str = "") -> ipywidgets.Button:
         """Make a button; `label` is ours or was made `visible`."""
         made = ipywidgets.Button(description=label, tooltip=tooltip, layout={"width": "auto"})
         made.on_click(lambda _: self.attempt(press))
         return made
 
-    def attempt(self, action: Callable[[], Any]) -> None:
+    def attempt(self, action: Callable[[], object]) -> None:
         """Do what a page asks for, and say there what is wrong with it."""
         with self._lock:
             if self._closed:

@@ -21,6 +21,8 @@ from diarnb.widgets.frontend import load_script, load_style
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from diarnb._types import Json
+
 log: logging.Logger = logging.getLogger("diarnb")
 
 
@@ -61,7 +63,7 @@ class Guard(anywidget.AnyWidget):
         self._does, self._attempt = does, attempt
         self.on_msg(self._handle_key)
 
-    def _handle_key(self, _widget: Any, message: Any, _buffers: Any) -> None:
+    def _handle_key(self, _widget: object, message: object, _buffers: object) -> None:
         key = message.get("key") if isinstance(message, dict) else None
         if isinstance(key, str) and key in self._does:
             self._attempt(self._does[key])
@@ -112,11 +114,11 @@ def close_all(widget: ipywidgets.Widget) -> None:
     ipywidgets.Widget.close(widget)
 
 
-def wide(width: str = "auto") -> dict[str, Any]:
+def wide(width: str = "auto") -> Json:
     """Return a control's layout: its name in a column of its own."""
     return {"style": {"description_width": "84px"}, "layout": {"width": width}}
 
 
-def radio(description: str, options: Iterable[Any], value: Any) -> ipywidgets.RadioButtons:
+def radio(description: str, options: Iterable[object], value: object) -> ipywidgets.RadioButtons:
     """Make a choice of few, all in sight; a native one, for keys and screen readers."""
     return ipywidgets.RadioButtons(options=list(options), value=value, description=description, **wide())

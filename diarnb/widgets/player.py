@@ -24,6 +24,7 @@ from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, i
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from diarnb._types import Json, Options
     from diarnb.widgets.sound import Answer
 
 _LONGEST_NAME = 200  # characters of a speaker's name, from a page
@@ -33,7 +34,7 @@ _READ_AHEAD = 600.0  # seconds of words that one message brings
 
 def player(
     turns: pd.DataFrame | Corrections,
-    audio: Any = None,
+    audio: object = None,
     *,
     reference: pd.DataFrame | None = None,
     words: pd.DataFrame | None = None,
@@ -148,7 +149,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
 
     # What the page asks for.
 
-    def _hello(self, _message: Mapping[str, Any]) -> Answer:
+    def _hello(self, _message: Mapping[str, object]) -> Answer:
         told, buffers = self._state()
         facts = self.turns.attrs.get("diarnb") or {}
         ends = [table["end"].max() for table in (self.turns, self._reference) if table is not None and len(table)]
@@ -164,22 +165,22 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         }
         return {**fixed, **told}, buffers
 
-    def _slice(self, message: Mapping[str, Any]) -> Answer:
+    def _slice(self, message: Mapping[str, object]) -> Answer:
         number = integer(message, "number", 0, int(self._sound.duration / SLICE) + 1)
         return self._sound_from(number * SLICE, (number + 1) * SLICE, message)
 
-    def _peaks(self, message: Mapping[str, Any]) -> Answer:
+    def _peaks(self, message: Mapping[str, object]) -> Answer:
         peaks = self._sound.peaks
         level = integer(message, "level", 0, peaks.levels - 1)
         number = integer(message, "tile", 0, 1 << 20)
         done = peaks.done  # before the tile is made: what is done afterwards may be missing from it
         return {"done": min(done, 1e9), "problem": peaks.error}, [peaks.tile(level, number).tobytes()]
 
-    def _words(self, message: Mapping[str, Any]) -> Answer:
+    def _words(self, message: Mapping[str, object]) -> Answer:
         first = seconds(message, "start", 1e9)
         return {"words": self._spoken.between(first, min(seconds(message, "end", 1e9), first + _READ_AHEAD))}, []
 
-    def _edit(self, message: Mapping[str, Any]) -> Answer:
+    def _edit(self, message: Options) -> Answer:
         """Make a correction; voices are told by their lanes, so that a page can name none that does not exist."""
         make = self.corrections
         match text(message, "what", 20):
@@ -215,20 +216,20 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
                 raise WrongMessageError("there is no such correction")
         return {}, []
 
-    def _select(self, message: Mapping[str, Any]) -> Answer:
+    def _select(self, message: Mapping[str, object]) -> Answer:
         [turn] = integers({"turn": [message.get("turn")]}, "turn", 1)
         if self.follows is not None and turn in self.turns.index:
             self.follows(turn)
         return {}, []
 
-    def _judge(self, message: Mapping[str, Any]) -> Answer:
+    def _judge(self, message: Mapping[str, object]) -> Answer:
         key = text(message, "key", 1)
         if key not in self.judges:
             raise WrongMessageError("there is no such verdict")
         self.judges[key]()
         return {}, []
 
-    def _voice(self, message: Mapping[str, Any], name: str, *, new: bool = False) -> Any:
+    def _voice(self, message: Options, name: str, *, new: bool = False) -> Any:
         lane = integer(message, name, -1 if new else 0, len(self._voices) - 1)
         return None if lane < 0 else self._voices[lane]
 
@@ -239,7 +240,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         lane_of = {label: lane for lane, label in enumerate(self._voices)}
         colors = [PALETTE[lane % len(PALETTE)] for lane in range(len(self._voices))]
         names = [visible(labels[label], limit=60) if label in labels else None for label in self._voices]
-        told: dict[str, Any] = {
+        told: Json = {
             "names": names,
             "colors": colors,
             "rounds": [lane // len(PALETTE) for lane in range(len(colors))],

@@ -32,7 +32,9 @@ _HELP = (
 )
 
 
-def review(turns: pd.DataFrame | Corrections, audio: Any = None, *, by: str = "person", fresh: bool = False) -> Review:
+def review(
+    turns: pd.DataFrame | Corrections, audio: object = None, *, by: str = "person", fresh: bool = False
+) -> Review:
     """Listen to the turns that are most worth it, and say of each whether its speaker is right.
 
     Turns come by doubt per second of listening (`diarnb.corrections.queue.queue`). What is left to be put right is

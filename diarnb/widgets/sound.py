@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb._types import Json, Options
     from diarnb.audio import Samples
 
-    Answer: TypeAlias = tuple[dict[str, Any], Sequence[bytes]]
+    Answer: TypeAlias = tuple[Json, Sequence[bytes]]
 
 log: logging.Logger = logging.getLogger("diarnb")
 
@@ -173,7 +174,7 @@ class WrongMessageError(ValueError):
     """What a page sent is not what our pages send."""
 
 
-def integer(message: Mapping[str, Any], name: str, low: int, high: int) -> int:
+def integer(message: Mapping[str, object], name: str, low: int, high: int) -> int:
     """Take a whole number out of a message, or refuse it."""
     value = message.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -181,7 +182,7 @@ def integer(message: Mapping[str, Any], name: str, low: int, high: int) -> int:
     return value
 
 
-def seconds(message: Mapping[str, Any], name: str, last: float) -> float:
+def seconds(message: Options, name: str, last: float) -> float:
     """Take a time out of a message, or refuse it."""
     value = message.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= last:
@@ -189,7 +190,7 @@ def seconds(message: Mapping[str, Any], name: str, last: float) -> float:
     return float(value)
 
 
-def integers(message: Mapping[str, Any], name: str, most: int) -> list[int]:
+def integers(message: Options, name: str, most: int) -> list[int]:
     """Take a list of whole numbers out of a message, or refuse it."""
     values = message.get(name)
     if not isinstance(values, list) or not 1 <= len(values) <= most:
@@ -197,7 +198,7 @@ def integers(message: Mapping[str, Any], name: str, most: int) -> list[int]:
     return [integer({name: value}, name, 0, 2**31) for value in values]
 
 
-def text(message: Mapping[str, Any], name: str, limit: int = 1000) -> str:
+def text(message: Options, name: str, limit: int = 1000) -> str:
     """Take a text out of a message, or refuse it."""
     value = message.get(name)
     if not isinstance(value, str) or len(value) > limit or any("\ud800" <= c <= "\udfff" for c in value):
@@ -252,11 +253,11 @@ class SoundWidget(anywidget.AnyWidget):
             return {"error": f"This did not work ({type(error).__name__}); Python's log says more."}, []
         return answer
 
-    def _sound_from(self, start: float, end: float, message: Mapping[str, Any]) -> Answer:
+    def _sound_from(self, start: float, end: float, message: Mapping[str, object]) -> Answer:
         name = self._format(message)
         return ({}, [self._sound.encode(start, end, name)]) if self._sound.ready(end) else ({"later": True}, [])
 
-    def _format(self, message: Mapping[str, Any]) -> str:
+    def _format(self, message: Mapping[str, object]) -> str:
         name = text(message, "format", 8)
         if name not in _FORMATS:
             raise WrongMessageError("no such format")
@@ -323,5 +324,5 @@ class ClipButton(SoundWidget):
         """Have the page stop it."""
         self.send({"do": "stop"})
 
-    def _clip(self, message: Mapping[str, Any]) -> Answer:
+    def _clip(self, message: Mapping[str, object]) -> Answer:
         return self._sound_from(*self._stretch, message)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def studio(
-    source_or_turns: Any = None,
-    audio: Any = None,
+    source_or_turns: object = None,
+    audio: object = None,
     *,
     engine: str | Engine = "local",
     words: pd.DataFrame | None = None,

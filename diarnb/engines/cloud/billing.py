@@ -18,12 +18,13 @@ from diarnb.errors import AudioChangedError, AudioError, AudioLimitError, Invali
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from diarnb._types import Options
     from diarnb.audio.content import Content
 
 _PIECE = 1 << 18  # bytes read from the file at once
 
 
-def _address(value: Any) -> str:
+def _address(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidParameterError(f"base_url is an address such as 'https://host', not {value!r:.60}")
     return value
@@ -37,7 +38,7 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
-def check_flag(name: str, value: Any) -> bool:
+def check_flag(name: str, value: object) -> bool:
     """Check what is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise InvalidParameterError(f"{name} is True or False, not {value!r:.60}")
@@ -71,13 +72,13 @@ CLOUD_OPTIONS: dict[str, Option] = {
 """Options that every cloud engine declares."""
 
 
-def check_budget(options: Mapping[str, Any]) -> None:
+def check_budget(options: Mapping[str, object]) -> None:
     """Refuse a limit that cannot be checked for want of a price."""
     if "max_cost" in options and "price_per_hour" not in options:
         raise InvalidParameterError("max_cost needs price_per_hour: what your plan charges for an hour of audio")
 
 
-def check_cost(name: str, seconds: float | None, options: Mapping[str, Any]) -> None:
+def check_cost(name: str, seconds: float | None, options: Options) -> None:
     """Refuse what would cost more than ``max_cost``.
 
     Parameters

@@ -6,10 +6,13 @@ import hmac
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from diarnb.errors import ConfigurationError, MissingApiKeyError
+
+if TYPE_CHECKING:
+    from diarnb._types import Json
 
 _LEAST = 8  # characters; what is shorter is part of many words
 
@@ -77,13 +80,13 @@ def strike_out(content: bytes, *secrets: Secret) -> bytes:
     return content
 
 
-def seal_key(options: dict[str, Any]) -> dict[str, Any]:
+def seal_key(options: Json) -> Json:
     """Wrap a key among options, so that no traceback that shows local variables shows it."""
     key = options.get("api_key")
     return {**options, "api_key": Secret(key, "api_key=")} if isinstance(key, str) else options
 
 
-def check_key(value: Any) -> Secret:
+def check_key(value: object) -> Secret:
     """Check a key that was passed as an argument (the `check` of an `Option`)."""
     if isinstance(value, str):
         value = Secret(value, "api_key=")

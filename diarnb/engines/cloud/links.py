@@ -50,7 +50,7 @@ class Link:
     opened: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def is_link(source: Any) -> bool:
+def is_link(source: object) -> bool:
     """Return whether a source is an http(s) address."""
     return isinstance(source, str) and re.match(r"(?i)https?://", source) is not None
 

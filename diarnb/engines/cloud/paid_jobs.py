@@ -33,7 +33,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from diarnb._text import shorten
 from diarnb.errors import (
@@ -47,6 +47,7 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from diarnb._types import Json
     from diarnb.audio.content import Content
     from diarnb.store.ledger import Ledger, Submission
 
@@ -115,7 +116,7 @@ class Order:
     """
 
     submission: Submission
-    request: dict[str, Any]
+    request: Json
     url: str | None = field(default=None, repr=False)  # may be signed
     content: Content | None = None
     content_hash: str = ""
@@ -477,7 +478,7 @@ def check_damage(ledger: Ledger, source: str, *, resubmit: bool) -> None:
         )
 
 
-def load_answer(ledger: Ledger, row: Submission) -> dict[str, Any]:
+def load_answer(ledger: Ledger, row: Submission) -> Json:
     """Read the answer of a succeeded submission.
 
     Raises
@@ -488,5 +489,5 @@ def load_answer(ledger: Ledger, row: Submission) -> dict[str, Any]:
     content = ledger.answer(row)
     if content is None:
         raise JobExpiredError(f"the answer of job {row.job_id} is damaged on disk", job_id=row.job_id or "")
-    found: dict[str, Any] = json.loads(content)
+    found: Json = json.loads(content)
     return found

@@ -8,7 +8,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb._text import printable, shorten, strip_queries
 from diarnb.errors import (
@@ -31,6 +31,7 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from diarnb._types import Json
     from diarnb.engines.cloud.keys import Secret
 
 _CLASSES: dict[int, type[ApiStatusError]] = {
@@ -93,7 +94,7 @@ class Reply:
         """Read the service's clock, in seconds since 1970."""
         return _date(self.headers.get("date", ""))
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> Json:
         """Parse the answer, a JSON object.
 
         Raises
@@ -208,7 +209,7 @@ def _date(text: str) -> float | None:
     return moment if math.isfinite(moment) else None
 
 
-def _facts(body: bytes) -> dict[str, Any]:
+def _facts(body: bytes) -> Json:
     try:
         found = json.loads(body[:100_000])
     except (ValueError, RecursionError):
@@ -231,7 +232,7 @@ def _find_explanation(reply: Reply) -> str:
     return text or _looks(reply)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 

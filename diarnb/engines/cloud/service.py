@@ -39,6 +39,8 @@ from diarnb.errors import ApiError, ApiTimeoutError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from diarnb._types import Options
+
 log: logging.Logger = logging.getLogger("diarnb")
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504, *range(520, 525)}
@@ -117,7 +119,7 @@ class Service:
         path: str | Secret,
         *,
         kind: Kind,
-        query: Mapping[str, Any] | list[tuple[str, Any]] | None = None,
+        query: Options | list[tuple[str, Any]] | None = None,
         json: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
@@ -206,7 +208,7 @@ class Service:
         return failure, wait
 
 
-def _json_body(value: Any) -> Body:
+def _json_body(value: object) -> Body:
     content = jsonlib.dumps(value, allow_nan=False).encode()
 
     async def pieces() -> AsyncIterator[bytes]:

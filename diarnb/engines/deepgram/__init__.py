@@ -27,9 +27,10 @@ from diarnb.store.ledger import Ledger, Submission
 from diarnb.store.run import hash_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from diarnb._progress import Progress
+    from diarnb._types import Json, Options
     from diarnb.audio import Recording
     from diarnb.engines.cloud.service import Pace
     from diarnb.params import Params
@@ -45,13 +46,13 @@ _LONGEST = 24 * 3600.0  # seconds; the service names no limit, and `open_recordi
 _PROCESSING = 660.0  # seconds: the service gives up after ten minutes, and says so
 
 
-def _on_lost_response(value: Any) -> str:
+def _on_lost_response(value: object) -> str:
     if not isinstance(value, str) or value not in ("raise", "rebill"):
         raise InvalidParameterError(f"on_lost_response is 'raise' or 'rebill', not {value!r:.60}")
     return value
 
 
-def _newer_documents(value: Any) -> bool:
+def _newer_documents(value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidParameterError(f"newer_documents is True or False, not {value!r:.60}")
     return value
@@ -110,7 +111,7 @@ class DeepgramEngine(Engine):
         """Return a constant: how answers are read is no part of a paid run's key, and a model is told by its name."""
         return "1"
 
-    def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+    def settle(self, params: Params, options: Options) -> Json:
         """Find the key and the address, put in what is asked by default, and refuse what the service refuses."""
         model = params.model or self.offer.default_model
         if isinstance(params.channels, int):
@@ -131,9 +132,7 @@ class DeepgramEngine(Engine):
         asked = {} if "diarize" in options else {"diarize_model": "latest"}
         return {"punctuate": True, **asked, **options, "base_url": origin, "api_key": key}
 
-    def diarize(
-        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
-    ) -> Answer:
+    def diarize(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> Answer:
         """Send the recording, or its address, and keep the answer as it came."""
         if isinstance(recording, Link):
             check_cost(recording.name, None, options)
@@ -151,9 +150,7 @@ class DeepgramEngine(Engine):
             order = self._order(recording, params, options, content=content, expected=expected)
             return self._answer(order, options, progress)
 
-    def submit(
-        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
-    ) -> str:
+    def submit(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> str:
         """Send the recording, whose answer goes to the callback, and give the request's id."""
         if "callback" not in options:
             raise InvalidParameterError(
@@ -169,18 +166,16 @@ class DeepgramEngine(Engine):
         """Compute the seconds that a recording is billed for; with ``channels="split"``, for each channel."""
         return seconds
 
-    def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+    def read(self, raw: Json, params: Params, options: Options) -> Json:
         """Read an answer, or what was delivered to a callback."""
         split = params.channels == "split" or bool(options.get("multichannel"))
         return read_answer(raw, options, split=split)
 
-    def bill(self, raw: dict[str, Any], about: Description) -> dict[str, Any]:  # noqa: ARG002
+    def bill(self, raw: Json, about: Description) -> Json:  # noqa: ARG002
         """Compute what a delivered answer costs."""
         return {"billed_seconds": billed_seconds(raw)}
 
-    def stream(
-        self, blocks: Iterable[Any], sample_rate: int, params: Params, options: Mapping[str, Any]
-    ) -> Iterator[list[dict[str, Any]]]:
+    def stream(self, blocks: Iterable[Any], sample_rate: int, params: Params, options: Options) -> Iterator[list[Json]]:
         """Stream turns while somebody speaks.
 
         Parameters
@@ -223,9 +218,7 @@ class DeepgramEngine(Engine):
         service = Service("Deepgram", origin, key, scheme=_scheme(key), pace=self._pace or live.PACE)
         return live.LiveStream(service, query, sample_rate, UTT_SPLIT).run(blocks)
 
-    def _order(
-        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], **what: Any
-    ) -> RequestOrder:
+    def _order(self, recording: Recording | Link, params: Params, options: Options, **what: Any) -> RequestOrder:
         about = Question(self, params, options).describe(recording)
         origin = options["base_url"]
         key = hash_json(recording.content_hash, origin, ENDPOINT, about.model, about.params, about.options)
@@ -238,12 +231,12 @@ class DeepgramEngine(Engine):
             **what,
         )
 
-    def _answer(self, order: RequestOrder, options: Mapping[str, Any], progress: Progress) -> Answer:
+    def _answer(self, order: RequestOrder, options: Options, progress: Progress) -> Answer:
         key = options["api_key"]
         service = Service("Deepgram", options["base_url"], key, scheme=_scheme(key), pace=self._pace)
         ledger = Ledger()
 
-        def work(report: Callable[[str, float], None]) -> Coroutine[Any, Any, tuple[Submission, dict[str, Any]]]:
+        def work(report: Callable[[str, float], None]) -> Coroutine[Any, Any, tuple[Submission, Json]]:
             return PaidRequests(service, ledger, report).fetch_or_ask(order)
 
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from diarnb._types import Json, Options
 from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.deepgram.parameters import UTT_SPLIT
 from diarnb.errors import ApiResponseError
@@ -18,13 +19,13 @@ from diarnb.transcripts import group_words, make_utterance
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Word = dict[str, Any]
+Word = Json
 
 _BEYOND = 1.0  # seconds by which a word may end after the audio: the service pads
 _LONGEST = 14 * 86400.0  # seconds; where the answer does not tell the duration
 
 
-def read_answer(raw: Any, options: Mapping[str, Any], *, split: bool = False) -> dict[str, Any]:
+def read_answer(raw: Any, options: Options, *, split: bool = False) -> Json:
     """Read an answer of the service, or what it delivers to a callback.
 
     Parameters
@@ -81,7 +82,7 @@ def read_answer(raw: Any, options: Mapping[str, Any], *, split: bool = False) ->
     }
 
 
-def _check_diarized(words: list[Word], options: Mapping[str, Any]) -> None:
+def _check_diarized(words: list[Word], options: Mapping[str, object]) -> None:
     if not words or any(word["speaker"] is not None for word in words):
         return
     message = f"Deepgram gave {len(words)} words and no speaker: its diarizer did not run."
@@ -98,7 +99,7 @@ def _check_diarized(words: list[Word], options: Mapping[str, Any]) -> None:
     raise ApiResponseError(f"{message} This answer is billed and kept; refresh=True asks, and pays, anew.")
 
 
-def _remarks(words: list[Word], metadata: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+def _remarks(words: list[Word], metadata: Mapping[str, object], options: Mapping[str, object]) -> list[str]:
     remarks = []
     info = metadata.get("diarize_info")
     if not words:
@@ -121,14 +122,14 @@ def _remarks(words: list[Word], metadata: Mapping[str, Any], options: Mapping[st
     return remarks
 
 
-def _read_warning(warning: Any) -> str:
+def _read_warning(warning: object) -> str:
     """Find the text of a warning, whose form the documents leave open."""
     if isinstance(warning, dict):
         warning = warning.get("message") or warning.get("warning") or " ".join(map(str, warning.values()))
     return str(warning)
 
 
-def _turn(words: list[Word], labels: Mapping[tuple[int, int], str], where: bool) -> dict[str, Any]:
+def _turn(words: list[Word], labels: Mapping[tuple[int, int], str], where: bool) -> Json:
     speaker = _label(words[0], labels)
     score = _mean([(word["speaker_confidence"], word["end"] - word["start"]) for word in words])
     turn = {
@@ -152,7 +153,7 @@ def _mean(weighted: Iterable[tuple[float | None, float]]) -> float | None:
     return sum(value * weight for value, weight in known) / total
 
 
-def _utterances(results: Mapping[str, Any], channels: int, until: float) -> list[dict[str, Any]] | None:
+def _utterances(results: Options, channels: int, until: float) -> list[Json] | None:
     """Read the service's own utterances, cut where the speaker changes: it ends them at pauses only.
 
     One that several speak would be told under the name of the one who says most.
@@ -197,21 +198,21 @@ def _labels(channels: list[list[Word]]) -> dict[tuple[int, int], str]:
     return labels
 
 
-def _label(item: Mapping[str, Any], labels: Mapping[tuple[int, int], str]) -> str | None:
+def _label(item: Options, labels: Mapping[tuple[int, int], str]) -> str | None:
     return labels.get((item["channel"], item["speaker"]))
 
 
-def _place(item: Mapping[str, Any]) -> tuple[float, float]:
+def _place(item: Options) -> tuple[float, float]:
     return item["start"], item["end"]
 
 
-def _first_alternative(channel: Any, place: str) -> tuple[dict[str, Any], str]:
+def _first_alternative(channel: object, place: str) -> tuple[Json, str]:
     alternatives = _list(_dict(channel, place).get("alternatives", []), f"{place}.alternatives")
     place = f"{place}.alternatives[0]"
     return (_dict(alternatives[0], place) if alternatives else {}), place
 
 
-def _words(alternative: tuple[dict[str, Any], str], until: float, channel: int) -> list[Word]:
+def _words(alternative: tuple[Json, str], until: float, channel: int) -> list[Word]:
     item, place = alternative
     words = read_words(item, place, until, channel)
     if not words and str(item.get("transcript") or "").strip():
@@ -219,7 +220,7 @@ def _words(alternative: tuple[dict[str, Any], str], until: float, channel: int) 
     return words
 
 
-def read_words(item: Mapping[str, Any], place: str, until: float, channel: int) -> list[Word]:
+def read_words(item: Options, place: str, until: float, channel: int) -> list[Word]:
     """Read the words of an alternative or of an utterance."""
     words = []
     for number, word in enumerate(_list(_or(item.get("words"), []), f"{place}.words")):
@@ -241,13 +242,13 @@ def read_words(item: Mapping[str, Any], place: str, until: float, channel: int) 
     return words
 
 
-def _duration(metadata: Mapping[str, Any]) -> float | None:
+def _duration(metadata: Mapping[str, object]) -> float | None:
     if metadata.get("duration") is None:
         return None
     return _number(metadata["duration"], "metadata.duration") or None
 
 
-def _span(item: Mapping[str, Any], place: str, until: float) -> tuple[float, float]:
+def _span(item: Options, place: str, until: float) -> tuple[float, float]:
     start, end = (_number(item.get(name), f"{place}.{name}") for name in ("start", "end"))
     if end < start:
         raise _wrong(f"{place}.end", end, f"a time after its start ({start:g})")
@@ -256,7 +257,7 @@ def _span(item: Mapping[str, Any], place: str, until: float) -> tuple[float, flo
     return start, end
 
 
-def _speaker(item: Mapping[str, Any], place: str) -> int | None:
+def _speaker(item: Options, place: str) -> int | None:
     value = item.get("speaker")
     return None if value is None else _integer(value, f"{place}.speaker")
 
@@ -270,14 +271,14 @@ def _share(value: Any, place: str) -> float | None:
     return min(number, 1.0)
 
 
-def _integer(value: Any, place: str) -> int:
+def _integer(value: object, place: str) -> int:
     number = _number(value, place)
     if not number.is_integer() or number > 1e6:
         raise _wrong(place, value, "a whole number")
     return int(number)
 
 
-def _number(value: Any, place: str) -> float:
+def _number(value: object, place: str) -> float:
     """Read a number that is not negative; one written as text is a number all the same."""
     try:
         number = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
@@ -298,7 +299,7 @@ def _text(value: Any, place: str) -> str:
     return value
 
 
-def _dict(value: Any, place: str) -> dict[str, Any]:
+def _dict(value: Any, place: str) -> Json:
     if not isinstance(value, dict):
         raise _wrong(place, value, "an object")
     return value
@@ -310,5 +311,5 @@ def _list(value: Any, place: str) -> list[Any]:
     return value
 
 
-def _wrong(place: str, value: Any, wanted: str) -> ApiResponseError:
+def _wrong(place: str, value: object, wanted: str) -> ApiResponseError:
     return ApiResponseError(f"Deepgram's answer is not what its documents say: {place} is {value!r:.60}, not {wanted}.")

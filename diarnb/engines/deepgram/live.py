@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from websockets.sync.client import ClientConnection
 
+    from diarnb._types import Json
     from diarnb.engines.cloud.service import Service
 
 PACE = Pace(connect=10.0, read=60.0, write=10.0, attempts=6, base=1.0, cap=30.0)
@@ -94,7 +95,7 @@ class LiveStream:
         self._sent = self._sending = 0.0  # when: by the monotonic clock
         self._over = threading.Event()
 
-    def run(self, blocks: Iterable[Any]) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]] | None]:
+    def run(self, blocks: Iterable[Any]) -> Generator[list[Json], None, tuple[Answer, dict[str, str]] | None]:
         """Send blocks of samples as they come, and give turns as they change.
 
         Parameters
@@ -175,7 +176,7 @@ class LiveStream:
         finally:
             self._sent, self._sending = time.monotonic(), 0.0
 
-    def _receive(self) -> Iterator[list[dict[str, Any]]]:
+    def _receive(self) -> Iterator[list[Json]]:
         """Receive what has come; wait for more only where sound is sent much faster than it is answered."""
         while True:
             assert self._socket is not None  # noqa: S101
@@ -203,7 +204,7 @@ class LiveStream:
         reason = _reason(error).encode()
         return _code(error), strike_out(reason, self._service.key).decode()
 
-    def _rest(self) -> Iterator[list[dict[str, Any]]]:
+    def _rest(self) -> Iterator[list[Json]]:
         """Send that nothing follows, and receive what comes until the service has closed the stream."""
         asked = None
         while True:
@@ -226,7 +227,7 @@ class LiveStream:
                 return
             self._reconnect(code, reason)
 
-    def _read_message(self, message: bytes) -> list[dict[str, Any]]:
+    def _read_message(self, message: bytes) -> list[Json]:
         try:
             found = json.loads(message)
         except (ValueError, RecursionError):

@@ -6,7 +6,7 @@ change), then finally. A turn is final as soon as nothing that follows can lengt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.engines.deepgram.answers import read_words
 from diarnb.errors import ApiResponseError
@@ -15,6 +15,7 @@ from diarnb.transcripts import group_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from diarnb._types import Json, Options
     from diarnb.engines.deepgram.answers import Word
 
 
@@ -44,14 +45,14 @@ class GrowingTurns:
         self._before = 0  # numbers taken by earlier connections
         self._closed = 0  # turns that are final
         self._open: list[Word] = []  # final words of turns that may still grow
-        self._told: dict[int, dict[str, Any]] = {}  # what was given out of those
+        self._told: dict[int, Json] = {}  # what was given out of those
         self._heard = False  # whether anybody was named, ever
 
     def renumber(self) -> None:
         """Begin with another connection, whose speaker 0 is nobody who was heard before."""
         self._before = self.known
 
-    def add(self, message: Mapping[str, Any], offset: float) -> list[dict[str, Any]]:
+    def add(self, message: Options, offset: float) -> list[Json]:
         """Take in a message of type "Results".
 
         Parameters
@@ -78,12 +79,12 @@ class GrowingTurns:
             words = []
         return self._changes(self._open + words, len(self._open))
 
-    def close(self) -> list[dict[str, Any]]:
+    def close(self) -> list[Json]:
         """Make what is open final: nothing follows."""
         self.until = float("inf")
         return self._changes(self._open, len(self._open))
 
-    def _read(self, message: Mapping[str, Any], offset: float) -> tuple[list[Word], float]:
+    def _read(self, message: Mapping[str, object], offset: float) -> tuple[list[Word], float]:
         start, duration = message.get("start"), message.get("duration")
         if not all(isinstance(value, int | float) and 0 <= value < 1e7 for value in (start, duration)):
             raise ApiResponseError("Deepgram sent a live result without its start and duration.")
@@ -111,7 +112,7 @@ class GrowingTurns:
             self.words += words
         return named, reached + offset
 
-    def _changes(self, words: list[Word], final: int) -> list[dict[str, Any]]:
+    def _changes(self, words: list[Word], final: int) -> list[Json]:
         """Find what has changed, of turns whose first `final` words are final."""
         groups = group_words(words, self._pause)
         changed, told, seen = [], {}, 0

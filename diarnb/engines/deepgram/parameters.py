@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -18,6 +18,9 @@ import numpy as np
 from diarnb.engines.base import Option
 from diarnb.engines.cloud.billing import check_flag
 from diarnb.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from diarnb._types import Options
 
 MODELS = (
     *("nova-3", "nova-3-general", "nova-3-medical"),
@@ -61,13 +64,13 @@ def _encodable(value: str) -> bool:
     return True
 
 
-def _choice(name: str, value: Any, *, of: tuple[str, ...]) -> str:
+def _choice(name: str, value: object, *, of: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in of:
         raise InvalidParameterError(f"{name} is one of {', '.join(map(repr, of))}, not {value!r:.60}")
     return value
 
 
-def _number(name: str, value: Any, *, low: float, whole: bool = False, unit: str = "") -> float:
+def _number(name: str, value: object, *, low: float, whole: bool = False, unit: str = "") -> float:
     kinds = int | np.integer if whole else int | float | np.integer | np.floating
     if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value) or value < low:
         what = "a whole number" if whole else "a number"
@@ -75,7 +78,7 @@ def _number(name: str, value: Any, *, low: float, whole: bool = False, unit: str
     return int(value) if whole else float(value)
 
 
-def _several(name: str, value: Any, *, each: Check, most: int | None = None) -> list[Any]:
+def _several(name: str, value: object, *, each: Check, most: int | None = None) -> list[object]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not values:
         raise InvalidParameterError(f"{name} is a text or a list of texts, not {value!r:.60}")
@@ -84,11 +87,11 @@ def _several(name: str, value: Any, *, each: Check, most: int | None = None) -> 
     return [each(name, entry) for entry in values]
 
 
-def _flag_or(name: str, value: Any, *, other: Check) -> Any:
+def _flag_or(name: str, value: object, *, other: Check) -> object:
     return bool(value) if isinstance(value, bool | np.bool_) else other(name, value)
 
 
-def _callback(name: str, value: Any, *, schemes: tuple[str, ...]) -> str:
+def _callback(name: str, value: object, *, schemes: tuple[str, ...]) -> str:
     # Never shown: it may hold a password or a signature.
     try:
         parts = urlsplit(value if isinstance(value, str) and _encodable(value) else "")
@@ -211,7 +214,7 @@ LIVE: dict[str, Option] = _options(_SHARED, _LIVE)
 """What a live stream may be opened with."""
 
 
-def check_batch(model: str, options: Mapping[str, Any], *, official: bool = True) -> None:
+def check_batch(model: str, options: Mapping[str, object], *, official: bool = True) -> None:
     """Refuse what the service refuses of a recording because of several values together.
 
     Parameters
@@ -247,7 +250,7 @@ def check_batch(model: str, options: Mapping[str, Any], *, official: bool = True
             raise InvalidParameterError(f"{topic}_mode says how to use {topic}, which is not given")
 
 
-def check_live(model: str, options: Mapping[str, Any], *, newer_documents: bool = False) -> None:
+def check_live(model: str, options: Mapping[str, object], *, newer_documents: bool = False) -> None:
     """Refuse what the service refuses of a live stream because of several values together.
 
     Parameters
@@ -282,7 +285,7 @@ def check_live(model: str, options: Mapping[str, Any], *, newer_documents: bool 
     _check_callback(options, official=False)
 
 
-def query_of(model: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+def query_of(model: str, options: Mapping[str, object]) -> list[tuple[str, str]]:
     """Write parameters as the service reads them: flags in lower case, lists by repetition.
 
     Examples
@@ -295,11 +298,11 @@ def query_of(model: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("model", model), *((name, _write_value(value)) for name, value in pairs)]
 
 
-def _write_value(value: Any) -> str:
+def _write_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _check_model(model: str, options: Mapping[str, Any]) -> None:
+def _check_model(model: str, options: Mapping[str, object]) -> None:
     family = model.lower()
     if family.startswith("whisper"):
         raise InvalidParameterError(
@@ -318,7 +321,7 @@ def _check_model(model: str, options: Mapping[str, Any]) -> None:
         raise InvalidParameterError("dictation needs punctuate; leave punctuate=False out")
 
 
-def _check_callback(options: Mapping[str, Any], *, official: bool) -> None:
+def _check_callback(options: Options, *, official: bool) -> None:
     if "callback" not in options:
         if "callback_method" in options:
             raise InvalidParameterError("callback_method says how to call back, but callback, where to, is not given")

@@ -25,6 +25,7 @@ from diarnb.errors import AnswerLostError, ApiError, ApiResponseError, JobAccept
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from diarnb._types import Json
     from diarnb.audio.content import Content
     from diarnb.engines.cloud.service import Body, Service
     from diarnb.store.ledger import Ledger, Submission
@@ -81,7 +82,7 @@ class PaidRequests:
     def __init__(self, service: Service, ledger: Ledger, report: Callable[[str, float], None]) -> None:
         self._service, self._ledger, self._report = service, ledger, report
 
-    async def fetch_or_ask(self, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
+    async def fetch_or_ask(self, order: RequestOrder) -> tuple[Submission, Json]:
         """Read an answer from the ledger, or send the request that is billed.
 
         Returns
@@ -116,9 +117,7 @@ class PaidRequests:
                 self._ledger.close(row.id)
             raise AssertionError  # not reached: the last attempt returns or raises
 
-    async def _find_known_answer(
-        self, row: Submission, order: RequestOrder
-    ) -> tuple[Submission, dict[str, Any]] | None:
+    async def _find_known_answer(self, row: Submission, order: RequestOrder) -> tuple[Submission, Json] | None:
         """Find the answer that the ledger has; None to ask (anew), for which the row makes room."""
         content = self._ledger.answer(row) if row.state in ("succeeded", "kept", "uncertain") else None
         if content is not None:
@@ -139,7 +138,7 @@ class PaidRequests:
         self._ledger.close(row.id)
         return None
 
-    async def _ask(self, row: Submission, order: RequestOrder) -> tuple[Submission, dict[str, Any]]:
+    async def _ask(self, row: Submission, order: RequestOrder) -> tuple[Submission, Json]:
         def leaving() -> None:
             nonlocal row
             row = self._ledger.change(row, state="sent", sent_at=time.time() if order.content is None else None)
@@ -182,9 +181,7 @@ class PaidRequests:
             raise reply.unlike("this page is not Deepgram's, which did not get the recording and bills nothing")
         return await self._archive_answer(row, reply, order)
 
-    async def _archive_answer(
-        self, row: Submission, reply: Reply, order: RequestOrder
-    ) -> tuple[Submission, dict[str, Any]]:
+    async def _archive_answer(self, row: Submission, reply: Reply, order: RequestOrder) -> tuple[Submission, Json]:
         """Write an answer as it came, then look at it."""
         row = self._ledger.archive(row, reply.body, state="uncertain", job_id=reply.request_id or row.job_id)
         try:
@@ -253,7 +250,7 @@ def _incomplete(row: Submission) -> bool:
     return row.state in ("prepared", "sent") and row.sent_at is None
 
 
-def _request_id(answer: dict[str, Any], reply: Reply) -> str:
+def _request_id(answer: Json, reply: Reply) -> str:
     found = _text(answer.get("request_id"))
     if found is None:
         raise reply.unlike("it was to call back, and it holds no request_id")
@@ -264,7 +261,7 @@ def _text(value: Any) -> str | None:
     return value[:128] if isinstance(value, str) and value.strip() else None
 
 
-def billed_seconds(answer: dict[str, Any]) -> float | None:
+def billed_seconds(answer: Json) -> float | None:
     """Compute the seconds that are billed: those of the recording, for each channel that was transcribed by itself."""
     metadata, results = answer.get("metadata"), answer.get("results")
     duration = metadata.get("duration") if isinstance(metadata, dict) else None

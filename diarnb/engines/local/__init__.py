@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from diarnb._progress import Progress
+    from diarnb._types import Json, Options
     from diarnb.audio import Recording
     from diarnb.engines.local.decoding import Decision
     from diarnb.store.run import Evidence
@@ -41,14 +42,14 @@ REVISION = 4  # raised whenever the same networks would answer differently
 _EARLIER = "An earlier diarnb analysed the recording, less exactly at edges of speech: diarize it anew for better ones."
 
 
-def _providers(value: Any) -> tuple[str, ...]:
+def _providers(value: object) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise InvalidParameterError(f"providers is a list such as ['CPUExecutionProvider'], not {value!r:.60}")
     return names
 
 
-def _threads(value: Any) -> int:
+def _threads(value: object) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < 1:
         raise InvalidParameterError(f"threads is a whole number from 1, not {value!r:.60}")
     return int(value)
@@ -84,7 +85,7 @@ class LocalEngine(Engine):
         hashes = "-".join(facts["sha256"][:8] for _, facts in sorted(networks.provenance().items()))
         return f"{REVISION}-{hashes}"
 
-    def diarize(self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress) -> Answer:
+    def diarize(self, recording: Recording, params: Params, options: Options, progress: Progress) -> Answer:
         """Extract the evidence of every channel that is wanted, then decide."""
         channels = range(recording.channels) if params.channels == "split" else [params.channels]
         evidence: Evidence = {}
@@ -101,8 +102,8 @@ class LocalEngine(Engine):
         return Answer(self.decide(evidence, params, options), evidence)
 
     def stream(
-        self, blocks: Iterable[NDArray[np.float32]], sample_rate: int, params: Params, options: Mapping[str, Any]
-    ) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]]]:
+        self, blocks: Iterable[NDArray[np.float32]], sample_rate: int, params: Params, options: Options
+    ) -> Generator[list[Json], None, tuple[Answer, dict[str, str]]]:
         """Diarize samples as they come; the answer at the end is that of `diarize`."""
         options = check_options(options, self.live_offer, self.name)
         check_offered(params, self.live_offer, self.name)
@@ -115,9 +116,9 @@ class LocalEngine(Engine):
         blocks: Iterable[NDArray[np.float32]],
         sample_rate: int,
         params: Params,
-        options: Mapping[str, Any],
+        options: Options,
         extractor: Extractor,
-    ) -> Generator[list[dict[str, Any]], None, tuple[Answer, dict[str, str]]]:
+    ) -> Generator[list[Json], None, tuple[Answer, dict[str, str]]]:
         threshold = options.get("threshold")
         channel_evidence, labels = yield from follow(
             blocks, sample_rate, extractor, lambda channel_evidence: decide(channel_evidence, *params.bounds, threshold)
@@ -126,7 +127,7 @@ class LocalEngine(Engine):
         names = {f"SPEAKER_{number:02d}": f"SPEAKER_{label:02d}" for number, label in enumerate(labels)}
         return Answer(self.decide(evidence, params, options), evidence), names
 
-    def decide(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+    def decide(self, evidence: Evidence, params: Params, options: Mapping[str, object]) -> Json:
         """Decide from the evidence."""
         duration = float(evidence["duration"])
         remarks: list[str] = json.loads(evidence["problems"].tobytes())
@@ -147,7 +148,7 @@ class LocalEngine(Engine):
             "warning": " ".join(remarks) or None,
         }
 
-    def frames(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
+    def frames(self, evidence: Evidence, params: Params, options: Options) -> pd.DataFrame:
         """Score every frame; of several channels the least certain one counts."""
         decisions = _decide_channels(evidence, params, options)
         certainty = 100 * np.min([decision.certainty() for decision in decisions], axis=0).astype(np.float64)
@@ -159,7 +160,7 @@ class LocalEngine(Engine):
         table.attrs["resolution"] = RESOLUTION
         return table
 
-    def count_evidence(self, evidence: Evidence, params: Params, options: Mapping[str, Any]) -> pd.DataFrame:
+    def count_evidence(self, evidence: Evidence, params: Params, options: Options) -> pd.DataFrame:
         """Weigh other numbers of speakers, on each channel by itself."""
         tables, known = [], 0
         for channel, channel_evidence in enumerate(ChannelEvidence.unpacked(evidence)):
@@ -205,7 +206,7 @@ class LocalEngine(Engine):
         return match_voiceprints(recording, turns, voiceprints)
 
 
-def _select_compute_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def _select_compute_options(options: Mapping[str, object]) -> Json:
     """Return the options of how to compute."""
     return {name: options[name] for name in ("providers", "threads") if name in options}
 
@@ -216,7 +217,7 @@ def _pack_context(duration: float, problems: list[str]) -> Evidence:
     return {"duration": np.array(duration), "problems": packed}
 
 
-def _decide_channels(evidence: Evidence, params: Params, options: Mapping[str, Any]) -> list[Decision]:
+def _decide_channels(evidence: Evidence, params: Params, options: Options) -> list[Decision]:
     """Decide every channel."""
     return [
         decide(channel_evidence, *params.bounds, options.get("threshold"))
@@ -224,7 +225,7 @@ def _decide_channels(evidence: Evidence, params: Params, options: Mapping[str, A
     ]
 
 
-def _list_turns(decision: Decision, names: list[str], duration: float, *, exclusive: bool) -> list[dict[str, Any]]:
+def _list_turns(decision: Decision, names: list[str], duration: float, *, exclusive: bool) -> list[Json]:
     """Return turns as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
     found = [find_runs(decision.first == k if exclusive else decision.active(k)) for k in range(len(names))]
     spans = np.concatenate([np.zeros((0, 2), np.int64), *found])
@@ -241,7 +242,7 @@ def _list_turns(decision: Decision, names: list[str], duration: float, *, exclus
     ]
 
 
-def _sort_key(turn: dict[str, Any]) -> tuple[float, float, str]:
+def _sort_key(turn: Json) -> tuple[float, float, str]:
     return turn["start"], turn["end"], turn["speaker"]
 
 

@@ -7,7 +7,7 @@ decision numbers its speakers by itself; they are mapped to the labels that were
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb._types import Json
     from diarnb.engines.local.decoding import Decision
     from diarnb.engines.local.evidence import ChannelEvidence, Extractor
 
@@ -33,7 +34,7 @@ def follow(
     rate: int,
     extractor: Extractor,
     decide: Callable[[ChannelEvidence], Decision],
-) -> Generator[list[dict[str, Any]], None, tuple[ChannelEvidence, list[int]]]:
+) -> Generator[list[Json], None, tuple[ChannelEvidence, list[int]]]:
     """Follow a conversation.
 
     Parameters
@@ -100,10 +101,10 @@ class LiveTurns:
         self._first = self._second = np.zeros(0, np.int16)  # as returned: the labels of every frame
         self._settled = 0  # frames that stay as they are
         self._taken: set[int] = set()  # labels that occur there
-        self._open: dict[int, dict[str, Any]] = {}  # turns that were returned and are not final
+        self._open: dict[int, Json] = {}  # turns that were returned and are not final
         self._known = 0  # turns
 
-    def update(self, decision: Decision, duration: float, *, over: bool = False) -> list[dict[str, Any]]:
+    def update(self, decision: Decision, duration: float, *, over: bool = False) -> list[Json]:
         """Return the turns that are new or have changed.
 
         Parameters
@@ -141,7 +142,7 @@ class LiveTurns:
         free = (number for number in itertools.count() if number not in used)
         return [labels[each] if each in labels else next(free) for each in range(count)]
 
-    def _list_turns(self, duration: float) -> list[dict[str, Any]]:
+    def _list_turns(self, duration: float) -> list[Json]:
         """Return the turns that are not settled, in order."""
         first, second = self._first[self._settled :], self._second[self._settled :]
         turns = []
@@ -167,7 +168,7 @@ class LiveTurns:
                 self._taken |= set(np.unique(told[self._settled : settled]).tolist()) - {-1}
             self._settled = settled
 
-    def _find_changes(self, turns: list[dict[str, Any]], until: float) -> list[dict[str, Any]]:
+    def _find_changes(self, turns: list[Json], until: float) -> list[Json]:
         """Match turns with those returned in their place; return those that are new, changed or taken back."""
         told = list(self._open.values())
         shared = np.array(

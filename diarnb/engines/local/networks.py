@@ -7,22 +7,24 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
+    from diarnb._types import Json
+
 MODELS = Path(__file__).with_name("models")
 _REINSTALL = 'Put it back with: pip install --force-reinstall --no-deps "diarnb"'
 
 
 @functools.cache
-def provenance() -> dict[str, dict[str, Any]]:
+def provenance() -> dict[str, Json]:
     """Where each model comes from, its licence and its sha256."""
     try:
-        facts: dict[str, dict[str, Any]] = json.loads((MODELS / "provenance.json").read_text(encoding="utf-8"))
+        facts: dict[str, Json] = json.loads((MODELS / "provenance.json").read_text(encoding="utf-8"))
         for name in ("segmentation", "embedding"):
             bytes.fromhex(facts[name]["sha256"])
     except (OSError, ValueError, TypeError, KeyError) as error:

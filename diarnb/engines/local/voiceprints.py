@@ -22,10 +22,10 @@ from diarnb.errors import AudioLimitError, VoiceprintAudioError, VoiceprintError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from numpy.typing import NDArray
 
+    from diarnb._types import Options
     from diarnb.audio import Recording
 
 LONGEST = 30.0  # seconds of the longest recording that a voiceprint is made from
@@ -45,9 +45,7 @@ _BYSTANDER_SHARE = 0.2
 _AGAIN = "make one with diarnb.voiceprint(recording)"
 
 
-def make_voiceprint(
-    recording: Recording, raw: Mapping[str, Any], *, threads: int | None = None
-) -> tuple[str, str | None]:
+def make_voiceprint(recording: Recording, raw: Options, *, threads: int | None = None) -> tuple[str, str | None]:
     """Make a voiceprint of the one person who speaks in a recording.
 
     Parameters

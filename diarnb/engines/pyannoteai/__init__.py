@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from diarnb._progress import Progress
+    from diarnb._types import Json, Options
     from diarnb.audio import Recording
     from diarnb.engines.cloud.links import Link
     from diarnb.store.run import Description
@@ -80,7 +81,7 @@ class PyannoteAIEngine(Engine):
         """Return a constant: what a hosted model is called is all that is known of it."""
         return "1"
 
-    def settle(self, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+    def settle(self, params: Params, options: Options) -> Json:
         """Find the key and the address, and refuse what contradicts itself."""
         base_url = find_origin(options.get("base_url"), "PYANNOTEAI_BASE_URL", ORIGIN)
         settled = {**options, "base_url": base_url}
@@ -89,9 +90,7 @@ class PyannoteAIEngine(Engine):
         settled["api_key"] = find_key(options.get("api_key"), "PYANNOTEAI_API_KEY", "pyannoteAI", _KEY_PAGE)
         return settled
 
-    def diarize(
-        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
-    ) -> Answer:
+    def diarize(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> Answer:
         """Fetch the job's answer: from the ledger, from the service, or by submitting it."""
         answer = _answer(*self._fetch_or_submit(*self._wishes(recording, params, options, progress)))
         if params.model in (None, *parameters.MODELS) or answer.receipt is None:
@@ -100,9 +99,7 @@ class PyannoteAIEngine(Engine):
         said = " ".join(filter(None, [remark, answer.receipt.remark]))
         return replace(answer, receipt=replace(answer.receipt, remark=said))
 
-    def submit(
-        self, recording: Recording | Link, params: Params, options: Mapping[str, Any], progress: Progress
-    ) -> str:
+    def submit(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> str:
         """Submit a job without waiting for it; return its id."""
         _, row = self._fetch_or_submit(*self._wishes(recording, params, options, progress), wait=False)
         return row.job_id or ""
@@ -112,7 +109,7 @@ class PyannoteAIEngine(Engine):
         return max(LEAST_BILLED, seconds)
 
     def make_voiceprint(
-        self, recording: Recording, params: Params, options: Mapping[str, Any], progress: Progress
+        self, recording: Recording, params: Params, options: Options, progress: Progress
     ) -> tuple[str, str | None]:
         """Have a voiceprint made; it is billed by the piece, and read from the ledger the second time.
 
@@ -154,7 +151,7 @@ class PyannoteAIEngine(Engine):
             )
         return pack(found, params.model or NEWEST), " ".join(filter(None, said)) or None
 
-    def resume(self, job_id: str, options: Mapping[str, Any], progress: Progress) -> tuple[Answer, Description]:
+    def resume(self, job_id: str, options: Options, progress: Progress) -> tuple[Answer, Description]:
         """Wait for a job that was submitted before, here or elsewhere, and give its answer."""
         if not isinstance(job_id, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", job_id):
             raise InvalidParameterError(f"{job_id!r:.60} is no job's id; diarnb.runs() lists those of this store")
@@ -176,11 +173,11 @@ class PyannoteAIEngine(Engine):
             )
         return _answer(ledger, row), row.about
 
-    def read(self, raw: dict[str, Any], params: Params, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def read(self, raw: Json, params: Params, options: Options) -> Json:  # noqa: ARG002
         """Read a job."""
         return read_answer(raw)
 
-    def bill(self, raw: dict[str, Any], about: Description) -> dict[str, Any]:  # noqa: ARG002
+    def bill(self, raw: Json, about: Description) -> Json:  # noqa: ARG002
         """Compute what a delivered job costs, and when the service deletes it; it ended a moment ago."""
         seconds = about.duration
         return {
@@ -188,29 +185,29 @@ class PyannoteAIEngine(Engine):
             "expires": datetime.now(UTC) + timedelta(seconds=KEPT),
         }
 
-    def test(self, options: Mapping[str, Any]) -> bool:
+    def test(self, options: Mapping[str, object]) -> bool:
         """Ask the service whether it accepts the key."""
         service = self._service(options)
         _run(lambda _report: service.request("GET", "/v1/test", kind=Kind.READ))
         return True
 
-    def jobs(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def jobs(self, options: Options) -> list[Json]:
         """Read the first page of the team's job list, newest first, as the service tells it."""
         service = self._service(options)
         return list(_run(lambda _report: list_jobs(service))[0])
 
-    def _service(self, options: Mapping[str, Any]) -> Service:
+    def _service(self, options: Options) -> Service:
         return Service("pyannoteAI", options["base_url"], options["api_key"], pace=self._pace)
 
     def _fetch_or_submit(
         self,
         endpoint: str,
         recording: Any,
-        request: dict[str, Any],
+        request: Json,
         about: Description,
-        options: Mapping[str, Any],
+        options: Options,
         progress: Progress,
-        *earlier: dict[str, Any],
+        *earlier: Json,
         wait: bool = True,
     ) -> tuple[Ledger, Submission]:
         """Fetch what was asked, or submit it; `earlier` are requests that an earlier version wrote for the same."""
@@ -262,7 +259,7 @@ class PyannoteAIEngine(Engine):
         jobs = PaidJobs(PyannoteAIJobs(service, self._waits), ledger, self._waits, report)
         return await (jobs.fetch_or_submit(order) if wait else jobs.submit(order))
 
-    def _wishes(self, recording: Any, params: Params, options: Mapping[str, Any], progress: Progress) -> Any:
+    def _wishes(self, recording: Any, params: Params, options: Options, progress: Progress) -> Any:
         """Write what `_fetch_or_submit` takes."""
         model = params.model or parameters.DEFAULT
         request = parameters.request_of(model, params, options)
@@ -272,7 +269,7 @@ class PyannoteAIEngine(Engine):
         return (endpoint, recording, request, about, options, progress, *earlier)
 
     def _wait_for_job(
-        self, row: Submission, ledger: Ledger, options: Mapping[str, Any], progress: Progress, *, new: bool = False
+        self, row: Submission, ledger: Ledger, options: Options, progress: Progress, *, new: bool = False
     ) -> Submission:
         service, timeout = self._service(options), options.get("timeout")
 
@@ -289,7 +286,7 @@ class PyannoteAIEngine(Engine):
             raise _explain_interrupt(error, ledger.get(row.id), row.source) from None
 
 
-def _deciding(request: dict[str, Any]) -> dict[str, Any]:
+def _deciding(request: Json) -> Json:
     """Leave out what does not change the answer; and the two ways to say a number of speakers are one."""
     kept = {name: value for name, value in request.items() if name not in ("webhook", "webhookStatusOnly")}
     if "numSpeakers" in kept:

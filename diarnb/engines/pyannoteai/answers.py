@@ -16,12 +16,14 @@ from diarnb.errors import ApiResponseError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from diarnb._types import Json
+
 _LONGEST = 14 * 86400.0  # seconds; beyond, a time is damage
 _UTTERANCE = ("start", "end", "speaker", "text", "confidence", "channel")
 _SLACK = 0.02  # seconds by which the middle of a word may lie outside its turn: one frame
 
 
-def read_answer(raw: Any) -> dict[str, Any]:
+def read_answer(raw: Any) -> Json:
     """Read a finished job, or what is delivered to a webhook.
 
     Parameters
@@ -72,14 +74,14 @@ def read_answer(raw: Any) -> dict[str, Any]:
     }
 
 
-def last_end(raw: dict[str, Any]) -> float:
+def last_end(raw: Json) -> float:
     """Find when the last turn ends, in seconds; 0 without turns."""
     output = raw.get("output")
     turns = output.get("diarization") if isinstance(output, dict) else None
     return max((turn["end"] for turn in _turns(turns or [], "diarization", {})), default=0.0)
 
 
-def _turns(rows: Any, place: str, names: dict[str, str]) -> list[dict[str, Any]]:
+def _turns(rows: object, place: str, names: dict[str, str]) -> list[Json]:
     turns = []
     for row, where in _rows(rows, place):
         speaker = _speaker(row, where)
@@ -99,7 +101,7 @@ def _score_names(scores: dict[str, float], names: dict[str, str]) -> dict[str, f
     return found
 
 
-def _matches(rows: Any, place: str) -> dict[str, Any]:
+def _matches(rows: object, place: str) -> Json:
     """Read how well each speaker matches each voiceprint, and which they were given, as `diarnb.matches` wants it."""
     found = {}
     for row, where in _rows(rows, place):
@@ -110,7 +112,7 @@ def _matches(rows: Any, place: str) -> dict[str, Any]:
     return found
 
 
-def _words(rows: Any, place: str, names: dict[str, str]) -> list[dict[str, Any]]:
+def _words(rows: object, place: str, names: dict[str, str]) -> list[Json]:
     words = []
     for row, where in _rows(rows, place):
         text = row.get("text")
@@ -125,11 +127,11 @@ def _words(rows: Any, place: str, names: dict[str, str]) -> list[dict[str, Any]]
     return words
 
 
-def _utterances(rows: Any, place: str, names: dict[str, str]) -> list[dict[str, Any]]:
+def _utterances(rows: object, place: str, names: dict[str, str]) -> list[Json]:
     return [{name: row[name] for name in _UTTERANCE} for row in _words(rows, place, names)]
 
 
-def _give_text(turns: list[dict[str, Any]], words: list[dict[str, Any]]) -> None:
+def _give_text(turns: list[Json], words: list[Json]) -> None:
     """Add to each turn the words of its speaker whose middle lies in it."""
     for speaker in {turn["speaker"] for turn in turns}:
         own = sorted((turn for turn in turns if turn["speaker"] == speaker), key=lambda turn: turn["start"])
@@ -144,7 +146,7 @@ def _give_text(turns: list[dict[str, Any]], words: list[dict[str, Any]]) -> None
             turn["text"] = " ".join(texts)
 
 
-def _frames(output: dict[str, Any], names: dict[str, str]) -> dict[str, Any] | None:
+def _frames(output: Json, names: dict[str, str]) -> Json | None:
     """Gather the scores that were asked for, those of speakers apart; all have one resolution."""
     scores: dict[str, list[float]] = {}
     speakers: dict[str, list[float]] = {}
@@ -182,7 +184,7 @@ def _frames(output: dict[str, Any], names: dict[str, str]) -> dict[str, Any] | N
     return {"resolution": resolution, "speakers": speakers, "scores": scores}
 
 
-def _names(output: dict[str, Any]) -> dict[str, str]:
+def _names(output: Json) -> dict[str, str]:
     """Map the numbered labels to those of the voiceprints that they match."""
     rows = output.get("identification")
     if not isinstance(rows, list):
@@ -196,11 +198,11 @@ def _names(output: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _optional(output: dict[str, Any], key: str, read: Any, names: dict[str, str]) -> Any:
+def _optional(output: Json, key: str, read: Any, names: dict[str, str]) -> Any:
     return None if output.get(key) is None else read(output[key], key, names)
 
 
-def _rows(rows: Any, place: str) -> Iterable[tuple[dict[str, Any], str]]:
+def _rows(rows: object, place: str) -> Iterable[tuple[Json, str]]:
     if not isinstance(rows, list):
         raise _unlike(f"output.{place}", "no list")
     for number, row in enumerate(rows):
@@ -210,21 +212,21 @@ def _rows(rows: Any, place: str) -> Iterable[tuple[dict[str, Any], str]]:
         yield row, where
 
 
-def _span(row: dict[str, Any], where: str) -> dict[str, Any]:
+def _span(row: Json, where: str) -> Json:
     start, end = _number(row.get("start"), f"{where}.start"), _number(row.get("end"), f"{where}.end")
     if not 0 <= start <= end <= _LONGEST:
         raise _unlike(where, f"from {start:g} to {end:g} s")
     return {"start": start, "end": end}
 
 
-def _speaker(row: dict[str, Any], where: str) -> str:
+def _speaker(row: Json, where: str) -> str:
     speaker = row.get("speaker")
     if not isinstance(speaker, str) or not speaker.strip():
         raise _unlike(f"{where}.speaker", f"{speaker!r:.40}")
     return speaker
 
 
-def _scores_by_speaker(given: Any, where: str) -> dict[str, float]:
+def _scores_by_speaker(given: object, where: str) -> dict[str, float]:
     if not isinstance(given, dict):
         raise _unlike(where, "no object")
     return {str(label): _number(score, where) for label, score in given.items()}

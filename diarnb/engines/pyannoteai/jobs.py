@@ -30,6 +30,7 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from diarnb._types import Json
     from diarnb.engines.cloud.paid_jobs import Order, Waits
     from diarnb.engines.cloud.service import Reply, Service
     from diarnb.store.ledger import Submission
@@ -140,7 +141,7 @@ class PyannoteAIJobs:
         raise _make_job_error(row, reply, job)
 
 
-def _make_job_error(row: Submission, reply: Reply, job: dict[str, Any]) -> ApiError:
+def _make_job_error(row: Submission, reply: Reply, job: Json) -> ApiError:
     """Make the error for a job that has ended, or so it says, without a result."""
     job_id, name, output = str(row.job_id), shorten(row.source, 80), job.get("output")
     if job.get("status") == "succeeded" and _is_deleted(row, reply, job):
@@ -167,14 +168,14 @@ def _make_job_error(row: Submission, reply: Reply, job: dict[str, Any]) -> ApiEr
     )
 
 
-def _is_deleted(row: Submission, reply: Reply, job: dict[str, Any]) -> bool:
+def _is_deleted(row: Submission, reply: Reply, job: Json) -> bool:
     """Return whether a result is so old that the service has deleted it; by the service's own clock, where it tells."""
     done, now = _read_time(job.get("updatedAt")), reply.time()
     age = now - done if done is not None and now is not None else time.time() - row.created
     return age > KEPT - _SLACK
 
 
-def _find_media(item: dict[str, Any]) -> str | None:
+def _find_media(item: Json) -> str | None:
     shown = (item.get(name) for name in _MEDIA)
     return next((each for each in shown if isinstance(each, str) and "://" in each), None)
 

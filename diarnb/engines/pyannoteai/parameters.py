@@ -15,8 +15,7 @@ from diarnb.errors import InvalidParameterError
 from diarnb.store.run import hash_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from diarnb._types import Json, Options
     from diarnb.params import Params
 
 DEFAULT = "service default"
@@ -51,14 +50,14 @@ _VENDOR_NAMES = {
 }
 
 
-def _webhook(value: Any) -> str:
+def _webhook(value: object) -> str:
     parts = urlsplit(value) if isinstance(value, str) else None
     if parts is None or parts.scheme not in ("https", "http") or not parts.hostname:
         raise InvalidParameterError("webhook is the https address that the result is sent to")
     return str(value)
 
 
-def _transcription_config(value: Any) -> dict[str, Any]:
+def _transcription_config(value: object) -> Json:
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise InvalidParameterError(f"transcription_config is a dict such as {{'model': {TRANSCRIBERS[0]!r}}}")
     model = value.get("model", TRANSCRIBERS[0])
@@ -72,7 +71,7 @@ def _voiceprints(value: Any) -> dict[str, str]:
     return dict(value)
 
 
-def _matching(value: Any) -> dict[str, Any]:
+def _matching(value: object) -> Json:
     if not isinstance(value, dict) or not value.keys() <= _MATCHING.keys():
         raise InvalidParameterError(f"matching is a dict such as {_MATCHING}, not {value!r:.60}")
     matching = {**_MATCHING, **value}
@@ -98,7 +97,7 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-def check(model: str, options: Mapping[str, Any]) -> None:
+def check(model: str, options: Options) -> None:
     """Refuse what contradicts itself, before anything is sent.
 
     Raises
@@ -126,7 +125,7 @@ def check(model: str, options: Mapping[str, Any]) -> None:
         check_reachable(options["webhook"], options["base_url"], "pyannoteAI")
 
 
-def request_of(model: str, params: Params, options: Mapping[str, Any]) -> dict[str, Any]:
+def request_of(model: str, params: Params, options: Options) -> Json:
     """Write what is asked as the service reads it, without what is its default.
 
     Examples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from diarnb.engines.cloud.replies import quote_service
@@ -15,6 +15,7 @@ from diarnb.errors import ApiResponseError, JobNotFoundError, JobTimeoutError, N
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from diarnb._types import Json
     from diarnb.engines.cloud.service import Service
 
 ENDED = ("succeeded", "failed", "canceled")
@@ -25,7 +26,7 @@ _PAGE = 100  # the most that the list gives at once
 _SILENT = 3  # answers without a status before that is an error
 
 
-def check_job_id(value: Any) -> str:
+def check_job_id(value: object) -> str:
     """Check a job's id, which becomes part of an address.
 
     Raises
@@ -64,7 +65,7 @@ class Poller:
         poll: float,
         timeout: float | None,
         report: Callable[[str], None],
-    ) -> tuple[Reply, dict[str, Any]]:
+    ) -> tuple[Reply, Json]:
         """Wait until a job has ended; return the answer that says so, as it came and parsed.
 
         Raises
@@ -133,7 +134,7 @@ class Poller:
 _pollers: WeakValueDictionary[tuple[str, int, int], Poller] = WeakValueDictionary()  # as long as anybody waits
 
 
-async def get_job(service: Service, job_id: str, name: str) -> tuple[Reply, dict[str, Any]]:
+async def get_job(service: Service, job_id: str, name: str) -> tuple[Reply, Json]:
     """Look at a job; return the answer as it came and parsed.
 
     Raises
@@ -159,7 +160,7 @@ async def get_job(service: Service, job_id: str, name: str) -> tuple[Reply, dict
     raise AssertionError  # not reached
 
 
-async def list_jobs(service: Service, cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
+async def list_jobs(service: Service, cursor: str | None = None) -> tuple[list[Json], str | None]:
     """Read a page of the job list, newest first.
 
     Returns

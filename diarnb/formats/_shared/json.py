@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.errors import ApiResponseError, TurnTableError
 from diarnb.formats._shared.text import write_text
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from diarnb._types import Json
     from diarnb.formats._shared.reading import Reading
 
 
-def read_json(reading: Reading) -> Any:
+def read_json(reading: Reading) -> object:
     """Read a file as JSON, or as JSON Lines, which become a list."""
     text = reading.read_text("JSON")
     try:
@@ -32,17 +33,17 @@ def read_json(reading: Reading) -> Any:
         raise TurnTableError(f"{reading.name} is no JSON that can be read: {error!s:.150}") from error
 
 
-def write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: object) -> None:
     """Write JSON; what it does not know becomes text."""
     write_text(path, dump_json(data) + "\n")
 
 
-def dump_json(data: Any) -> str:
+def dump_json(data: object) -> str:
     """Write data as JSON in one line."""
     return json.dumps(data, ensure_ascii=False, default=str)
 
 
-def describe(data: Any) -> str:
+def describe(data: object) -> str:
     """Describe what JSON looks like: its keys, and where in it rows stand, for whoever has to read it otherwise."""
     if isinstance(data, list):
         first = data[0] if data else None
@@ -55,7 +56,7 @@ def describe(data: Any) -> str:
     return found if rows is None else f"{found}, in which {rows[0]} is a list of objects with {_list_keys(rows[1])}"
 
 
-def _find_rows(data: dict[str, Any], path: str, depth: int = 4) -> Iterator[tuple[str, dict[str, Any]]]:
+def _find_rows(data: Json, path: str, depth: int = 4) -> Iterator[tuple[str, Json]]:
     for key, value in data.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield f"{path}{key}", value[0]
@@ -64,7 +65,7 @@ def _find_rows(data: dict[str, Any], path: str, depth: int = 4) -> Iterator[tupl
             yield from _find_rows(value, f"{path}{key}.", depth - 1)
 
 
-def _list_keys(data: dict[str, Any]) -> str:
+def _list_keys(data: Json) -> str:
     names = [f"{key!s:.30}" for key in list(data)[:8]]
     return f"the keys {', '.join(names)}{', ...' if len(data) > 8 else ''}" if names else "no keys"
 
@@ -78,7 +79,7 @@ def name_file(reading: Reading) -> Iterator[None]:
         raise TurnTableError(f"{reading.name}: {error}") from error
 
 
-def read_number(item: dict[str, Any], name: str, place: str) -> float:
+def read_number(item: Json, name: str, place: str) -> float:
     """Read a number of a file."""
     value = item.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -86,7 +87,7 @@ def read_number(item: dict[str, Any], name: str, place: str) -> float:
     return float(value)
 
 
-def read_speaker(value: Any) -> str | None:
+def read_speaker(value: object) -> str | None:
     """Read a speaker: a name as it is, a number as `SPEAKER_07`; None for nobody.
 
     Raises

@@ -6,7 +6,7 @@ The file is read back and compared, so that no format can lose anything in silen
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -80,7 +80,7 @@ def _times(table: pd.DataFrame) -> Iterable[tuple[float, float]]:
     return zip(table["start"].tolist(), table["end"].tolist(), strict=True)
 
 
-def _says(given: pd.DataFrame, back: pd.DataFrame, name: Any) -> bool:
+def _says(given: pd.DataFrame, back: pd.DataFrame, name: object) -> bool:
     """Whether a column that did not come back said anything that its absence does not say."""
     values = given[name].dropna()
     if name == "uri":
@@ -104,16 +104,16 @@ def _at_once(was: float, now: float) -> bool:
     return abs(was - now) <= _EXACT
 
 
-def _equal(was: Any, now: Any) -> bool:
+def _equal(was: object, now: object) -> bool:
     """Compare speakers, for whom nobody is not the same as a name that is empty."""
     return _alike(was, now) and _missing(was) == _missing(now)
 
 
-def _alike(was: Any, now: Any) -> bool:
+def _alike(was: object, now: object) -> bool:
     if _missing(was) or _missing(now):
         return all(_missing(value) or value == "" for value in (was, now))
     return bool(was == now) or str(was) == str(now)
 
 
-def _missing(value: Any) -> bool:
+def _missing(value: object) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)

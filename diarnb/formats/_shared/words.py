@@ -15,6 +15,8 @@ from diarnb.transcripts.words import PAUSE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from diarnb._types import Json
+
 _COLUMNS: dict[str, tuple[type, Any]] = {
     "start": (float, math.nan),
     "end": (float, math.nan),
@@ -63,19 +65,19 @@ def join_words(words: pd.DataFrame) -> pd.DataFrame:
     return turns
 
 
-def group_words(words: pd.DataFrame) -> list[list[dict[str, Any]]]:
+def group_words(words: pd.DataFrame) -> list[list[Json]]:
     """Sort words into turns, those of each recording and channel apart."""
-    places: dict[Any, list[dict[str, Any]]] = {}
+    places: dict[Any, list[Json]] = {}
     for word in sorted(list_rows(words), key=lambda word: word["start"]):
         places.setdefault((word.get("uri"), word.get("channel")), []).append(word)
     return [group for own in places.values() for group in transcripts.group_words(own, PAUSE)]
 
 
-def _text(word: dict[str, Any]) -> str:
+def _text(word: Json) -> str:
     return word.get("text") or word.get("word") or ""
 
 
-def list_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def list_rows(table: pd.DataFrame) -> list[Json]:
     """List rows as JSON has them: what is missing is None."""
     plain = table.astype(object)
     rows: Iterable[Mapping[Any, Any]] = plain.where(plain.notna(), None).to_dict("records")

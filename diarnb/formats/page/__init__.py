@@ -8,7 +8,7 @@ import html
 import io
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -33,7 +33,7 @@ _LONGEST_NAME = 60
 _LONGEST_TEXT = 20_000
 
 
-def make_page(turns: pd.DataFrame, *, audio: Any = False) -> str:
+def make_page(turns: pd.DataFrame, *, audio: object = False) -> str:
     """Make the page of a table.
 
     Parameters
@@ -158,7 +158,7 @@ def _paragraphs(table: pd.DataFrame, words: pd.DataFrame | None, colors: dict[st
     ]
 
 
-def _encode(table: pd.DataFrame, audio: Any) -> str:
+def _encode(table: pd.DataFrame, audio: object) -> str:
     """Encode the recording as Opus, in base64."""
     source = audio
     if audio is True:

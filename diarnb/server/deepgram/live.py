@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -23,6 +23,7 @@ from diarnb.server.workers.pool import TaskFailedError, WorkerCrashedError
 if TYPE_CHECKING:
     from aiohttp import WSMessage
 
+    from diarnb._types import Json
     from diarnb.server.core import Core
     from diarnb.server.workers.pool import Session
 
@@ -87,7 +88,7 @@ class _End:
 
     code: int | None
     reason: str = ""
-    say: dict[str, Any] | None = None
+    say: Json | None = None
 
 
 class _Connection:
@@ -209,9 +210,9 @@ class _Connection:
             return _End(WSCloseCode.POLICY_VIOLATION, "DATA-0000: a message is none that is known", say=said)
         return None
 
-    def _answer_configure(self, told: dict[str, Any]) -> dict[str, Any]:
+    def _answer_configure(self, told: Json) -> Json:
         """Answer a wish to change something; nothing that can be changed on the way changes anything here."""
-        answer: dict[str, Any] = {"type": "ConfigureSuccess", "request_id": self._id}
+        answer: Json = {"type": "ConfigureSuccess", "request_id": self._id}
         if told.get("keyterms") is None:
             return answer
         if self._model.startswith("nova-3"):

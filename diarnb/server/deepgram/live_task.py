@@ -7,10 +7,11 @@ import json
 from collections import deque
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diarnb._types import Json
 from diarnb.engines.local import LocalEngine
 from diarnb.engines.local.segmentation import HOP, RATE
 from diarnb.params import Params
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 _BLOCK = 0.25  # seconds that the engine is given at once
 _STEP = HOP / RATE  # seconds after which it decides anew
 
-Message = dict[str, Any]
+Message = Json
 
 
-def _live(task: dict[str, Any], line: ServerPipe) -> bytes:
+def _live(task: Json, line: ServerPipe) -> bytes:
     """Follow a stream to its end; the answer is the message that ends it."""
     stream = _StreamTask(task, line)
     stream.follow()
@@ -44,7 +45,7 @@ def _live(task: dict[str, Any], line: ServerPipe) -> bytes:
 class _StreamTask:
     """A stream, from its first byte to its last."""
 
-    def __init__(self, task: dict[str, Any], line: ServerPipe) -> None:
+    def __init__(self, task: Json, line: ServerPipe) -> None:
         self._task, self._asked, self._line = task, task["asked"], line
         self._sound = StreamDecoder(self._asked["encoding"], self._asked["sample_rate"], self._asked["channels"])
         self._created, self._content = datetime.now(UTC), hashlib.sha256()
@@ -127,7 +128,7 @@ class _Channel:
         self,
         ear: WindowedTranscriber,
         index: list[int],
-        asked: dict[str, Any],
+        asked: Json,
         metadata: Message,
         tell: Callable[[Message], None],
     ) -> None:
@@ -155,7 +156,7 @@ class _Channel:
                 yield block
         self._ended = True
 
-    def decide(self, turns: list[dict[str, Any]]) -> None:
+    def decide(self, turns: list[Json]) -> None:
         """Take what the engine has decided, and send what is final by it."""
         self.ear.decide(turns, self.ear.now if self._ended else self._given / self.ear.rate // _STEP * _STEP)
         if self._asked["vad_events"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb._types import Json
     from diarnb.server.deepgram.text import Word
 
 _PAUSE = 0.25  # seconds without speech that end a stretch at least: shorter ones are gaps between words
@@ -85,7 +86,7 @@ class WindowedTranscriber:
     _first: int = 0  # number of the first sample that is kept
     _kept: list[NDArray[np.float32]] = field(default_factory=list)
     _count: int = 0  # samples
-    _turns: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _turns: dict[int, Json] = field(default_factory=dict)
     _numbers: deepgram_text.SpeakerNumbers = field(default_factory=deepgram_text.SpeakerNumbers)
     _pace: float = 0.0  # seconds that it takes to hear words in a second of sound
     _told: float = 0.0  # until when the open window was told so far
@@ -100,7 +101,7 @@ class WindowedTranscriber:
         self._kept.append(samples)
         self._count += len(samples)
 
-    def decide(self, turns: Iterable[dict[str, Any]], until: float) -> None:
+    def decide(self, turns: Iterable[Json], until: float) -> None:
         """Take turns that are new or have changed, as `Streamer.stream` gives them."""
         self.known = until
         self._turns |= {turn["turn_id"]: turn for turn in turns}

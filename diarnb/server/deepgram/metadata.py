@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb import transcribers
 from diarnb.engines.local import MODEL, LocalEngine
@@ -12,6 +12,8 @@ from diarnb.server.workers.transcription import load_transcriber
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from diarnb._types import Json
 
 _OURS = uuid.uuid5(uuid.NAMESPACE_DNS, "diarnb")
 
@@ -37,7 +39,7 @@ def describe_model(words: str | None) -> tuple[str, dict[str, str]]:
     return _id(name, about["version"], identity or words or ""), about
 
 
-def describe_models(words: str | None) -> dict[str, Any]:
+def describe_models(words: str | None) -> Json:
     """Return what ``metadata`` says of `model` in the answer for a recording."""
     number, about = describe_model(words)
     return {"models": [number], "model_info": {number: about}}

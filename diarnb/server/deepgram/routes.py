@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from diarnb._types import Json
     from diarnb.server.core import Core
 
 _PROCESSING = {False: 600.0, True: 1200.0}  # seconds; True for the larger models
@@ -91,7 +92,7 @@ class _ListenRoute:
                 raise Refusal(503, "Please try again later") from None
         return web.Response(body=answer, content_type="application/json")
 
-    async def _later(self, request: web.Request, asked: dict[str, Any]) -> web.Response:
+    async def _later(self, request: web.Request, asked: Json) -> web.Response:
         """Take a recording, and let somebody be called when it is understood."""
         if problem := check_target("deepgram", asked["callback"], self._core.settings.allow_webhook):
             raise Refusal(400, f"Invalid callback url. {problem}.", code="INVALID_QUERY_PARAMETER")
@@ -114,7 +115,7 @@ class _ListenRoute:
                 raise
         return web.json_response({"request_id": job_id})
 
-    def _task(self, request: web.Request, asked: dict[str, Any], **where: str) -> dict[str, Any]:
+    def _task(self, request: web.Request, asked: Json, **where: str) -> Json:
         words = self._core.settings.words
         return {"do": "deepgram.listen", "id": request[ID], "asked": asked, "words": words, **where}
 

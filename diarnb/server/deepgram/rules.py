@@ -16,6 +16,8 @@ from diarnb.server.web.refusals import Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from diarnb._types import Json
+
 MOST_CHANNELS = 20
 """That can be transcribed each by itself."""
 
@@ -55,7 +57,7 @@ _UNDONE = (
 """What would change the words, or be found in them, and needs what this server has not."""
 
 
-def parse_batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def parse_batch(query: Iterable[tuple[str, str]]) -> Json:
     """Read the query of a recording.
 
     Parameters
@@ -104,7 +106,7 @@ def parse_batch(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
     }
 
 
-def parse_live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> dict[str, Any]:
+def parse_live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> Json:
     """Read the query of a stream.
 
     Parameters
@@ -196,7 +198,7 @@ class _Query:
             raise _invalid_parameter(name, f"expected a whole number from {low} to {high}")
         return None if value is None else int(value)
 
-    def read_shared(self) -> dict[str, Any]:
+    def read_shared(self) -> Json:
         """Read what recordings and streams have in common."""
         for name, most in LISTS.items():
             if len(self.several(name)) > most:
@@ -232,7 +234,7 @@ class _Query:
             raise _bad_request("only nova-3 takes keyterm")
         return model
 
-    def read_sound(self) -> dict[str, Any]:
+    def read_sound(self) -> Json:
         """Read how the audio of a stream is coded."""
         encoding = self.one("encoding")
         if encoding is not None and encoding not in RAW:

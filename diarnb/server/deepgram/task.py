@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from diarnb._types import Json
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.engines.local import LocalEngine
 from diarnb.errors import AudioLimitError
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from diarnb.server.deepgram.text import Word
     from diarnb.server.workers.wire import ServerPipe
 
-Turn = dict[str, Any]
+Turn = Json
 
 
-def _listen(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001 (whoever waits is not told how far it is)
+def _listen(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001 (whoever waits is not told how far it is)
     """Answer ``POST /v1/listen``."""
     asked = task["asked"]
     with open_recording(task["file"], max_untold=MAX_UNTOLD) as recording:
@@ -54,7 +55,7 @@ def _listen(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001 (w
     return json.dumps({"metadata": metadata, "results": results}, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _transcribe(recording: Recording, asked: dict[str, Any], words: str | None) -> tuple[float, list[list[Word]]]:
+def _transcribe(recording: Recording, asked: Json, words: str | None) -> tuple[float, list[list[Word]]]:
     """Transcribe and diarize; return the duration in seconds, and the words of each channel with their speakers."""
     split = asked["multichannel"]
     if words is None:  # nobody could be named for anything: all that is to be found out is whether this is sound
@@ -73,7 +74,7 @@ def _transcribe(recording: Recording, asked: dict[str, Any], words: str | None) 
     return raw["duration"], heard
 
 
-def _format_results(channels: list[list[Word]], asked: dict[str, Any]) -> dict[str, Any]:
+def _format_results(channels: list[list[Word]], asked: Json) -> Json:
     punctuate = asked["punctuate"]
     told, utterances = [], []
     for number, words in enumerate(channels):
@@ -82,7 +83,7 @@ def _format_results(channels: list[list[Word]], asked: dict[str, Any]) -> dict[s
             alternative["paragraphs"] = deepgram_text.split_paragraphs(words)
         told.append({"alternatives": [alternative]})
         utterances += deepgram_text.split_utterances(words, number, asked["utt_split"], punctuate=punctuate)
-    results: dict[str, Any] = {"channels": told}
+    results: Json = {"channels": told}
     if asked["utterances"]:
         results["utterances"] = sorted(utterances, key=lambda utterance: (utterance["start"], utterance["channel"]))
     return results

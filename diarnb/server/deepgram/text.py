@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from diarnb._types import Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Word = dict[str, Any]
+Word = Json
 
 _MOST_SENTENCES = 5  # of one speaker in a paragraph
 _SHORTER = 0.3  # of the pause that ends an utterance anywhere, which ends one after a sentence
@@ -32,7 +34,7 @@ class SpeakerNumbers:
         return self._by_label.setdefault(label, len(self._by_label))
 
 
-def number_speakers(words: Sequence[Word], turns: Sequence[dict[str, Any]], numbers: SpeakerNumbers) -> list[Word]:
+def number_speakers(words: Sequence[Word], turns: Sequence[Json], numbers: SpeakerNumbers) -> list[Word]:
     """Assign each word the speaker whose turn shares most of its time, else the nearest turn's.
 
     Parameters
@@ -76,7 +78,7 @@ def number_speakers(words: Sequence[Word], turns: Sequence[dict[str, Any]], numb
     return named
 
 
-def format_word(word: Word, *, punctuate: bool) -> dict[str, Any]:
+def format_word(word: Word, *, punctuate: bool) -> Json:
     """Format a word as the service does."""
     item = {"word": word["word"], "start": round(word["start"], 6), "end": round(word["end"], 6)}
     item["confidence"] = round(word["confidence"], 6)
@@ -84,7 +86,7 @@ def format_word(word: Word, *, punctuate: bool) -> dict[str, Any]:
     return item | {"punctuated_word": word["text"]} if punctuate else item
 
 
-def format_alternative(words: Sequence[Word], *, punctuate: bool) -> dict[str, Any]:
+def format_alternative(words: Sequence[Word], *, punctuate: bool) -> Json:
     """Format the words of one channel as an alternative: transcript, confidence and words.
 
     Examples
@@ -100,7 +102,7 @@ def format_alternative(words: Sequence[Word], *, punctuate: bool) -> dict[str, A
     }
 
 
-def split_utterances(words: Sequence[Word], channel: int, split: float, *, punctuate: bool) -> list[dict[str, Any]]:
+def split_utterances(words: Sequence[Word], channel: int, split: float, *, punctuate: bool) -> list[Json]:
     """Split words into utterances at pauses, whoever speaks; the speaker of most words is the utterance's.
 
     Parameters
@@ -134,7 +136,7 @@ def split_utterances(words: Sequence[Word], channel: int, split: float, *, punct
     return found
 
 
-def split_paragraphs(words: Sequence[Word]) -> dict[str, Any]:
+def split_paragraphs(words: Sequence[Word]) -> Json:
     r"""Split words into sentences, and these into paragraphs of one speaker and at most five sentences each.
 
     Examples
@@ -162,7 +164,7 @@ def split_paragraphs(words: Sequence[Word]) -> dict[str, Any]:
     return {"transcript": text.removesuffix("\n"), "paragraphs": [_format_paragraph(paragraph) for paragraph in found]}
 
 
-def _format_paragraph(sentences: list[list[Word]]) -> dict[str, Any]:
+def _format_paragraph(sentences: list[list[Word]]) -> Json:
     written = [
         {
             "text": _join(sentence, punctuate=True),

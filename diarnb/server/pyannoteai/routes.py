@@ -19,6 +19,7 @@ from diarnb.server.web.media import MAX_UPLOAD
 from diarnb.server.web.refusals import OWNER, Refusal, open_to_all
 
 if TYPE_CHECKING:
+    from diarnb._types import Json
     from diarnb.server.core import Core
 
 KINDS = ("diarize", "identify", "voiceprint")
@@ -59,7 +60,7 @@ def read_key(request: web.Request) -> str | None:
 
 def refuse(refusal: Refusal, request_id: str) -> web.Response:
     """Write a refusal in pyannoteAI's words."""
-    body: dict[str, Any] = {"requestId": request_id, "message": refusal.message}
+    body: Json = {"requestId": request_id, "message": refusal.message}
     if refusal.errors:
         errors = [{"field": name, "message": message} for name, message in refusal.errors]
         body = {"message": refusal.message, "errors": errors}
@@ -170,7 +171,7 @@ class _Dialect:
         return deliveries.check_target("pyannoteai", url, self._core.settings.allow_webhook)
 
 
-async def _read_body(request: web.Request) -> Any:
+async def _read_body(request: web.Request) -> object:
     try:
         return await receive_json(request)
     except ValueError:

@@ -13,6 +13,8 @@ from diarnb.server.web.refusals import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from diarnb._types import Json
+
     Check = Callable[[str], str | None]
 
 STATUSES = ("pending", "created", "running", "succeeded", "failed", "canceled")
@@ -60,7 +62,7 @@ class JobRequest:
     """
 
     url: str
-    task: dict[str, Any]
+    task: Json
     webhook: str | None
     status_only: bool
 
@@ -138,7 +140,7 @@ class _Fields:
         return f"{self._place}.{name}".strip(".")
 
 
-def parse_job(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -> JobRequest:
+def parse_job(kind: str, body: object, *, check_url: Check, check_webhook: Check) -> JobRequest:
     """Read a request.
 
     Parameters
@@ -161,7 +163,7 @@ def parse_job(kind: str, body: Any, *, check_url: Check, check_webhook: Check) -
         fields.refuse("webhook", problem)
     status_only = fields.flag("webhookStatusOnly")
     fields.one_of("model", list_models(kind))
-    task: dict[str, Any] = {"do": f"pyannoteai.{kind}"}
+    task: Json = {"do": f"pyannoteai.{kind}"}
     if kind != "voiceprint":
         task["bounds"] = _read_bounds(fields)
         task |= {ours: fields.flag(theirs) for theirs, ours in SCORES.items()}
@@ -183,7 +185,7 @@ def list_models(kind: str) -> tuple[str, ...]:
     return tuple(name for name in (*LISTED, "live-1") if kind == "diarize" or name != "community-1")
 
 
-def parse_media(body: Any) -> str:
+def parse_media(body: object) -> str:
     """Read a request for an address to upload to, or to read from; return the ``media://`` key.
 
     Raises
@@ -217,7 +219,7 @@ def parse_page(query: Mapping[str, str]) -> PageRequest:
     Refusal
         400, with all that is wrong.
     """
-    given: dict[str, Any] = dict(query)
+    given: Json = dict(query)
     if re.fullmatch(r"[0-9]{1,9}", given.get("limit", "")):
         given["limit"] = int(given["limit"])
     wrong: list[tuple[str, str]] = []

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb._types import Json, Options
     from diarnb.audio import Recording
     from diarnb.engines.base import Answer
     from diarnb.server.workers.wire import ServerPipe
@@ -41,7 +42,7 @@ _PAUSE = 0.1  # seconds after which one turn is written as two
 _NO_WORDS = "This server has no transcriber, so there are no words; start it with --words."
 
 
-def _diarize(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001 (nobody is told in the middle)
+def _diarize(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001 (nobody is told in the middle)
     with _open_upload(task) as recording:
         answer = _run_engine(task, recording)
         output = _format_output(task, answer)
@@ -53,7 +54,7 @@ def _diarize(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001 (
     return json.dumps(output).encode()
 
 
-def _identify(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001
+def _identify(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001
     known: dict[str, str] = task["voiceprints"]
     _check_voiceprints(known)
     with _open_upload(task) as recording:
@@ -82,7 +83,7 @@ def _identify(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001
     return json.dumps(output).encode()
 
 
-def _voiceprint(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG001
+def _voiceprint(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001
     with _open_upload(task, _MAX_VOICEPRINT) as recording:
         check_length(recording.name, recording.duration)
         answer = LocalEngine().diarize(recording, Params(), _HOW, _ignore_progress)
@@ -91,7 +92,7 @@ def _voiceprint(task: dict[str, Any], line: ServerPipe) -> bytes:  # noqa: ARG00
     return json.dumps(output | ({"warning": remark} if remark else {})).encode()
 
 
-TASKS: dict[str, Callable[[dict[str, Any], ServerPipe], bytes]] = {
+TASKS: dict[str, Callable[[Json, ServerPipe], bytes]] = {
     "pyannoteai.diarize": _diarize,
     "pyannoteai.identify": _identify,
     "pyannoteai.voiceprint": _voiceprint,
@@ -99,7 +100,7 @@ TASKS: dict[str, Callable[[dict[str, Any], ServerPipe], bytes]] = {
 
 
 @contextmanager
-def _open_upload(task: Mapping[str, Any], most: int = MAX_UPLOAD) -> Iterator[Recording]:
+def _open_upload(task: Options, most: int = MAX_UPLOAD) -> Iterator[Recording]:
     """Open what a task is about, under the name by which the client knows it."""
     path, name = Path(task["file"]), task["name"]
     if not path.is_file():
@@ -110,17 +111,17 @@ def _open_upload(task: Mapping[str, Any], most: int = MAX_UPLOAD) -> Iterator[Re
         yield recording
 
 
-def _run_engine(task: Mapping[str, Any], recording: Recording) -> Answer:
+def _run_engine(task: Options, recording: Recording) -> Answer:
     return LocalEngine().diarize(recording, Params(**task["bounds"]), _HOW, _ignore_progress)
 
 
 def _ignore_progress(stage: str, fraction: float) -> None: ...
 
 
-def _format_output(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def _format_output(task: Options, answer: Answer) -> Json:
     """Write what was heard in pyannoteAI's words, with as much beside the turns as was asked for."""
     sure = task["turn_level_confidence"]
-    output: dict[str, Any] = {"diarization": _format_turns(answer.raw["diarization"], sure=sure)}
+    output: Json = {"diarization": _format_turns(answer.raw["diarization"], sure=sure)}
     if task["exclusive"]:
         output["exclusiveDiarization"] = _format_turns(answer.raw["exclusiveDiarization"], sure=sure)
     if any(task[name] for name in ("confidence", "speech_probability", "crosstalk_probability", "speaker_probability")):
@@ -130,7 +131,7 @@ def _format_output(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     return output
 
 
-def _format_turns(found: list[dict[str, Any]], *, sure: bool) -> list[dict[str, Any]]:
+def _format_turns(found: list[Json], *, sure: bool) -> list[Json]:
     """Round times to milliseconds: all of them alike, so that what touches touches still."""
     turns = []
     for turn in found:
@@ -142,7 +143,7 @@ def _format_turns(found: list[dict[str, Any]], *, sure: bool) -> list[dict[str, 
     return turns
 
 
-def _format_scores(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def _format_scores(task: Options, answer: Answer) -> Json:
     """Resample the scores to one every 20 ms, each from the engine's frame that lies in its middle."""
     assert answer.evidence is not None  # noqa: S101 - the local engine always keeps what it heard
     frames = LocalEngine().frames(answer.evidence, Params(**task["bounds"]), {})
@@ -150,7 +151,7 @@ def _format_scores(task: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     middles = np.arange(round(answer.raw["duration"] / RESOLUTION)) * RESOLUTION + RESOLUTION / 2
     frame = np.searchsorted(frames["start"].to_numpy(), middles, side="right") - 1
     speech, crosstalk = heard.frames[:, frame] / 255
-    found: dict[str, Any] = {}
+    found: Json = {}
     if task["confidence"]:
         found["confidence"] = frames["confidence"].to_numpy()[frame].round().astype(int).tolist()
     if task["speech_probability"]:
@@ -179,11 +180,11 @@ def _check_voiceprints(known: Mapping[str, str]) -> None:
             ) from None
 
 
-def _transcribe(task: Mapping[str, Any], recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _transcribe(task: Options, recording: Recording, raw: Options) -> Json:
     """Transcribe; return each word with its speaker, and the text turn by turn."""
     spans = [(turn["start"], turn["end"]) for turn in raw["diarization"]]
     found = add_words(raw, transcription.transcribe(recording, spans, task["words"]))
-    turns: list[dict[str, Any]] = []
+    turns: list[Json] = []
     for turn in found["exclusiveDiarization"]:
         start, end, text = round(turn["start"], 3), round(turn["end"], 3), turn["text"]
         last = turns[-1] if turns else None

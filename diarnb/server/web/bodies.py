@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -59,7 +59,7 @@ async def receive(request: web.Request, target: Path, most: int, disk: DiskReser
     return size
 
 
-async def receive_json(request: web.Request) -> Any:
+async def receive_json(request: web.Request) -> object:
     """Read a body as JSON, of at most `settings.MAX_JSON` bytes.
 
     Raises

@@ -18,7 +18,7 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
@@ -28,6 +28,7 @@ from diarnb.server.web import fetcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from diarnb._types import Options
     from diarnb.server.jobs import Job, JobTable
     from diarnb.server.settings import Settings
 
@@ -63,7 +64,7 @@ class Form:
     body: Callable[[Job], bytes]
 
 
-def with_output(facts: Mapping[str, Any], output: bytes | None) -> bytes:
+def with_output(facts: Mapping[str, object], output: bytes | None) -> bytes:
     """Write a JSON object, with an ``output`` that is JSON already where there is one."""
     head = json.dumps(facts).encode()
     return head if output is None else head[:-1] + b', "output": ' + output + b"}"
@@ -179,7 +180,7 @@ class Deliveries:
         log.warning("the receiver of job %s could not be told, %d times now: %s", job.id, failed + 1, reason)
         await self._jobs.record_delivery(job, {**delivery, "failed": failed + 1, "reason": reason}, due)
 
-    async def _attempt(self, body: bytes, delivery: Mapping[str, Any]) -> str | None:
+    async def _attempt(self, body: bytes, delivery: Mapping[str, object]) -> str | None:
         """Try once; return the reason why it failed, in pyannoteAI's words."""
         try:
             async with asyncio.timeout(self.timeout):
@@ -194,7 +195,7 @@ class Deliveries:
             log.exception("a delivery failed")
             return "unknown_error"
 
-    async def _send(self, delivery: Mapping[str, Any], body: bytes) -> str | None:
+    async def _send(self, delivery: Options, body: bytes) -> str | None:
         allowed = self._settings.allow_webhook
         if self._session is None:
             self._session = fetcher.open_public_session(allowed)
@@ -212,7 +213,7 @@ class Deliveries:
                 return None if 200 <= response.status < 300 else "http_error"
         return "too_many_redirects"
 
-    def _headers(self, delivery: Mapping[str, Any], body: bytes) -> dict[str, str]:
+    def _headers(self, delivery: Options, body: bytes) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "User-Agent": "diarnb"}
         if delivery["dialect"] == "deepgram":
             return {**headers, "dg-token": delivery["token"]}

@@ -9,6 +9,8 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from diarnb._types import Json
+
 T = TypeVar("T")
 
 ID = web.RequestKey("id", str)
@@ -50,7 +52,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, and no fault
         self.code: str | None = code
         self.errors: tuple[tuple[str, str], ...] = errors
         self.headers: dict[str, str] = dict(headers or {})
-        self.more: dict[str, Any] = more
+        self.more: Json = more
 
 
 def open_to_all(handler: T) -> T:

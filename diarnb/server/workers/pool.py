@@ -17,6 +17,7 @@ from diarnb.server.workers import wire
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from diarnb._types import Json
     from diarnb.server.workers.wire import Frame
 
 _PROGRAM = "diarnb.server.workers.worker"
@@ -84,7 +85,7 @@ class WorkerPool:
         self._all.clear()
         self._idle.clear()
 
-    async def run(self, task: dict[str, Any], *, seconds: float) -> bytes:
+    async def run(self, task: Json, *, seconds: float) -> bytes:
         """Have a task done by the next worker that is free.
 
         Parameters
@@ -114,7 +115,7 @@ class WorkerPool:
         return self._free.locked()
 
     @asynccontextmanager
-    async def session(self, task: dict[str, Any]) -> AsyncIterator[Session]:
+    async def session(self, task: Json) -> AsyncIterator[Session]:
         """Begin a task and talk with its worker while it goes on; leaving before its end ends the worker."""
         self.waiting += 1
         try:

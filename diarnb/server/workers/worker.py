@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.engines.local import networks
 from diarnb.errors import DiarnbError
@@ -24,8 +24,10 @@ from diarnb.server.workers.wire import ServerPipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from diarnb._types import Json
 
-TASKS: dict[str, Callable[[dict[str, Any], ServerPipe], bytes]] = {
+
+TASKS: dict[str, Callable[[Json, ServerPipe], bytes]] = {
     **pyannoteai_task.TASKS,
     **deepgram_task.TASKS,
     **live_task.TASKS,
@@ -48,7 +50,7 @@ def main() -> None:
             _do(json.loads(content), line)
 
 
-def _do(task: dict[str, Any], line: ServerPipe) -> None:
+def _do(task: Json, line: ServerPipe) -> None:
     try:
         answer = TASKS[task["do"]](task, line)
     except DiarnbError as error:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb._types import Json
     from diarnb.engines.base import OwnEngine
 
 log: logging.Logger = logging.getLogger("diarnb")
@@ -88,7 +89,7 @@ class _Settings:
     """What is set in the panel at one moment."""
 
     source: choices.Source
-    arguments: dict[str, Any]
+    arguments: Json
 
     def heard_alike(self, other: _Settings) -> bool:
         """Whether another differs in nothing but what can be decided again."""
@@ -117,7 +118,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._look()
         self._update()
 
-    def _build(self, source: Any) -> None:
+    def _build(self, source: object) -> None:
         names: list[tuple[str, Any]] = [(name, name) for name in engines.names()]
         if not isinstance(self._given, str):
             names.append(("as passed", self._given))
@@ -153,7 +154,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         return self._picker.source.value
 
     @property
-    def params(self) -> dict[str, Any]:
+    def params(self) -> Json:
         """The arguments: ``diarize(panel.source, **panel.params)`` does what the panel does.
 
         Raises
@@ -401,7 +402,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
     def __repr__(self) -> str:
         return f"<Controls: {self.code}>"
 
-    def _ipython_display_(self, **_: Any) -> None:
+    def _ipython_display_(self, **_: object) -> None:
         # Two outputs: the panel, and the result below it. That is no widget, so that it is saved with the notebook.
         from IPython.display import display
 
@@ -409,14 +410,14 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._displayed = True
         display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: object) -> Json:
         return {**self._still(), **self._view()}
 
-    def _view(self) -> dict[str, Any]:
+    def _view(self) -> Json:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
 
-    def _still(self) -> dict[str, Any]:
+    def _still(self) -> Json:
         """Return the result as ordinary output, or what will be there."""
         line = html.escape(
             self.code if self._result is None else choices.write_line(self._result[1].source, self._result[1].arguments)

@@ -71,7 +71,7 @@ class Upload(io.BytesIO):
         self.name: str = Path(name).name
 
 
-def kind_of(source: Any) -> str:
+def kind_of(source: object) -> str:
     """Find where the picker stands for a source that was passed: example, file, url or given."""
     if isinstance(source, str | os.PathLike) and not is_link(source):
         return "example" if any(Path(os.fsdecode(source)) == example(name) for name in EXAMPLES) else "file"
@@ -154,7 +154,7 @@ def is_switch(option: Option) -> bool:
     )
 
 
-def parse_typed(option: Option, text: str) -> Any:
+def parse_typed(option: Option, text: str) -> object:
     """Read what was typed for an argument: as Python where the argument takes that, else as the text that it is.
 
     Raises
@@ -178,7 +178,7 @@ def parse_typed(option: Option, text: str) -> Any:
     return value
 
 
-def _takes(option: Option, value: Any) -> bool:
+def _takes(option: Option, value: object) -> bool:
     try:
         option.check(value)
     except (DiarnbError, ValueError, TypeError):
@@ -213,7 +213,7 @@ def describe_cost(source: Source, engine: Engine, price_per_hour: float | None, 
     return f"{sentence}; give your price an hour to see the cost. An answer that is kept already costs nothing."
 
 
-def write_line(source: Source, arguments: Mapping[str, Any]) -> str:
+def write_line(source: Source, arguments: Mapping[str, object]) -> str:
     """Write the line of Python that does the same.
 
     Examples
@@ -226,12 +226,12 @@ def write_line(source: Source, arguments: Mapping[str, Any]) -> str:
     return f"turns = diarnb.diarize({', '.join([source.written, *named])}){remark}"
 
 
-def _argument(name: str, value: Any) -> str:
+def _argument(name: str, value: object) -> str:
     nameless = name == "engine" and not isinstance(value, str)
     return "engine" if nameless else literal(value)
 
 
-def literal(value: Any) -> str:
+def literal(value: object) -> str:
     r"""Write a value as Python, text in double quotes where that needs no escapes.
 
     Examples

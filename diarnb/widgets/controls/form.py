@@ -16,6 +16,7 @@ from diarnb.widgets.parts import help_line, note, radio, row, visible_if, wide
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from diarnb._types import Json
     from diarnb.engines.base import Offer, Option
 
 _LEGEND = {
@@ -52,7 +53,7 @@ class SpeakerCount:
         """What is set, for `diarize`."""
         return choices.count_arguments(self.mode.value, self.exactly.value, tuple(self.between.value))
 
-    def _set(self, _change: Any) -> None:
+    def _set(self, _change: object) -> None:
         self._show()
         self._changed()
 
@@ -81,7 +82,7 @@ class Options:
         visible_if(self._list, False)
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Json:
         """What is set, for `diarize`.
 
         Raises
@@ -110,7 +111,7 @@ class Options:
         self._list.children = rows
 
 
-def _field(name: str, option: Option, wide: dict[str, Any]) -> ipywidgets.Widget:
+def _field(name: str, option: Option, wide: Json) -> ipywidgets.Widget:
     shown = html.escape(visible(name, limit=40))
     if choices.is_switch(option):
         return ipywidgets.Dropdown(options=[("—", None), ("True", True), ("False", False)], description=shown, **wide)
@@ -123,7 +124,7 @@ class EngineForm:
     def __init__(self, name: str, offer: Offer, changed: Callable[[], None]) -> None:
         self._offer, self._changed, self._channels = offer, changed, 1
         self.count: SpeakerCount | None = SpeakerCount(changed) if offer.count else None
-        self.flags: dict[str, Any] = {
+        self.flags: Json = {
             flag: ipywidgets.Checkbox(description=_LEGEND[flag], indent=False, layout={"width": "11em"})
             for flag in choices.flags_of(offer)
         }
@@ -158,7 +159,7 @@ class EngineForm:
         self._show()
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Json:
         """What is set, for `diarize`; what is left as it is, is absent.
 
         Raises
@@ -166,7 +167,7 @@ class EngineForm:
         InvalidParameterError
             Something was typed that an argument does not take.
         """
-        found: dict[str, Any] = {}
+        found: Json = {}
         if self.model is not None and self.model.value not in ("", self._offer.default_model):
             found["model"] = self.model.value
         if self.count is not None:
@@ -214,7 +215,7 @@ class EngineForm:
         self._threshold_place = row(self.threshold, self._threshold_help)
         return ipywidgets.VBox([self.threshold_on, self._threshold_place])
 
-    def _set(self, _change: Any) -> None:
+    def _set(self, _change: object) -> None:
         self._show()
         self._changed()
 
