@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 
@@ -61,6 +62,29 @@ def embed(blocks, spans, alone, network):
         parts.append(embedder.embed(*new))
     parts.append(embedder.tail(spans[:0], alone[:0]))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+# -------------------------------------------------------------------------------------------------- networks
+
+FORKED = """
+import os
+from diarnb.engines.local import networks
+for threads in (1, 2, 3):
+    networks.load("segmentation", providers=("CPUExecutionProvider",), threads=threads)
+    networks.load("embedding", providers=("CPUExecutionProvider",), threads=threads)
+child = os.fork()
+if not child:
+    networks.load("embedding", providers=("CPUExecutionProvider",), threads=1)
+    networks.load("segmentation", providers=("CPUExecutionProvider",), threads=1)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_of_a_process_with_many_sessions_loads_its_own():
+    subprocess.run([sys.executable, "-c", FORKED], timeout=60, check=True)
 
 
 # ---------------------------------------------------------------------------------------------- segmentation

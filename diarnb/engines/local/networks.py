@@ -53,7 +53,7 @@ def load(name: str, *, providers: tuple[str, ...], threads: int | None) -> ort.I
     return _load(MODELS / f"{name}.onnx", provenance()[name]["sha256"], providers, threads, os.getpid())
 
 
-@functools.lru_cache(maxsize=4)
+@functools.cache  # nothing is evicted: to end its parent's session, a forked child would wait for threads it lacks
 def _load(
     path: Path,
     sha256: str,
