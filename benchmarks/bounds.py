@@ -121,7 +121,7 @@ def run(recordings: Sequence[Recording]) -> dict[str, list[Score]]:
         with open_recording(recording.audio) as audio:
             answer = LocalEngine().diarize(audio, Params(), {}, lambda stage, fraction: None)
         assert answer.evidence is not None
-        (evidence,) = ChannelEvidence.unpacked(answer.evidence)
+        (evidence,) = ChannelEvidence.unpack(answer.evidence)
         for name, bound in BOUNDS.items():
             decision = bound(evidence, recording)
             labels = [str(k) for k in range(decision.speakers)]

@@ -218,7 +218,7 @@ def _finish(asked: argparse.Namespace, ask: Callable[[argparse.Namespace], pd.Da
     # Files first: whoever reads stdout may stop reading, but what went wrong with a file must not cost the table.
     written = [_write(turns, path) for path in asked.output]
     try:
-        sys.stdout.write(_shown(turns, asked))
+        sys.stdout.write(_format_output(turns, asked))
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would try again at exit, and complain.
@@ -257,7 +257,7 @@ def _questions(asked: argparse.Namespace) -> Json:
     return {**told, "progress": not asked.no_progress}
 
 
-def _shown(turns: pd.DataFrame, asked: argparse.Namespace) -> str:
+def _format_output(turns: pd.DataFrame, asked: argparse.Namespace) -> str:
     """Write what goes to stdout."""
     from diarnb.formats import document
 

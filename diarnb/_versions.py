@@ -46,8 +46,8 @@ def _machine() -> dict[str, str]:
         "Python": f"{platform.python_version()}, {platform.python_implementation()}",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "processors": str(os.cpu_count()),
-        "onnxruntime runs on": _asked("onnxruntime", lambda found: ", ".join(found.get_available_providers())),
-        "libsndfile": _asked("soundfile", lambda found: str(found.__libsndfile_version__)),
+        "onnxruntime runs on": _ask("onnxruntime", lambda found: ", ".join(found.get_available_providers())),
+        "libsndfile": _ask("soundfile", lambda found: str(found.__libsndfile_version__)),
         "run store": "where DIARNB_HOME says" if os.environ.get("DIARNB_HOME") else "in the usual place",
         "keys set": ", ".join(name for name in _KEYS if os.environ.get(name)) or "none",
     }
@@ -73,7 +73,7 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _asked(module: str, question: Callable[[Any], str]) -> str:
+def _ask(module: str, question: Callable[[Any], str]) -> str:
     try:
         return question(import_module(module))
     except Exception as error:  # a broken installation is what such a report is about

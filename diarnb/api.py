@@ -191,12 +191,12 @@ async def diarize_async(source: Any, *, progress: bool | Progress = True, **argu
     arguments = seal_key(arguments)
     with show_progress(progress) as report:
 
-        def checked(stage: str, fraction: float) -> None:
+        def check_stop(stage: str, fraction: float) -> None:
             if stop.is_set():
                 raise asyncio.CancelledError
             report(stage, fraction)
 
-        work = asyncio.ensure_future(asyncio.to_thread(lambda: diarize(source, progress=checked, **arguments)))
+        work = asyncio.ensure_future(asyncio.to_thread(lambda: diarize(source, progress=check_stop, **arguments)))
         try:
             while not work.done():  # an interrupt of the kernel reaches a waiting loop only when it wakes
                 await asyncio.wait({work}, timeout=0.2)

@@ -99,7 +99,7 @@ def test_evidence_of_the_first_version_is_decided_by_its_own_edges_and_says_so()
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_everybody_asked_for_speaks_even_where_edges_leave_nothing_of_them(count):
     with open_recording(example("interview")) as recording:
-        (evidence,) = ChannelEvidence.unpacked(LocalEngine().diarize(recording, Params(), {}, lambda *_: None).evidence)
+        (evidence,) = ChannelEvidence.unpack(LocalEngine().diarize(recording, Params(), {}, lambda *_: None).evidence)
     least = ChannelEvidence(**{**vars(evidence), "regions": evidence.regions[:1]})
     decision = decide(least, count, count, None)
     assert decision.speakers == count
@@ -137,7 +137,7 @@ def test_rounding_errors_of_embeddings_do_not_decide():
     for each in recordings:
         with open_recording(each.audio) as audio:
             answer = LocalEngine().diarize(audio, Params(), {}, lambda *_: None)
-        evidences.append((ChannelEvidence.unpacked(answer.evidence)[0], answer.raw["duration"]))
+        evidences.append((ChannelEvidence.unpack(answer.evidence)[0], answer.raw["duration"]))
     rng = np.random.default_rng(0)
 
     def error(std):

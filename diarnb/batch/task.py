@@ -135,12 +135,12 @@ def _embed_speakers(source: str, recording: object, run: Run, threads: int | Non
     if isinstance(only, int):
         turns = turns.assign(channel=only)
     if isinstance(recording, Recording):
-        return _embedded(recording, turns, threads)
+        return _embed(recording, turns, threads)
     with open_recording(source) as fetched:  # its service fetched it by itself
-        return _embedded(fetched, turns, threads)
+        return _embed(fetched, turns, threads)
 
 
-def _embedded(recording: Recording, turns: pd.DataFrame, threads: int | None) -> Evidence:
+def _embed(recording: Recording, turns: pd.DataFrame, threads: int | None) -> Evidence:
     return dict(voiceprints.embed_speakers(recording, turns, threads=threads))
 
 

@@ -73,7 +73,7 @@ def get(engine: str | OwnEngine) -> Engine:
         return found
     adapted = adapt_engine(engine)
     if adapted.name in NAMES and not isinstance(engine, type(get(adapted.name))):
-        raise _taken(adapted.name)
+        raise _refuse_name(adapted.name)
     if adapted.can(Engine.read) and adapted.name not in NAMES and find(adapted.name) is None:
         raise InvalidParameterError(
             f"the engine {adapted.name!r:.60} keeps answers that only itself can read, so it must be found by its "
@@ -151,7 +151,7 @@ def register(engine: E) -> E:
     made: Any = engine() if isinstance(engine, type) else engine
     name = adapt_engine(made).name
     if name in NAMES:
-        raise _taken(name)
+        raise _refuse_name(name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidParameterError(
             f"an engine's name is made of small letters, digits, dots, hyphens and underscores, not {name!r:.60}"
@@ -276,7 +276,7 @@ def _ambiguous(entries: list[EntryPoint]) -> str:
     return f"there are several engines named {entries[0].name!r}, of {packages}"
 
 
-def _taken(name: str) -> InvalidParameterError:
+def _refuse_name(name: str) -> InvalidParameterError:
     return InvalidParameterError(f"an engine cannot be named {name!r}, which diarnb's own is; name it otherwise")
 
 

@@ -79,9 +79,9 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
         diarization.append(turn)
     output: Json = {"diarization": diarization}
     if "text" in turns:
-        output["turnLevelTranscription"] = [_said(row, row["text"]) for row in rows]
+        output["turnLevelTranscription"] = [_find_text(row, row["text"]) for row in rows]
     if words is not None:
-        output["wordLevelTranscription"] = [_said(row, row.get("text") or row["word"]) for row in list_rows(words)]
+        output["wordLevelTranscription"] = [_find_text(row, row.get("text") or row["word"]) for row in list_rows(words)]
     write_json(path, {"status": "succeeded", "output": output})
 
 
@@ -89,7 +89,7 @@ def _span(row: Json) -> Json:
     return {name: row[name] for name in _SPAN}
 
 
-def _said(row: Json, text: str | None) -> Json:
+def _find_text(row: Json, text: str | None) -> Json:
     speaker = row["speaker"] if (row["speaker"] or "").strip() else None
     return {"start": row["start"], "end": row["end"], "speaker": speaker, "text": text or ""}
 

@@ -69,7 +69,7 @@ def pyannoteai(origin: str, *, fetches: bool = False) -> Schema:
 
     listing = [
         _parameter("limit", _LIMIT),
-        _parameter("cursor", _bounded(pyannoteai_rules.LONGEST_CURSOR)),
+        _parameter("cursor", _bound_text(pyannoteai_rules.LONGEST_CURSOR)),
         _parameter("status", {"type": "string", "enum": list(pyannoteai_rules.STATUSES)}),
     ]
     job_id = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
@@ -162,8 +162,8 @@ def _job_body(kind: str, *, fetches: bool) -> Schema:
             "properties": {"model": {"enum": [*TRANSCRIBERS, None]}},
         }
     if kind == "identify":
-        label = {**_bounded(rules.LONGEST_LABEL), "pattern": f"^(?!{rules.RESERVED_LABEL})"}
-        text = {**_bounded(rules.LONGEST_VOICEPRINT), "pattern": f"^{rules.VOICEPRINT}$"}
+        label = {**_bound_text(rules.LONGEST_LABEL), "pattern": f"^(?!{rules.RESERVED_LABEL})"}
+        text = {**_bound_text(rules.LONGEST_VOICEPRINT), "pattern": f"^{rules.VOICEPRINT}$"}
         item = _object({"label": label, "voiceprint": text}, "label", "voiceprint")
         members["voiceprints"] = {**_list(item), "minItems": 1, "maxItems": rules.MOST_VOICEPRINTS}
         members["matching"] = {
@@ -182,7 +182,7 @@ def _both(*names: str) -> Schema:
     return _object({name: {"type": "integer"} for name in names}, *names)
 
 
-def _bounded(longest: int) -> Schema:
+def _bound_text(longest: int) -> Schema:
     return {**_TEXT, "minLength": 1, "maxLength": longest}
 
 
@@ -194,7 +194,7 @@ def _listen_parameters() -> list[Schema]:
     }
     lists: dict[str, Schema] = {
         **{name: _list(_TEXT) for name in rules.REPEATED},
-        "tag": _list(_bounded(rules.LONGEST_TAG)),
+        "tag": _list(_bound_text(rules.LONGEST_TAG)),
         "extra": _list({**_TEXT, "pattern": ":", "maxLength": rules.LONGEST_EXTRA}),
         "language_hint": _list({**_TEXT, "pattern": f"^({rules.LANGUAGE})$"}),
     }

@@ -114,11 +114,11 @@ class LedgerFile:
 
     def read(self) -> Contents:
         """Read the rows; mend a copy that is damaged from the other, and remember what is lost in both."""
-        with _reading, _told():
+        with _reading, _explain_errors():
             known = _known.get(self.folder)
             if known is not None and known[0] == self._stamp() is not None:
                 return known[1]
-            with self._locked():
+            with self._hold_lock():
                 return self._read()
 
     def write(self, row: Json) -> None:
@@ -129,7 +129,7 @@ class LedgerFile:
     @contextmanager
     def changing(self) -> Iterator[Rows]:
         """Hold the file: what is changed in the rows that this gives is written at the end."""
-        with _reading, _told(), self._locked():
+        with _reading, _explain_errors(), self._hold_lock():
             contents = self._read()
             rows = dict(contents.rows)
             yield rows
@@ -139,20 +139,20 @@ class LedgerFile:
 
     def erase(self, row: Json) -> None:
         """Write a row in the place of all earlier records of it, which leave the disk."""
-        with _reading, _told(), self._locked():
+        with _reading, _explain_errors(), self._hold_lock():
             contents = self._read()
             self._renew(contents, {**contents.rows, row["id"]: row}, contents.damage)
 
     def accept_loss(self) -> None:
         """Forget what `Contents.damage` remembers."""
-        with _reading, _told(), self._locked():
+        with _reading, _explain_errors(), self._hold_lock():
             contents = self._read()
             if contents.damage:
                 self._renew(contents, contents.rows, [])
 
     def keep_answer(self, answer: bytes) -> str:
         """Keep an answer byte for byte; return its name."""
-        with _told():
+        with _explain_errors():
             packed = zlib.compress(answer)
             name = hashlib.sha256(packed).hexdigest()
             self._answers.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ class LedgerFile:
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path, until = self.folder / "ledger.lock", time.monotonic() + _PATIENCE
         while (held := take(path)) is None:
@@ -352,7 +352,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _explain_errors() -> Iterator[None]:
     """Put failures of the file system in words of diarnb's."""
     try:
         yield

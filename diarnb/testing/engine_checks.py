@@ -290,11 +290,11 @@ class EngineChecks:
         """Count how often the engine is asked; in a copy of it, for the one that was given may travel."""
         real: Callable[..., Any] = self._engine.diarize
 
-        def counted(*arguments: Any) -> Any:
+        def count_calls(*arguments: Any) -> Any:
             self._asked += 1
             return real(*arguments)
 
-        object.__setattr__(self._engine, "diarize", counted)  # also of a frozen dataclass
+        object.__setattr__(self._engine, "diarize", count_calls)  # also of a frozen dataclass
 
     @contextmanager
     def _own_store(self) -> Iterator[None]:

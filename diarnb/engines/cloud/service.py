@@ -108,7 +108,7 @@ class Service:
         self.pace: Pace = pace or Pace()
         self._budget = _budget(origin)
 
-    def hurried(self) -> Service:
+    def hurry(self) -> Service:
         """Return the same service, asked once and not for long: for what is good to know and not needed."""
         pace = replace(self.pace, attempts=1, read=min(self.pace.read, 10.0))
         return Service(self.name, self.origin, self.key, scheme=self.scheme, pace=pace)

@@ -209,7 +209,7 @@ class PaidRequests:
         """Ask the usage lists what became of a request, where the key may see them; return a sentence, or nothing."""
         since = datetime.fromtimestamp((row.sent_at or row.created) - _CLOCKS, UTC).isoformat(timespec="seconds")
         known = self._ledger.known_jobs() - {row.job_id}
-        once = self._service.hurried()
+        once = self._service.hurry()
         try:
             projects = (await once.request("GET", "/v1/projects", kind=Kind.READ)).json().get("projects")
             found = []

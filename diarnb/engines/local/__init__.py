@@ -96,7 +96,7 @@ class LocalEngine(Engine):
                 progress(stage, 0.98 * (done + fraction) / len(channels))
 
             channel_evidence, duration = extract(recording, channel, part, **_select_compute_options(options))  # type: ignore[arg-type]  # "mix" or a number
-            evidence |= channel_evidence.packed(number)
+            evidence |= channel_evidence.pack(number)
         evidence |= _pack_context(duration, recording.problems)
         progress("deciding", 0.98)
         return Answer(self.decide(evidence, params, options), evidence)
@@ -123,7 +123,7 @@ class LocalEngine(Engine):
         channel_evidence, labels = yield from follow(
             blocks, sample_rate, extractor, lambda channel_evidence: decide(channel_evidence, *params.bounds, threshold)
         )
-        evidence = channel_evidence.packed(0) | _pack_context(extractor.samples / RATE, [])
+        evidence = channel_evidence.pack(0) | _pack_context(extractor.samples / RATE, [])
         names = {f"SPEAKER_{number:02d}": f"SPEAKER_{label:02d}" for number, label in enumerate(labels)}
         return Answer(self.decide(evidence, params, options), evidence), names
 
@@ -163,7 +163,7 @@ class LocalEngine(Engine):
     def count_evidence(self, evidence: Evidence, params: Params, options: Options) -> pd.DataFrame:
         """Weigh other numbers of speakers, on each channel by itself."""
         tables, known = [], 0
-        for channel, channel_evidence in enumerate(ChannelEvidence.unpacked(evidence)):
+        for channel, channel_evidence in enumerate(ChannelEvidence.unpack(evidence)):
             table = pd.DataFrame(
                 weigh_counts(channel_evidence, *params.bounds, options.get("threshold")), columns=list(CountRow._fields)
             )
@@ -179,7 +179,7 @@ class LocalEngine(Engine):
     ) -> pd.DataFrame:
         """Score every turn's speakers given those that are certain, on each channel by itself."""
         apart = params.channels == "split"
-        channel_evidence = enumerate(ChannelEvidence.unpacked(evidence))
+        channel_evidence = enumerate(ChannelEvidence.unpack(evidence))
         parts = [
             reconsider(each, turns[turns["channel"] == channel] if apart else turns, wrong)
             for channel, each in channel_evidence
@@ -221,7 +221,7 @@ def _decide_channels(evidence: Evidence, params: Params, options: Options) -> li
     """Decide every channel."""
     return [
         decide(channel_evidence, *params.bounds, options.get("threshold"))
-        for channel_evidence in ChannelEvidence.unpacked(evidence)
+        for channel_evidence in ChannelEvidence.unpack(evidence)
     ]
 
 

@@ -72,12 +72,12 @@ class ChannelEvidence:
     embeddings: NDArray[np.float16]
     weights: NDArray[np.float32]
 
-    def packed(self, channel: int) -> Evidence:
+    def pack(self, channel: int) -> Evidence:
         """Return the arrays under the names that they are stored by."""
         return {f"{channel}/{name}": getattr(self, field) for field, name in _STORED.items()}
 
     @classmethod
-    def unpacked(cls, evidence: Evidence) -> list[ChannelEvidence]:
+    def unpack(cls, evidence: Evidence) -> list[ChannelEvidence]:
         """Return every channel of the evidence, in order; regions that are missing are those of the segments."""
         channels = sorted({int(name.split("/")[0]) for name in evidence if "/" in name})
         known = dict(evidence)

@@ -147,7 +147,7 @@ def _format_scores(task: Options, answer: Answer) -> Json:
     """Resample the scores to one every 20 ms, each from the engine's frame that lies in its middle."""
     assert answer.evidence is not None  # noqa: S101 - the local engine always keeps what it heard
     frames = LocalEngine().frames(answer.evidence, Params(**task["bounds"]), {})
-    (heard,) = ChannelEvidence.unpacked(answer.evidence)
+    (heard,) = ChannelEvidence.unpack(answer.evidence)
     middles = np.arange(round(answer.raw["duration"] / RESOLUTION)) * RESOLUTION + RESOLUTION / 2
     frame = np.searchsorted(frames["start"].to_numpy(), middles, side="right") - 1
     speech, crosstalk = heard.frames[:, frame] / 255
