@@ -75,6 +75,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _no_engine_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diarnb.engines.registry.registered", {})
+
+
+@pytest.fixture(autouse=True)
 def _no_figures_left() -> Iterator[None]:
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):

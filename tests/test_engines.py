@@ -47,11 +47,6 @@ FAR = Far()
 """
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "registered", {})
-
-
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Put packages that declare engines onto the path, as pip would."""
