@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diarnb.errors import InvalidParameterError, TurnTableError
-from diarnb.tables.turns import check_turns, cut_overlap, empty_turns, make_turns, overlap, rename, speakers
+from diarnb.tables.turns import check_turns, cut_overlap, empty_turns, hash_rows, make_turns, overlap, rename, speakers
 from diarnb.testing import assert_turns_equal
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"
@@ -70,7 +70,7 @@ def test_an_engines_rows_become_a_sorted_table_with_facts() -> None:
         }
     )
     pd.testing.assert_frame_equal(turns, expected)
-    assert turns.attrs["diarnb"] == {"run": "abc", "warning": None, "schema": 1}
+    assert turns.attrs["diarnb"] == {"run": "abc", "warning": None, "schema": 1, "rows": hash_rows(turns)}
     assert "confidence" not in make_turns(rows)
 
 
@@ -225,7 +225,12 @@ def test_names_can_be_swapped_and_swapped_back() -> None:
     )
     swapped = rename(turns, {A: B, B: A})
     assert swapped["speaker"].tolist() == [B, A]
-    assert swapped.attrs["diarnb"] == {"run": "abc", "schema": 1, "names": {A: B, B: A}}
+    assert swapped.attrs["diarnb"] == {
+        "run": "abc",
+        "schema": 1,
+        "rows": hash_rows(swapped),
+        "names": {A: B, B: A},
+    }
     back = rename(swapped, {A: B, B: A})
     pd.testing.assert_frame_equal(back, turns)
     assert back.attrs["diarnb"]["names"] == {A: A, B: B}
