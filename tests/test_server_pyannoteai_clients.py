@@ -195,7 +195,7 @@ def test_diarnb_submits_lists_and_resumes(server: InThread, talk: Path, local: L
 
 
 def test_diarnb_is_told_what_is_wrong(server: InThread) -> None:
-    with pytest.raises(errors.BadRequestError, match="model: Must be one of precision-1"):
+    with pytest.raises(errors.BadRequestError, match="model: Must be one of precision-2"):
         diarnb.diarize((np.zeros(16000, np.float32), 16000), model="precision-9", **own(server))
     with pytest.raises(errors.AuthenticationError):
         diarnb.diarize((np.zeros(16000, np.float32), 16000), **own(server) | {"api_key": "another-key-altogether"})
