@@ -54,7 +54,10 @@ def answer_question(
     keys = list(filter(None, [key, question.earlier_key(recording.content_hash)]))
     if not refresh:
         found = (
-            run for find in (store.find, partial(find_paid, store, engine)) for each in keys if (run := find(each))
+            run
+            for find in (store.find, partial(find_paid, store, engine))
+            for each in keys
+            if (run := find(each)) and run.engine == engine.name  # else the run is damaged, and made anew
         )
         if (known := next(found, None)) is not None:
             return update_place(known, about, store)

@@ -13,7 +13,7 @@ import soundfile as sf
 import diarnb
 from benchmarks import simulate
 from benchmarks._acoustics import Line, Noise, Room, handset
-from benchmarks._turntaking import Conversation, Person, converse, joined, listen, read_people, speech_and_overlap
+from benchmarks._turntaking import Conversation, Person, converse, join_spans, listen, read_people, speech_and_overlap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +89,7 @@ def test_people_with_too_little_speech_are_left_out(material: Path):
 
 
 def test_spans_are_joined_and_time_is_counted():
-    assert joined([(3, 4), (0, 1), (1.2, 2), (1.5, 1.6)], 0.25) == [(0, 2), (3, 4)]
+    assert join_spans([(3, 4), (0, 1), (1.2, 2), (1.5, 1.6)], 0.25) == [(0, 2), (3, 4)]
     assert speech_and_overlap([(0, 10, "A"), (8, 12, "B"), (9, 11, "C"), (20, 21, "A")]) == (13, 3)
     assert speech_and_overlap([]) == (0, 0)
 
