@@ -256,9 +256,10 @@ class Lab:
             self.strays.append(address)
 
     def tidy(self) -> None:
-        """Close all notebooks, and be light again."""
+        """Close all notebooks, forget what was corrected in them, and be light again."""
         while self._opened:
             self._opened.pop().close()
+        shutil.rmtree(self.home / "corrections", ignore_errors=True)
         self.strays.clear()
         self.theme("light")
 
