@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def test_a_lost_cache_is_made_again_from_the_ledger(home: Path) -> None:
     assert again.equals(first)
     assert again.attrs == first.attrs  # the very run
     assert diarnb.open_run(first.attrs["diarnb"]["run"]).equals(first)
+
+
+def test_a_run_that_names_another_engine_is_made_again_from_the_ledger(home: Path) -> None:
+    with serving() as service:
+        first = ask(service.origin, sound())
+        with closing(sqlite3.connect(home / "runs-1.sqlite")) as store, store:
+            store.execute("UPDATE runs SET engine = 'pyanSoteai'")
+        asked = service.asked.total()
+        assert ask(service.origin, sound()).equals(first)
+        assert service.asked.total() == asked
 
 
 def test_either_copy_of_the_ledger_is_enough(home: Path) -> None:
