@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import diarnb
+from tools.census import verify_types, with_this_python
 
 ROOT = Path(__file__).parents[1]
 API = ROOT / "tests" / "typing" / "api.py"
@@ -37,15 +37,13 @@ def test_each_public_function_is_called_before_the_type_checkers(name: str) -> N
 @pytest.mark.parametrize("command", [["mypy", "--strict"], ["basedpyright"]], ids=lambda command: str(command[0]))
 def test_type_checkers_know_what_the_public_functions_take_and_return(command: list[str]) -> None:
     line = [sys.executable, "-m", *command, str(API)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=ROOT, env=with_this_python(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_the_public_interface_has_known_types() -> None:
-    line = [sys.executable, "-m", "basedpyright", "--verifytypes", "diarnb", "--ignoreexternal", "--outputjson"]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-    report = json.loads(done.stdout)["typeCompleteness"]
+    report = verify_types(ROOT)
     unknown = [each["name"] for each in report["symbols"] if each["isExported"] and not each["isTypeKnown"]]
     assert round(report["completenessScore"], 3) >= 0.99, f"{report['completenessScore']:.1%}; see {unknown}"
     # ipywidgets has no types, so that what is made of its classes cannot be known; everything else is.

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 OPENINGS = ("Give", "Say", "Tell")
 IRREGULAR = {"chosen", "drawn", "found", "given", "heard", "held", "kept", "known", "left", "lost", "made", "meant"} | {
@@ -156,13 +158,25 @@ def is_participle(word: str) -> bool:
     return word not in VERBS and (word in IRREGULAR or bool(re.fullmatch(r"[a-z]{2,}ed", word)))
 
 
-def verified(root: Path) -> str:
-    """Ask basedpyright how much of the public interface has a known type, where it is installed."""
+def with_this_python() -> dict[str, str]:
+    """Return an environment in which basedpyright finds the packages of this Python: it takes the first on the path."""
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    }
+
+
+def verify_types(root: Path) -> Any:
+    """Ask basedpyright which public names have a known type."""
     command = [sys.executable, "-m", "basedpyright", "--verifytypes", "diarnb", "--ignoreexternal", "--outputjson"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if not done.stdout.startswith("{"):
+    done = subprocess.run(command, cwd=root, env=with_this_python(), capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)["typeCompleteness"] if done.stdout.startswith("{") else None
+
+
+def describe_types(root: Path) -> str:
+    report = verify_types(root)
+    if report is None:
         return "basedpyright is not installed"
-    report = json.loads(done.stdout)["typeCompleteness"]
     known, all_of = report["completenessScore"], sum(report["exportedSymbolCounts"].values())
     return f"{known:.1%} of {all_of} symbols in {len(report['modules'])} public modules"
 
@@ -185,7 +199,7 @@ def figures(root: Path) -> dict[str, object]:
         "Any, in 1,000 lines": f"{1000 * anys / census.lines():.1f}",
         "dict[str, Any]": dicts,
         "class names defined twice": len(census.twice()),
-        "verifytypes": verified(root),
+        "verifytypes": describe_types(root),
     }
 
 
