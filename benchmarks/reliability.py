@@ -32,7 +32,7 @@ from benchmarks._peers import compare, compare_schedules
 from diarnb import errors
 from diarnb.store.ledger import Ledger, Submission
 from diarnb.store.run import Description
-from tests import canaries, corruptions, hostile, schedules, test_privacy
+from tests import canaries, corruptions, deepgram_faults, hostile, schedules, test_privacy
 from tests import faultserver as faults
 from tests.clouds import ask, at_step, hasty, sound
 from tests.faultserver import refuses, says, serving
@@ -46,6 +46,7 @@ NOTES = """\
 - Everything runs against a fault server on loopback, in a run store of its own; waits are shortened, rules are not.
 - S1: a fault is survived when the result equals the fault-free one and is billed once, or the error is of the class
   that the catalogue demands. S2: half of the submissions meet a fault before, during or after they are carried out.
+- S2d: after each fault the same line again, never with consent; needed without reason: nothing had arrived.
 - S4: `kill -9` before and after every step of one call, then the same call again. S8: of every error raised in S1 and
   S7: its class is diarnb's, it has 400 characters at most, names what it is about, and says what to do next.
 - S10: 60 texts as names of recordings and speakers, as words, remarks, errors and paths, in all four panels; raw is one
@@ -159,6 +160,16 @@ def s2_killed(count: int, rounds: int, seed: int) -> tuple[str, list[str]]:
     left = count * rounds - done
     text = f"{double} double-billed of {count * rounds} in {kills} kills ({done} done, {left} left uncertain)"
     return text, [] if not double else ["see above"]
+
+
+def s2_deepgram() -> tuple[str, list[str]]:
+    """Ask for consent only where a request to Deepgram may have been carried out, and bill none twice."""
+    with fresh_home():
+        found = deepgram_faults.replay()
+    count = len(deepgram_faults.CASES)
+    wrong = [name for name in found.consent if deepgram_faults.CASES[name].safe]
+    text = f"{len(found.twice)} billed twice of {count}; {len(found.consent)} need consent, {len(wrong)} without reason"
+    return text, [*found.twice, *wrong]
 
 
 def s3() -> tuple[str, list[str]]:
@@ -541,6 +552,7 @@ def main() -> None:
             "0",
             lambda: s2_killed(240, arguments.rounds, arguments.seed),
         ),
+        "S2d": ("faults of Deepgram's answer billed twice", "0/39", s2_deepgram),
         "S3": ("wrong results taken for right", "0", s3),
         "S4": ("resumed after kill -9", "25/25", s4),
         "S7": ("wrong parameters refused unsent", "40/40", lambda: s7(told)),

@@ -13,6 +13,7 @@ import functools
 import json
 import logging
 import socket
+import struct
 import threading
 import uuid
 from contextlib import contextmanager, suppress
@@ -72,7 +73,8 @@ class Seen:
 class Server:
     """What a test sees and scripts.
 
-    `faults` are used up one by one, each by a request: called with the handler in the place of the answer. `v2_only`
+    `faults` are used up one by one, each by a request: called with the handler in the place of the answer; those that
+    are `early` before the recording is read. `v2_only`
     is a self-hosted deployment of May 2026; `silent` hears no words; `stalled` takes the beginning of each request and
     waits for the event before it takes the rest. Live: `drops` are seconds of sound after which
     each connection breaks off, `heard` the samples (16 bit) that the words belong to.
@@ -84,6 +86,7 @@ class Server:
     billed: int = 0
     usage: list[dict[str, Any]] | None = None  # what the lists of usage tell; None where the key may not see them
     faults: list[Callable[[Any], None]] = field(default_factory=list)
+    early: list[Callable[[Any], None]] = field(default_factory=list)
     change: Callable[[dict[str, Any]], Any] | None = None
     v2_only: bool = False
     silent: bool = False
@@ -149,6 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
         seen = self._seen()
         state.seen.append(seen)
         try:
+            if state.early:
+                state.early.pop(0)(self)
+                self.close_connection = True
+                return
             try:
                 size = int(self.headers["Content-Length"])
                 seen.body = self.rfile.read(min(size, 65536))
@@ -476,15 +483,28 @@ def hang_up(handler: Any) -> None:
     handler.connection.close()
 
 
-def say(status: int, body: Any = b"", *, billed: bool = False, **headers: str) -> Callable[[Any], None]:
-    """Answer this instead."""
+def cut(handler: Any, *, reset: bool = True, after: int = 0) -> None:
+    """Read so many bytes of what is sent, and end the connection."""
+    handler.rfile.read(after)
+    if reset:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.rfile.close()
+    handler.connection.close()
+
+
+def say(
+    status: int, body: Any = b"", *, billed: bool = False, listed: int | None = None, **headers: str
+) -> Callable[[Any], None]:
+    """Answer this instead; the lists of usage show the request, with a status, where it was billed or `listed`."""
 
     def fault(handler: Any) -> None:
         state = handler.server_state
         state.billed += billed
-        if state.usage is not None and billed:
-            state.usage.append({"request_id": "0-lost", "path": "/v1/listen"})
-        handler.answer(status, body, **headers)
+        own = headers.pop("dg_request_id", _id())
+        if state.usage is not None and (billed or listed):
+            entry = {"request_id": own or "0-lost", "path": "/v1/listen", "code": listed or 200}
+            state.usage.append(entry)
+        handler.answer(status, body, dg_request_id=own, **headers)
 
     return fault
 

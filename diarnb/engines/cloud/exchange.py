@@ -110,6 +110,7 @@ class Exchange:
                 self.headers["Content-Type"] = body.type
         self.reply: Reply | None = None
         self.again: bool = True  # whether the failure may pass
+        self.elsewhere: Callable[[Reply], bool] | None = None  # whether an answer shows that nothing was passed on
         self._handed = body is None  # the last byte was given to the transport
         self._broke = False  # while it was being written
         self._late = False
@@ -120,6 +121,8 @@ class Exchange:
         if reply is not None and 400 <= reply.status < 500 and reply.status not in _UNCLEAR:
             return False  # it says so itself
         if reply is not None and reply.status == 408 and b"SLOW_UPLOAD" in reply.body:
+            return False
+        if reply is not None and self.elsewhere is not None and self.elsewhere(reply):
             return False
         return self._handed and (not self._broke or self._late)
 

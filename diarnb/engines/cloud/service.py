@@ -126,6 +126,7 @@ class Service:
         read: float | None = None,
         within: float | None = None,
         before: Callable[[], object] | None = None,
+        elsewhere: Callable[[Reply], bool] | None = None,
     ) -> Reply:
         """Do one logical call.
 
@@ -144,6 +145,8 @@ class Service:
         before : callable, optional
             Called before each attempt, when nothing of it has left: what is to be on disk by then. What it raises ends
             the call.
+        elsewhere : callable, optional
+            Whether an answer shows that a billed request never came as far as the service.
 
         Returns
         -------
@@ -174,6 +177,7 @@ class Service:
             key = (self.scheme, self.key) if own else None
             exchange = Exchange(self.name, self.pace, method, url, key, query, body, {**named, **(headers or {})})
             exchange.secrets.append(self.key)
+            exchange.elsewhere = elsewhere
             failure, wait = await self._attempt(exchange, kind, read or self.pace.read, within)
             if failure is None:
                 self._budget.refund(spent or 1)

@@ -11,15 +11,14 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from diarnb._text import shorten
 from diarnb.engines.cloud.billing import content_body
 from diarnb.engines.cloud.paid_jobs import check_damage
-from diarnb.engines.cloud.replies import Reply, quote_service
+from diarnb.engines.cloud.replies import Reply
 from diarnb.engines.cloud.service import Kind
+from diarnb.engines.deepgram.usage import is_page, look_at_usage, never_arrived
 from diarnb.errors import AnswerLostError, ApiError, ApiResponseError, JobAcceptedError
 
 if TYPE_CHECKING:
@@ -28,12 +27,11 @@ if TYPE_CHECKING:
     from diarnb._types import Json
     from diarnb.audio.content import Content
     from diarnb.engines.cloud.service import Body, Service
+    from diarnb.engines.deepgram.usage import Finding
     from diarnb.store.ledger import Ledger, Submission
 
 ENDPOINT = "/v1/listen"
 
-_CLOCKS = 300.0  # seconds by which two clocks may differ
-_PROJECTS = 3  # of a key that are looked at
 _TRIES = 3  # times that one call pays where the user has said that lost answers are to be paid again
 
 
@@ -134,7 +132,9 @@ class PaidRequests:
         if row.state in ("sent", "uncertain", "succeeded", "kept") and not order.rebill and not _incomplete(row):
             self._ledger.change(row, state="uncertain")
             why = "an earlier call sent it" if row.answer is None else "it was paid for, and is damaged on disk"
-            raise _make_lost_error(row, why, await self._look_at_usage(row))
+            finding = await self._look_at_usage(row)
+            if finding.billed is not False:
+                raise _make_lost_error(row, why, finding.said)
         self._ledger.close(row.id)
         return None
 
@@ -159,13 +159,17 @@ class PaidRequests:
                 read=order.patience,
                 within=order.patience,
                 before=leaving,
+                elsewhere=never_arrived,
             )
         except ApiError as error:
-            if error.uncertain and not _is_intercepted(error):
-                row = self._ledger.change(row, state="uncertain", sent_at=row.sent_at or time.time())
-                usage = await self._look_at_usage(row)
-                raise _make_lost_error(row, str(error).rstrip("."), usage, error) from error
-            error.uncertain = False
+            if error.uncertain:
+                sent = row.sent_at or time.time()
+                row = self._ledger.change(row, state="uncertain", sent_at=sent, job_id=error.request_id)
+                finding = await self._look_at_usage(row)
+                if finding.billed is not False:
+                    raise _make_lost_error(row, str(error).rstrip("."), finding.said, error) from error
+                error.uncertain = False
+                error.args = (f"{error}{finding.said}",)
             self._ledger.close(row.id)  # it is certain that nothing was done
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -176,7 +180,7 @@ class PaidRequests:
             if row.state != "sent" or _incomplete(row):
                 self._ledger.close(row.id)
             raise
-        if reply.request_id is None and _is_page(reply):
+        if reply.request_id is None and is_page(reply):
             self._ledger.close(row.id)
             raise reply.unlike("this page is not Deepgram's, which did not get the recording and bills nothing")
         return await self._archive_answer(row, reply, order)
@@ -192,8 +196,8 @@ class PaidRequests:
             if not isinstance(answer.get("results"), dict):
                 raise reply.unlike("it holds no results")
         except ApiResponseError as error:
-            usage = await self._look_at_usage(row)
-            raise _make_lost_error(row, str(error).rstrip("."), usage, error) from error
+            finding = await self._look_at_usage(row)
+            raise _make_lost_error(row, str(error).rstrip("."), finding.said, error) from error
         metadata = answer.get("metadata")
         facts = metadata if isinstance(metadata, dict) else {}
         row = self._ledger.change(
@@ -205,24 +209,8 @@ class PaidRequests:
         self._report("done", 1.0)
         return row, answer
 
-    async def _look_at_usage(self, row: Submission) -> str:
-        """Ask the usage lists what became of a request, where the key may see them; return a sentence, or nothing."""
-        since = datetime.fromtimestamp((row.sent_at or row.created) - _CLOCKS, UTC).isoformat(timespec="seconds")
-        known = self._ledger.known_jobs() - {row.job_id}
-        once = self._service.hurry()
-        try:
-            projects = (await once.request("GET", "/v1/projects", kind=Kind.READ)).json().get("projects")
-            found = []
-            for project in (projects if isinstance(projects, list) else [])[:_PROJECTS]:
-                path = f"/v1/projects/{quote(str(project.get('project_id')), safe='')}/requests"
-                reply = await once.request("GET", path, kind=Kind.READ, query={"start": since, "limit": 100})
-                found += [each for each in reply.json()["requests"] if each.get("request_id") not in known]
-        except (ApiError, AttributeError, KeyError, TypeError):
-            return ""
-        listens = [str(each["request_id"]) for each in found if ENDPOINT in str(each.get("path", ENDPOINT))]
-        if not listens:
-            return " The usage of its projects lists no such request so far."
-        return f" The usage of its projects lists {quote_service(', '.join(listens), 90)} of that time."
+    async def _look_at_usage(self, row: Submission) -> Finding:
+        return await look_at_usage(self._service, row, row.job_id, self._ledger.known_jobs() - {row.job_id})
 
     def _body(self, content: Content, expected: str | None, complete: Callable[[], None]) -> Body:
         """Make the recording a body that tells when its last bytes are about to leave."""
@@ -281,15 +269,6 @@ def _make_lost_error(row: Submission, why: str, usage: str, error: ApiError | No
         "once more; callback='https://...' has the next one delivered.",
         request_id=None if error is None else error.request_id,
     )
-
-
-def _is_intercepted(error: ApiError) -> bool:
-    """Return whether something between us and the service answered in its place: a redirect, or a proxy that asks."""
-    return error.request_id is None and (300 <= error.status < 400 or error.status in (407, 511))
-
-
-def _is_page(reply: Reply) -> bool:
-    return "html" in reply.headers.get("content-type", "") or reply.body.lstrip()[:1] == b"<"
 
 
 def _make_accepted_error(row: Submission, how: str) -> JobAcceptedError:
