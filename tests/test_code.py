@@ -127,7 +127,7 @@ def test_the_version_is_the_newest_of_the_changelog() -> None:
 SECRETS = {
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY",
     "a token of a known kind": r"\b(sk|pk|hf|ghp|gho|github_pat|glpat|xoxb|pypi|AKIA)[-_]?[A-Za-z0-9_-]{16,}\b",
-    "a key of 40 hexadecimal digits": r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])",
+    "a key of 40 hexadecimal digits": r"(?<![0-9a-f@])[0-9a-f]{40}(?![0-9a-f])",  # after @ the commit of an action
     "a token of the web": r"\beyJ[A-Za-z0-9_-]{20,}\.",
     "a signed address": r"[?&](X-Amz-Signature|Signature|sig|token)=[A-Za-z0-9%]{16,}",
 }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODELS = Path("engines", "local", "models")
 SHIPPED = {".js", ".css", ".py", ".pyi", ".onnx", ".json", ".flac", ".rttm", ".csv", ".typed"}
 
@@ -58,8 +59,7 @@ def fresh(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_extra_that_is_named_somewhere_exists() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = [line for lines in project["optional-dependencies"].values() for line in lines]
+    named = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
     told = [
         path.read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def test_every_extra_that_is_named_somewhere_exists() -> None:
         if "CHANGE" not in path.name
     ]
     extras = re.findall(r"(?:\bdiarnb|[\"' ]\.)\[([a-z,]+)\]", "\n".join([*named, *told]))
-    unknown = {name for group in extras for name in group.split(",")} - set(project["optional-dependencies"])
+    unknown = {name for group in extras for name in group.split(",")} - set(PROJECT["optional-dependencies"])
     assert len(extras) > 10
     assert not unknown
 
@@ -100,9 +100,56 @@ def test_the_source_archive_can_be_worked_on_and_holds_no_rubbish(built: Path) -
         names = {name.partition("/")[2] for name in archive.getnames()}
     needed = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "THIRD_PARTY_LICENSES", "tests/conftest.py"}
     assert needed <= names
-    assert {name.partition("/")[0] for name in names} >= {"diarnb", "tests", "benchmarks", "tools", "notebooks"}
+    git = ["git", "ls-files", "-z"]
+    tracked = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\0")
+    assert {name for name in tracked if name and (ROOT / name).exists()} <= names
     rubbish = (".venv", "__pycache__", ".hypothesis", "_cache", ".ipynb_checkpoints", ".pyc")
     assert not [name for name in names if any(part in name for part in rubbish)]
+
+
+@pytest.mark.slow
+def test_the_archives_are_fit_for_the_index(built: Path) -> None:
+    archives = sorted(built.glob("diarnb-*"))
+    assert len(archives) == 2
+    assert succeed(sys.executable, "-m", "twine", "check", "--strict", *archives, cwd=ROOT).count("PASSED") == 2
+    (wheel,) = built.glob("*.whl")
+    assert succeed(sys.executable, "-m", "check_wheel_contents", wheel, cwd=built).endswith("OK\n")
+    elsewhere = "AuthorEmail,BusFactor,SDist"  # there is no mail address, and the latter two ask PyPI
+    told = succeed(sys.executable, "-m", "pyroma", "--skip-tests", elsewhere, "-n", "10", ROOT, cwd=built)
+    assert "10/10" in told
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [
+        ("github-workflows", ".github/workflows/*.yml"),
+        ("dependabot", ".github/dependabot.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+        ("citation-file-format", "CITATION.cff"),
+    ],
+)
+def test_what_github_reads_is_as_its_schema_says(schema: str, pattern: str) -> None:
+    files = sorted(ROOT.glob(pattern))
+    assert files
+    succeed(sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files, cwd=ROOT)
+
+
+def test_no_workflow_is_careless() -> None:
+    """Actions are pinned to commits, rights are the least, nothing from outside is run: what zizmor looks for."""
+    zizmor = shutil.which("zizmor", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert zizmor is not None
+    succeed(zizmor, "--offline", "--quiet", ".github", cwd=ROOT)
+
+
+def test_a_release_runs_what_is_in_the_repository() -> None:
+    """Commands of a workflow that name a file of ours name one that exists, and the version is the same everywhere."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    for name in re.findall(r"\brun: (\.?\w+/\w+)|-e \"\.\[(\w+)\]\"", "\n".join(texts)):
+        assert (ROOT / name[0]).is_file() if name[0] else name[1] in PROJECT["optional-dependencies"]
+    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    assert cited is not None
+    assert cited[1] == PROJECT["version"]
 
 
 @pytest.mark.slow
