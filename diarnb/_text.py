@@ -29,7 +29,7 @@ _MEANT = {
     "listen": _PLAY,
     "plot": "diarnb.timeline(turns) draws who speaks when",
     "draw": "diarnb.timeline(turns) draws who speaks when",
-    "show": "diarnb.timeline(turns) draws the turns, diarnb.player(turns) plays them",
+    "show": "turns.diar.show() lists the turns, diarnb.timeline(turns) draws them, diarnb.player(turns) plays them",
     "merge": _ONE_OF_TWO,
     "relabel": 'diarnb.rename(turns, {"SPEAKER_00": "Beth"}) names speakers',
     "save": _WRITE,

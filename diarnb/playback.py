@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from IPython.display import Audio
 
 
-def clip(source: Any, start: float, end: float, *, audio: Any = None) -> Audio:
+def clip(source: Any, start: float | None = None, end: float | None = None, *, audio: Any = None) -> Audio:
     """Hear a stretch.
 
     Parameters
     ----------
-    source : pandas.DataFrame or anything that `diarize` takes
-        A table that `diarize` made, or a recording.
-    start, end : float
-        Seconds; the end is cut to the recording's.
+    source : pandas.DataFrame, pandas.Series or anything that `diarize` takes
+        A table that `diarize` made, one row of it, such as ``turns.loc[4]``, or a recording.
+    start, end : float, optional
+        Seconds; the end is cut to the recording's. Default: those of the row.
     audio : anything that `diarize` takes, optional
         The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
 
@@ -43,16 +43,24 @@ def clip(source: Any, start: float, end: float, *, audio: Any = None) -> Audio:
     AudioChangedError
         There is another recording in its place.
     InvalidParameterError
-        There is nothing between start and end.
+        There is nothing between start and end, or one of them is missing.
 
     Examples
     --------
     >>> turns = diarize(example("interview"), progress=False)
-    >>> player = clip(turns, turns["start"][1], turns["end"][1])
+    >>> player = clip(turns.loc[1])
+    >>> longer = clip(turns, 8.0, 16.0)
     """
     import soundfile
     from IPython.display import Audio
 
+    if isinstance(source, pd.Series):
+        start, end = (source.get(name) if time is None else time for name, time in (("start", start), ("end", end)))
+        source = source.to_frame().T
+    if start is None or end is None:
+        raise InvalidParameterError(
+            "clip needs start and end in seconds, as clip(turns, 3, 8), or one row, as clip(turns.loc[4])"
+        )
     seconds = all(isinstance(time, numbers.Real) and not isinstance(time, bool) for time in (start, end))
     if not seconds or not 0 <= start < end < math.inf:
         raise InvalidParameterError(f"start and end must be seconds with 0 <= start < end, not {start!r} and {end!r}")

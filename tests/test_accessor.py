@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
 import diarnb
+from diarnb import analysis
 from diarnb.accessor import Diar
 from diarnb.errors import TurnTableError
 
@@ -21,17 +22,22 @@ VERBS = [name for name in vars(Diar) if not name.startswith("_")]
 
 
 def test_the_verbs_are_the_public_functions_that_take_turns() -> None:
-    taking_turns = {name for name in diarnb.__all__ if next(iter(parameters(name)), "") == "turns"}
+    public = {*diarnb.__all__, *analysis.__all__, "show"}
+    taking_turns = {name for name in public if next(iter(parameters(name)), "") == "turns"}
     assert set(VERBS) == taking_turns | {"clip", "compare", "identify", "voiceprint"}
 
 
+def find(name: str) -> Any:
+    return next(getattr(home, name) for home in (diarnb, analysis, diarnb.widgets) if hasattr(home, name))
+
+
 def parameters(name: str) -> list[str]:
-    return list(inspect.signature(getattr(diarnb, name)).parameters)
+    return list(inspect.signature(find(name)).parameters)
 
 
 @pytest.mark.parametrize("name", VERBS)
 def test_a_verb_shows_the_signature_and_the_words_of_its_function(name: str) -> None:
-    function = getattr(diarnb, name)
+    function = find(name)
     assert getattr(Diar, name) is function
     bound = getattr(pd.DataFrame({"start": [0.0], "end": [1.0], "speaker": ["A"]}).diar, name)
     assert bound.__doc__ == function.__doc__
@@ -52,6 +58,15 @@ def test_a_verb_gives_what_its_function_gives(known: dict[str, pd.DataFrame]) ->
 def test_tab_completion_finds_the_verbs(known: dict[str, pd.DataFrame]) -> None:
     assert set(VERBS) <= set(dir(known["interview"].diar))
     assert "diar" in dir(known["interview"])
+
+
+def test_it_lists_its_verbs_with_what_they_do() -> None:
+    diar = pd.DataFrame({"start": [0.0], "end": [1.0], "speaker": ["A"]}).diar
+    listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in repr(diar).splitlines()[1:]}
+    assert list(listed) == VERBS
+    assert {"show", "turn_taking", "summary"} <= set(listed)
+    assert listed["rename"] == diarnb.rename.__doc__.splitlines()[0]
+    assert all(f"<code>{name}</code>" in diar._repr_html_() for name in VERBS)
 
 
 def test_any_table_of_turns_has_it_and_another_hears_why_not() -> None:

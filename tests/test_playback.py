@@ -41,6 +41,14 @@ def heard(player: Audio) -> np.ndarray:
     return sound
 
 
+def test_a_row_is_a_stretch_of_its_own(turns: pd.DataFrame) -> None:
+    row = turns.loc[0]
+    assert diarnb.clip(row).data == diarnb.clip(turns, row["start"], row["end"]).data
+    assert diarnb.clip(row, 1.0, 2.0).data == diarnb.clip(turns, 1.0, 2.0).data
+    with pytest.raises(InvalidParameterError, match=r"clip\(turns\.loc\[4\]\)"):
+        diarnb.clip(turns)
+
+
 def delay_free(sound: np.ndarray, original: np.ndarray) -> float:
     """Correlation with the original at the best delay; MP3 has one."""
     full = np.correlate(sound, original, mode="valid" if len(sound) >= len(original) else "full")

@@ -13,7 +13,7 @@ from diarnb.widgets import frontend
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(frontend.__file__).parent
-SCRIPTS = ("player/player.js", "clip.js", "copy.js", "guard.js")
+SCRIPTS = ("player/player.js", "clip.js", "copy.js", "guard.js", "rows.js")
 
 
 def node() -> str:
@@ -52,7 +52,8 @@ def test_the_javascript_and_the_styles_are_linted() -> None:
     biome = shutil.which("biome") or shutil.which("biome", path=str(ROOT / "node_modules" / ".bin"))
     if biome is None:
         pytest.skip("biome is not installed, which lints the JavaScript: npm install --global @biomejs/biome")
-    command = [biome, "lint", "--error-on-warnings", str(FOLDER), "diarnb/formats/page", "tests/player_arithmetic.mjs"]
+    sources = [str(FOLDER), "diarnb/formats/page", "diarnb/widgets/still", "tests/player_arithmetic.mjs"]
+    command = [biome, "lint", "--error-on-warnings", *sources]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

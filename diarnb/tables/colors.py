@@ -23,3 +23,26 @@ def speaker_colors(speakers: Iterable[str]) -> dict[str, str]:
     {'Beth': '#0072B2', 'Alf': '#E69F00'}
     """
     return {speaker: PALETTE[place % len(PALETTE)] for place, speaker in enumerate(speakers)}
+
+
+_GAP = "var(--jp-layout-color1, Canvas)"
+_STRIPES = f"repeating-linear-gradient({{}} {_GAP} 0 1px, transparent 1px 4px), "
+_PATTERNS = (  # as the hatches of the timeline, in their order
+    "",
+    _STRIPES.format("-45deg,"),
+    f"radial-gradient({_GAP} 1px, transparent 1.3px) 0 0 / 4px 4px, ",
+    _STRIPES.format("-45deg,") + _STRIPES.format("45deg,"),
+    _STRIPES.format(""),
+)
+
+
+def speaker_fills(speakers: Iterable[str]) -> dict[str, str]:
+    """Choose how each speaker is filled on a page: a CSS background, from the ninth on with the timeline's hatches.
+
+    Examples
+    --------
+    >>> speaker_fills(["Beth", "Alf"])
+    {'Beth': '#0072B2', 'Alf': '#E69F00'}
+    """
+    looks = enumerate(speaker_colors(speakers).items())
+    return {name: _PATTERNS[place // len(PALETTE) % len(_PATTERNS)] + color for place, (name, color) in looks}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from diarnb.corrections.replay import apply_edits
+    from diarnb.widgets.still.listing import show
 
-__all__ = ["apply_edits"]
+__all__ = ["apply_edits", "show"]
+
+_HOMES = {"apply_edits": "diarnb.corrections.replay", "show": "diarnb.widgets.still.listing"}
 
 
 def __dir__() -> list[str]:
@@ -15,8 +19,6 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:  # whoever corrects tables only need not wait for ipywidgets
-        from diarnb.corrections import replay as replaying
-
-        return getattr(replaying, name)
+    if name in _HOMES:  # whoever corrects tables only need not wait for ipywidgets
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'diarnb.widgets' has no attribute {name!r}")

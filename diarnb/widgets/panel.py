@@ -13,7 +13,7 @@ from diarnb._text import clock
 from diarnb.corrections import Corrections
 from diarnb.corrections.replay import take_over
 from diarnb.errors import DiarnbError
-from diarnb.tables.colors import speaker_colors
+from diarnb.tables.colors import speaker_fills
 from diarnb.widgets import parts
 from diarnb.widgets.background import Worker
 from diarnb.widgets.sound import ClipButton, Sound
@@ -257,8 +257,8 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
 
     def swatch(self, label: str, text: str) -> str:
         """Put the colour of a voice, as the timeline has it, before a text; as HTML."""
-        color = speaker_colors(self.corrections.everybody)[label]
-        dot = f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;background:{color}"></span>'
+        fill = speaker_fills(self.corrections.everybody)[label]
+        dot = f'<span class="diarnb-swatch" style="background:{fill}"></span>'
         return f"{dot} {parts.note(text)}"
 
 
