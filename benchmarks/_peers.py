@@ -24,7 +24,7 @@ from tests import deepgram_server, schedules
 from tests import faultserver as faults
 from tests.clouds import ask, sound
 from tests.faultserver import refuses, says, serving
-from tests.test_deepgram import LOST
+from tests.test_deepgram_paid_once import LOST
 
 PYANNOTEAI = """
 import sys, warnings

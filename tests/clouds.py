@@ -13,9 +13,11 @@ import numpy as np
 import diarnb
 from diarnb.engines.cloud.paid_jobs import Waits
 from diarnb.engines.cloud.service import Pace, Service
+from diarnb.engines.deepgram import DeepgramEngine
 from diarnb.engines.pyannoteai import PyannoteAIEngine
 from diarnb.store import Store
 from diarnb.store.ledger import Ledger
+from tests import deepgram_server
 from tests.faultserver import KEY
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ STEPS = (
     (Service, "request"),
     (Store, "save"),
 )
+
+
+QUICK = Pace(connect=5.0, read=20.0, write=20.0, base=0.01, cap=0.02)
+MEETING = diarnb.example("meeting")
 
 
 class Crash(BaseException):
@@ -52,6 +58,16 @@ def sound(number: int = 0) -> tuple[np.ndarray, int]:
 def ask(origin: str, source: Any, engine: PyannoteAIEngine | None = None, **arguments: Any) -> pd.DataFrame:
     named = {"api_key": KEY, "base_url": origin, "progress": False, **arguments}
     return diarnb.diarize(source, engine=engine or hasty(), **named)
+
+
+def ask_deepgram(server: deepgram_server.Server, source: Any = MEETING, **options: Any) -> pd.DataFrame:
+    options = {"engine": DeepgramEngine(pace=QUICK), "progress": False, "api_key": deepgram_server.KEY, **options}
+    return diarnb.diarize(source, base_url=server.origin, **options)
+
+
+def states() -> list[str]:
+    """The states of all runs, the newest first."""
+    return list(diarnb.runs()["state"])
 
 
 @contextmanager

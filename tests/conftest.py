@@ -15,11 +15,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import diarnb
+from tests.faultserver import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+
+    from tests.faultserver import FaultServer
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("meeting", "interview", "call")
@@ -72,6 +75,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "diarnb-home"
     monkeypatch.setenv("DIARNB_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = [f"{service}_{what}" for service in ("PYANNOTEAI", "DEEPGRAM") for what in ("API_KEY", "BASE_URL")]
+    for name in (*services, "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def service() -> Iterator[FaultServer]:
+    """A pyannoteAI of this machine, which breaks on command."""
+    with serving() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

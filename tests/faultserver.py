@@ -27,6 +27,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 KEY = "canary-key-0123456789"
+POST = "POST /v1/diarize"  # the route that costs money
 JSON = "application/json"
 
 

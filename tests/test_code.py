@@ -94,7 +94,7 @@ SUBJECTS = {  # what is tested of the whole, and belongs to no module
     "public", "typing", "code", "package", "environments", "notebooks", "benchmarks", "golden", "kernel", "browser",
     "cli", "docs", "diarize", "http", "widget", "privacy", "canaries",
 }  # fmt: skip
-LONG = {"test_batch", "test_deepgram", "test_diarize", "test_formats_of_tools", "test_pyannoteai"}
+LONG = {"test_batch", "test_diarize"}
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)

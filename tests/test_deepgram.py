@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-import time
 import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,26 +17,17 @@ import soundfile
 import diarnb
 from diarnb import cloud, errors
 from diarnb.engines import deepgram
-from diarnb.engines.cloud.service import Pace
 from diarnb.engines.deepgram import DeepgramEngine
 from diarnb.params import Params
 from diarnb.store.ledger import Ledger
 from diarnb.transcripts import transcript
-from tests.deepgram_server import KEY, Server, groups, hang_up, say, serving
+from tests.clouds import MEETING, QUICK, ask_deepgram
+from tests.deepgram_server import KEY, Server, groups, serving
 from tests.deepgram_server import transcript as transcript_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-QUICK = Pace(connect=5.0, read=20.0, write=20.0, base=0.01, cap=0.02)
-MEETING = diarnb.example("meeting")
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEEPGRAM_API_KEY", "DEEPGRAM_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -47,13 +36,8 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def ask(server: Server, source: Any = MEETING, **options: Any) -> pd.DataFrame:
-    options = {"engine": DeepgramEngine(pace=QUICK), "progress": False, "api_key": KEY, **options}
-    return diarnb.diarize(source, base_url=server.origin, **options)
-
-
 def test_a_recording_becomes_the_table_of_turns(server: Server) -> None:
-    turns = ask(server)
+    turns = ask_deepgram(server)
     assert list(turns) == ["start", "end", "duration", "speaker", "text"]
     truth = groups(sorted(server.words(), key=lambda word: word["start"]))
     # Deepgram's text, cut where the speaker changes, and at pauses.
@@ -66,7 +50,7 @@ def test_a_recording_becomes_the_table_of_turns(server: Server) -> None:
 
 
 def test_bytes_are_sent_as_they_are_and_the_query_is_the_documented_one(server: Server) -> None:
-    ask(server, keyterm=["slugs", "beds"], tag="a b")
+    ask_deepgram(server, keyterm=["slugs", "beds"], tag="a b")
     (seen,) = server.seen
     assert seen.body == MEETING.read_bytes()
     assert seen.headers["authorization"] == f"Token {KEY}"
@@ -83,50 +67,52 @@ def test_bytes_are_sent_as_they_are_and_the_query_is_the_documented_one(server: 
 
 def test_an_address_is_passed_on(server: Server) -> None:
     url = f"{server.origin}/talk.flac?key=secret"
-    turns = ask(server, url)
+    turns = ask_deepgram(server, url)
     (seen,) = server.seen
     assert json.loads(seen.body) == {"url": url}
     assert seen.headers["content-type"] == "application/json"
     assert turns["speaker"].nunique() == 4
     assert turns.attrs["diarnb"]["source"] == f"{server.origin}/talk.flac"
-    ask(server, f"{server.origin}/talk.flac?key=another")
+    ask_deepgram(server, f"{server.origin}/talk.flac?key=another")
     assert server.billed == 1
 
 
 def test_samples_are_sent_as_a_file(server: Server) -> None:
     samples, rate = soundfile.read(MEETING, dtype="float32")
-    ask(server, (samples, rate))
+    ask_deepgram(server, (samples, rate))
     assert server.seen[0].body.startswith(b"RIFF")
 
 
 def test_the_same_question_is_paid_once(server: Server) -> None:
-    first = ask(server)
-    pd.testing.assert_frame_equal(ask(server), first)
-    pd.testing.assert_frame_equal(ask(server, MEETING.read_bytes()), first)
-    ask(server, tag="later", on_lost_response="rebill", callback_method="post", callback="https://example.org/x")
+    first = ask_deepgram(server)
+    pd.testing.assert_frame_equal(ask_deepgram(server), first)
+    pd.testing.assert_frame_equal(ask_deepgram(server, MEETING.read_bytes()), first)
+    ask_deepgram(
+        server, tag="later", on_lost_response="rebill", callback_method="post", callback="https://example.org/x"
+    )
     assert server.billed == 1
-    ask(server, smart_format=True)
-    ask(server, model="nova-2")
-    ask(server, diarize=True)
+    ask_deepgram(server, smart_format=True)
+    ask_deepgram(server, model="nova-2")
+    ask_deepgram(server, diarize=True)
     assert server.billed == 4
-    ask(server, refresh=True)
+    ask_deepgram(server, refresh=True)
     assert server.billed == 5
 
 
 def test_the_ledger_tells_what_was_billed(server: Server) -> None:
-    turns = ask(server)
+    turns = ask_deepgram(server)
     (row,) = diarnb.runs().to_dict("records")
     assert (row["engine"], row["model"], row["state"]) == ("deepgram", "nova-3", "succeeded")
     assert row["billed_seconds"] == 90.0
     assert row["job_id"] == diarnb.raw(turns)["metadata"]["request_id"]
     with serving(example="call") as other:
-        ask(other, diarnb.example("call"), channels="split")
+        ask_deepgram(other, diarnb.example("call"), channels="split")
     assert diarnb.runs()["billed_seconds"][0] == 180.0  # each channel is billed
     assert Ledger().table().empty
 
 
 def test_words_keep_what_the_service_told_of_them(server: Server) -> None:
-    words = diarnb.words(ask(server))
+    words = diarnb.words(ask_deepgram(server))
     assert list(words) == [*("start", "end", "word", "text", "speaker", "confidence", "speaker_confidence", "channel")]
     assert list(words["word"]) == [word["word"] for word in server.words()]
     assert list(words["text"]) == [word["text"] for word in server.words()]
@@ -135,7 +121,7 @@ def test_words_keep_what_the_service_told_of_them(server: Server) -> None:
 
 
 def test_confidence_is_of_the_assigned_speaker_and_nothing_is_said_of_the_others(server: Server) -> None:
-    turns = ask(server, turn_level_confidence=True)
+    turns = ask_deepgram(server, turn_level_confidence=True)
     assert turns["confidence"].between(50, 80).all()
     table = diarnb.confidences(turns)
     assert list(table.index) == list(turns.index)
@@ -145,7 +131,7 @@ def test_confidence_is_of_the_assigned_speaker_and_nothing_is_said_of_the_others
 
 
 def test_the_lines_of_the_transcript_are_those_of_the_service(server: Server) -> None:
-    turns = ask(server, utterances=True, utt_split=0.4)
+    turns = ask_deepgram(server, utterances=True, utt_split=0.4)
     lines = transcript(diarnb.utterances(turns)).splitlines()
     theirs = diarnb.raw(turns)["results"]["utterances"]
     alone = [said for said in theirs if len({word["speaker"] for word in said["words"]}) == 1]
@@ -159,7 +145,7 @@ def test_the_lines_of_the_transcript_are_those_of_the_service(server: Server) ->
 
 def test_channels_are_kept_apart() -> None:
     with serving(example="call") as server:
-        turns = ask(server, diarnb.example("call"), channels="split")
+        turns = ask_deepgram(server, diarnb.example("call"), channels="split")
         assert server.seen[0].asked("multichannel") == ["true"]
     assert list(turns) == ["start", "end", "duration", "speaker", "text", "channel"]
     assert turns.groupby("channel")["speaker"].agg(set).to_dict() == {0: {"SPEAKER_00"}, 1: {"SPEAKER_01"}}
@@ -168,11 +154,11 @@ def test_channels_are_kept_apart() -> None:
 
 def test_there_are_no_scores_of_frames(server: Server) -> None:
     with pytest.raises(errors.RunNotFoundError, match="deepgram gives none"):
-        diarnb.frames(ask(server))
+        diarnb.frames(ask_deepgram(server))
 
 
 def test_turns_without_overlap_can_be_had(server: Server) -> None:
-    alone = diarnb.exclusive(ask(server, exclusive=True))
+    alone = diarnb.exclusive(ask_deepgram(server, exclusive=True))
     assert (alone["start"].to_numpy()[1:] >= alone["end"].to_numpy()[:-1]).all()
 
 
@@ -186,19 +172,19 @@ def test_turns_without_overlap_can_be_had(server: Server) -> None:
 )  # fmt: skip
 def test_what_cannot_be_had_is_refused_before_a_byte_is_sent(server: Server, arguments: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidParameterError):
-        ask(server, **arguments)
+        ask_deepgram(server, **arguments)
     assert not server.seen
     assert Ledger().table().empty
 
 
 def test_limits_are_looked_at_before_a_byte_is_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.InvalidParameterError, match="would cost"):
-        ask(server, max_cost=0.001, price_per_hour=0.26)
+        ask_deepgram(server, max_cost=0.001, price_per_hour=0.26)
     monkeypatch.setattr(deepgram, "LARGEST", 1000)
     with pytest.raises(errors.AudioLimitError, match="1,000"):
-        ask(server)
+        ask_deepgram(server)
     with pytest.raises(errors.AudioLimitError, match="21 channels"):
-        ask(server, (np.zeros((800, 21), np.float32) + 0.1, 8000), channels="split")
+        ask_deepgram(server, (np.zeros((800, 21), np.float32) + 0.1, 8000), channels="split")
     assert not server.seen
     assert deepgram.MOST_CHANNELS == 20
 
@@ -214,7 +200,7 @@ def test_without_a_key_nothing_is_sent(server: Server, monkeypatch: pytest.Monke
 
 def test_a_wrong_key_is_told_without_showing_it(server: Server) -> None:
     with pytest.raises(errors.AuthenticationError) as caught:
-        ask(server, api_key="0123456789-wrong-9876543210")
+        ask_deepgram(server, api_key="0123456789-wrong-9876543210")
     assert "0123456789" not in str(caught.value)
     assert server.billed == 0
     assert Ledger().table().empty  # it is certain that nothing was done
@@ -224,19 +210,19 @@ def test_a_deployment_without_the_diarizer_is_explained_and_not_paid_twice() -> 
     with serving(v2_only=True) as server:
         for _ in range(2):
             with pytest.raises(errors.ApiResponseError, match="self-hosted") as caught:
-                ask(server, diarize=True)
+                ask_deepgram(server, diarize=True)
         assert "diarize_model='latest'" in str(caught.value)
         assert server.billed == 1
         assert list(diarnb.runs()["billed_seconds"]) == [90.0]  # what was paid for is kept
         with pytest.raises(errors.ApiResponseError):
-            ask(server, diarize=True, refresh=True)
+            ask_deepgram(server, diarize=True, refresh=True)
         assert server.billed == 2
-        assert ask(server)["speaker"].nunique() == 4
+        assert ask_deepgram(server)["speaker"].nunique() == 4
 
 
 def test_silence_is_an_empty_table_and_a_warning() -> None:
     with serving(silent=True) as server, pytest.warns(errors.DiarnbWarning, match="no words"):
-        turns = ask(server, language="de", turn_level_confidence=True)
+        turns = ask_deepgram(server, language="de", turn_level_confidence=True)
     assert list(turns) == ["start", "end", "duration", "speaker", "confidence", "text"]
     assert turns.empty
     assert pd.api.types.is_float_dtype(turns["start"])
@@ -250,12 +236,12 @@ def test_what_the_service_warns_of_stands_in_the_table(server: Server) -> None:
     said = ["the model is deprecated", {"parameter": "keyterm", "message": "was ignored"}]
     server.change = lambda found: found["metadata"].update(warnings=said) or found
     with pytest.warns(errors.DiarnbWarning, match=r"deprecated.*was ignored"):
-        turns = ask(server)
+        turns = ask_deepgram(server)
     assert "was ignored" in turns.attrs["diarnb"]["warning"]
 
 
 def test_reading_answers_better_bills_none_of_them_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = ask(server)
+    first = ask_deepgram(server)
     monkeypatch.setattr(deepgram, "_REVISION", 99, raising=False)
     read = deepgram.read_answer
 
@@ -264,151 +250,28 @@ def test_reading_answers_better_bills_none_of_them_again(server: Server, monkeyp
         return {**found, "diarization": [{**turn, "text": turn["text"].upper()} for turn in found["diarization"]]}
 
     monkeypatch.setattr(deepgram, "read_answer", better)
-    again = ask(server)
+    again = ask_deepgram(server)
     assert server.billed == 1
     assert list(again["text"]) == [text.upper() for text in first["text"]]
 
 
-LOST = {
-    "no answer": hang_up,
-    "a server error": say(502, b"<html><title>Bad gateway</title></html>", billed=True),
-    "an overload": say(503, {"error_code": "Service Unavailable", "message": "later"}, billed=True, Retry_After="0"),
-    "a page": say(200, b"<html><title>Sign in</title></html>", billed=True, Content_Type="text/html"),
-    "half an answer": say(200, b'{"metadata": {"duration": 9', billed=True),
-    "nothing": say(200, b"", billed=True),
-    "another answer": say(200, {"request_id": "r"}, billed=True),
-}
-
-
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
-def test_a_lost_answer_is_named_and_nothing_is_sent_again_unasked(server: Server, fault: Any) -> None:
-    server.faults = [fault]
-    for _ in range(2):  # nor by running the cell again
-        with pytest.raises(errors.AnswerLostError, match="callback=") as caught:
-            ask(server)
-        assert caught.value.uncertain
-        assert "meeting.flac" in str(caught.value)
-        assert "resubmit=True" in str(caught.value)
-        assert len(server.seen) == 1
-    assert list(diarnb.runs()["state"]) == ["uncertain"]
-    assert len(ask(server, on_lost_response="rebill"))
-    assert (len(server.seen), server.billed) == (2, 2)
-    assert list(diarnb.runs()["state"]) == ["succeeded"]
-    ask(server)
-    assert server.billed == 2
-
-
-ELSEWHERE = {
-    "a login page": say(200, b"<html><title>Sign in</title></html>", Content_Type="text/html", dg_request_id=""),
-    "a redirect": say(307, b"", Location="https://login.example.org/", dg_request_id=""),
-    "a proxy that wants a name": say(511, b"<html></html>", Content_Type="text/html", dg_request_id=""),
-}
-
-
-@pytest.mark.parametrize("fault", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_what_something_in_between_answered_never_arrived_and_is_sent_again(server: Server, fault: Any) -> None:
-    server.faults = [fault]
-    with pytest.raises(errors.ApiError) as caught:
-        ask(server)
-    assert not isinstance(caught.value, errors.AnswerLostError)
-    assert not caught.value.uncertain
-    assert diarnb.runs().empty
-    assert len(ask(server))
-    assert server.billed == 1
-
-
-def test_a_proxys_error_is_told_from_one_of_the_service(server: Server) -> None:
-    server.faults = [say(502, b"<html><title>Bad gateway</title></html>", dg_request_id="")]
-    with pytest.raises(errors.AnswerLostError, match=r"bears no request id, so it is not Deepgram's") as caught:
-        ask(server)
-    assert caught.value.request_id is None
-    with pytest.raises(errors.AnswerLostError):
-        ask(server)
-    assert len(server.seen) == 1  # it may have passed the recording on
-    assert len(ask(server, resubmit=True))
-    assert server.billed == 1
-
-
-@pytest.mark.parametrize("carried_out", [True, False])
-def test_where_the_key_may_see_the_usage_it_says_what_became_of_a_lost_request(
-    server: Server, carried_out: bool
-) -> None:
-    server.usage = []
-    ask(server, smart_format=True)  # known: it is not taken for the lost one
-    server.faults = [say(502, {"message": "x"}, billed=carried_out)]
-    told = r"lists [0-9a-f-]{36} of that time" if carried_out else "lists no such request so far"
-    with pytest.raises(errors.AnswerLostError, match=told) as caught:
-        ask(server)
-    assert len(str(caught.value)) <= 500
-
-
-def test_a_lost_answer_is_paid_again_only_so_often(server: Server) -> None:
-    server.faults = [hang_up] * 5
-    with pytest.raises(errors.AnswerLostError):
-        ask(server, on_lost_response="rebill")
-    assert server.billed == 3
-    with pytest.raises(errors.AnswerLostError):
-        ask(server)
-    assert server.billed == 3
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        say(429, {"err_code": "TOO_MANY_REQUESTS", "err_msg": "Too many requests."}),
-        say(408, {"err_code": "SLOW_UPLOAD"}),
-    ],
-)
-def test_what_was_certainly_not_done_is_tried_again(server: Server, fault: Any) -> None:
-    server.faults = [fault]
-    assert len(ask(server))
-    assert (len(server.seen), server.billed) == (2, 1)
-    assert all(seen.body == MEETING.read_bytes() for seen in server.seen)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (
-            400,
-            {"err_code": "Bad Request", "err_msg": "Bad Request: No such model", "request_id": "r"},
-            "BadRequestError",
-        ),
-        (400, {"category": "INVALID_JSON", "message": "Invalid", "details": "x"}, "BadRequestError"),
-        (400, {"err_msg": "failed to process audio: corrupt or unsupported data"}, "UnsupportedMediaError"),
-        (402, {"err_code": "ASR_PAYMENT_REQUIRED", "err_msg": "no credits"}, "PaymentRequiredError"),
-        (403, {"err_code": "INSUFFICIENT_PERMISSIONS", "err_msg": "no"}, "PermissionDeniedError"),
-        (413, b"too large", "PayloadTooLargeError"),
-    ],
-)
-def test_a_refusal_is_told_by_its_kind_and_leaves_nothing_open(
-    server: Server, status: int, body: Any, kind: str
-) -> None:
-    server.faults = [say(status, body)]
-    with pytest.raises(getattr(errors, kind)):
-        ask(server)
-    assert len(server.seen) == 1
-    assert Ledger().table().empty
-    assert len(ask(server))
-
-
 def test_a_callback_returns_at_once_with_the_id(server: Server) -> None:
     with pytest.raises(errors.JobAcceptedError, match="from_payload") as caught:
-        ask(server, callback="https://me:secret@example.org/in?token=secret")
+        ask_deepgram(server, callback="https://me:secret@example.org/in?token=secret")
     assert server.seen[0].asked("callback") == ["https://me:secret@example.org/in?token=secret"]
     assert caught.value.job_id == caught.value.request_id
     assert caught.value.job_id in str(caught.value)
     (row,) = diarnb.runs().to_dict("records")
     assert (row["state"], row["job_id"]) == ("accepted", caught.value.job_id)
     with pytest.raises(errors.JobAcceptedError, match="earlier"):
-        ask(server)  # what is on its way is not paid again
+        ask_deepgram(server)  # what is on its way is not paid again
     assert server.billed == 1
     kept = json.dumps([str(entry.about) for entry in Ledger().of_service("deepgram", server.origin)])
     assert "secret" not in kept
 
 
 def test_a_delivered_answer_is_read_as_one_that_was_waited_for(server: Server) -> None:
-    turns = ask(server)
+    turns = ask_deepgram(server)
     engine = DeepgramEngine()
     found = engine.read(diarnb.raw(turns), Params(), {})
     assert [row["text"] for row in found["diarization"]] == list(turns["text"])
@@ -428,169 +291,18 @@ def test_what_is_submitted_is_delivered_and_becomes_the_run_of_its_recording(ser
     assert "confidence" in turns
     assert list(diarnb.runs()["state"]) == ["succeeded"]
     assert diarnb.runs()["billed_seconds"][0] == delivery["metadata"]["duration"]
-    pd.testing.assert_frame_equal(ask(server, turn_level_confidence=True), turns)
+    pd.testing.assert_frame_equal(ask_deepgram(server, turn_level_confidence=True), turns)
     assert server.billed == 1
     assert cloud.estimate_cost(MEETING, engine="deepgram", price_per_hour=3600.0) == pytest.approx(89.4, abs=0.1)
 
 
-def test_who_asks_the_same_at_the_same_time_waits_for_the_answer(server: Server) -> None:
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def slowly(answer: Any) -> Any:
-        arrived.set()
-        assert go_on.wait(30)
-        return answer
-
-    server.change = slowly
-    tables: list[pd.DataFrame] = []
-    threads = [threading.Thread(target=lambda: tables.append(ask(server))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    assert arrived.wait(30)
-    time.sleep(0.3)  # for the others to come as far as they can; too short a time would only prove less
-    go_on.set()
-    for thread in threads:
-        thread.join()
-    assert len(tables) == 4
-    assert server.billed == 1
-
-
-def test_who_had_looked_before_another_call_was_answered_asks_nobody(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    diarize = DeepgramEngine.diarize
-
-    def late(self: DeepgramEngine, *arguments: Any) -> Any:
-        monkeypatch.undo()
-        ask(server)  # after this call found nothing in the store, and before it looks at the ledger
-        return diarize(self, *arguments)
-
-    monkeypatch.setattr(DeepgramEngine, "diarize", late)
-    assert len(ask(server))
-    assert server.billed == 1
-
-
-@pytest.mark.slow
-def test_who_asks_the_same_in_several_processes_pays_once(server: Server) -> None:
-    command = [sys.executable, "-c", CHILD, str(MEETING), server.origin, KEY]
-    children = [subprocess.Popen(command) for _ in range(3)]
-    assert [child.wait() for child in children] == [0] * 3
-    assert server.billed == 1
-
-
 @pytest.mark.slow
 def test_turns_are_identified_with_local_voiceprints(server: Server, known: dict[str, pd.DataFrame]) -> None:
-    turns, local = ask(server), known["meeting"]
+    turns, local = ask_deepgram(server), known["meeting"]
     maya = diarnb.voiceprint(local[local["speaker"] == local["speaker"].iloc[0]])
     named = diarnb.identify(turns, {"Maya": maya}, threshold=50)
     assert set(named["speaker"]) - set(turns["speaker"]) == {"Maya"}
     assert list(diarnb.words(named)["speaker"].unique()).count("Maya") == 1
-    assert server.billed == 1
-
-
-@pytest.mark.slow
-def test_an_interrupt_while_sending_leaves_nothing_in_doubt(server: Server) -> None:
-    def stop(stage: str, fraction: float) -> None:
-        if stage == "sending":
-            raise KeyboardInterrupt
-
-    long = np.random.default_rng(0).normal(0, 0.1, 16_000 * 900).astype(np.float32)  # more than sockets buffer
-    server.stalled = threading.Event()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            ask(server, (long, 16_000), progress=stop)
-    finally:
-        server.stalled.set()
-    assert Ledger().table().empty
-    assert len(ask(server, (long, 16_000)))
-    assert server.billed == 1
-
-
-CHILD = """
-import sys, diarnb
-diarnb.diarize(sys.argv[1], engine="deepgram", base_url=sys.argv[2], api_key=sys.argv[3], progress=False)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("complete", [False, True], ids=["while it is sent", "when it has been sent"])
-def test_a_killed_process_leaves_behind_what_is_certain(server: Server, tmp_path: Path, complete: bool) -> None:
-    path = tmp_path / "long.wav"
-    noise = np.random.default_rng(0).normal(0, 0.1, 16_000 * 900)
-    soundfile.write(path, noise, 16_000, "PCM_16")
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def slowly(answer: Any) -> Any:
-        arrived.set()
-        go_on.wait(60)
-        return answer
-
-    server.change = slowly
-    server.stalled = None if complete else threading.Event()
-    child = subprocess.Popen([sys.executable, "-c", CHILD, path, server.origin, KEY])
-    try:
-        if complete:
-            assert arrived.wait(60)
-        else:
-            until = time.monotonic() + 60
-            while not server.seen and time.monotonic() < until:
-                time.sleep(0.01)
-            assert server.seen
-    finally:
-        child.kill()
-        child.wait()
-        go_on.set()
-        if server.stalled is not None:
-            server.stalled.set()
-    assert list(diarnb.runs()["state"]) == ["sent"]
-    if complete:
-        with pytest.raises(errors.AnswerLostError, match="earlier call"):
-            ask(server, path)
-    else:
-        assert len(ask(server, path))  # it cannot have been carried out
-    assert server.billed == 1
-
-
-def test_an_answer_that_was_written_is_not_lost_whatever_happens_then(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = Ledger.change
-
-    def dying(ledger: Ledger, row: Any, **changes: Any) -> Any:
-        if changes.get("state") == "succeeded":
-            raise errors.StoreError("the disk is full")
-        return plain(ledger, row, **changes)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "change", dying)
-        with pytest.raises(errors.StoreError):
-            ask(server)
-    assert list(diarnb.runs()["state"]) == ["uncertain"]
-    assert len(ask(server))
-    assert server.billed == 1
-    assert list(diarnb.runs()["state"]) == ["succeeded"]
-
-
-def test_an_interrupt_while_waiting_says_what_it_costs(server: Server) -> None:
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def slowly(answer: Any) -> Any:
-        arrived.set()
-        go_on.wait(60)
-        return answer
-
-    def stop(stage: str, fraction: float) -> None:
-        if arrived.is_set():
-            raise KeyboardInterrupt
-
-    server.change = slowly
-    try:
-        with pytest.raises(KeyboardInterrupt, match="bills it"):
-            ask(server, progress=stop)
-    finally:
-        go_on.set()
-    with pytest.raises(errors.AnswerLostError):
-        ask(server)
     assert server.billed == 1
 
 
@@ -635,7 +347,7 @@ def test_patience_grows_with_the_recording() -> None:
 def test_a_temporary_token_is_sent_as_one(server: Server) -> None:
     token = "ey" + "Jhb.payload.signature"
     with pytest.raises(errors.AuthenticationError):
-        ask(server, api_key=token)
+        ask_deepgram(server, api_key=token)
     assert server.seen[0].headers["authorization"] == f"Bearer {token}"
 
 
@@ -646,11 +358,11 @@ def test_the_server_refuses_what_the_service_refuses(server: Server) -> None:
     for extra in ({"punctuate": "yes"}, {"keywords": ["a"]}, {"diarize": True}, {"diarize_model": "v9"}):
         engine.settle = lambda params, options, extra=extra: {**settle(params, options), **extra}  # type: ignore[method-assign]
         with pytest.raises(errors.BadRequestError):
-            ask(server, engine=engine)
+            ask_deepgram(server, engine=engine)
     assert server.billed == 0
 
 
 def test_no_warning_escapes_a_plain_call(server: Server) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ask(server)
+        ask_deepgram(server)

@@ -32,12 +32,6 @@ SAMPLES, RATE = samples_of(diarnb.example("meeting"))
 SOUND = np.round(np.clip(SAMPLES, -1, 1) * 32767).astype("<i2").tobytes()
 
 
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DEEPGRAM_API_KEY", "DEEPGRAM_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serving(heard=SOUND) as running:

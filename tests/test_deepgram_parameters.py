@@ -167,7 +167,6 @@ def test_live_utterance_ends_need_interim_results() -> None:
 @pytest.fixture
 def settle(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("DEEPGRAM_API_KEY", "key-of-nobody")
-    monkeypatch.delenv("DEEPGRAM_BASE_URL", raising=False)
     engine = DeepgramEngine()
     return lambda params=None, **options: engine.settle(
         params or Params(), check_options(options, engine.offer, engine.name)

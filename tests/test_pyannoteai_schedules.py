@@ -12,9 +12,7 @@ from diarnb import errors
 from tests import faultserver as faults
 from tests import schedules
 from tests.clouds import ask, hasty, sound
-from tests.faultserver import refuses, serving
-
-POST = "POST /v1/diarize"
+from tests.faultserver import POST, refuses, serving
 
 
 @pytest.mark.slow

@@ -13,21 +13,15 @@ import diarnb
 from diarnb import cloud, errors
 from tests import faultserver as faults
 from tests.clouds import hasty, sound
-from tests.faultserver import KEY, FaultServer, serving
+from tests.faultserver import KEY, FaultServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import pandas as pd
 
 RATE = 16_000
 FAMILY = "pyannoteai:precision-1-2:"
-
-
-@pytest.fixture
-def service() -> Iterator[FaultServer]:
-    with serving() as server:
-        yield server
 
 
 def at(service: FaultServer, **named: Any) -> dict[str, Any]:

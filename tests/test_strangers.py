@@ -13,6 +13,7 @@ from benchmarks.strangers import CASES, Case, judge
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import FORMATS, read, read_words, write
 from diarnb.formats.makers import MAKERS, Maker, Rows
+from tests.files import saved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +27,6 @@ def test_a_strangers_file_gives_what_it_must(case: Case) -> None:
 
 def rows(turns: pd.DataFrame, *names: str) -> list[tuple[Any, ...]]:
     return list(turns[["start", "end", "speaker", *names]].itertuples(index=False, name=None))
-
-
-def saved(folder: Path, name: str, content: str | bytes) -> Path:
-    path = folder / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
 
 
 # -- makers ------------------------------------------------------------------------------------------------------------

@@ -67,7 +67,6 @@ def test_it_shows_no_secret_and_no_place(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     monkeypatch.setenv("DEEPGRAM_API_KEY", "a-key-of-mine")
-    monkeypatch.delenv("PYANNOTEAI_API_KEY", raising=False)
     diarnb.show_versions()
     out = capsys.readouterr().out
     assert "DEEPGRAM_API_KEY" in out

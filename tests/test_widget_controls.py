@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 
 
-@pytest.fixture(autouse=True)
-def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PYANNOTEAI_API_KEY", "DEEPGRAM_API_KEY", "PYANNOTEAI_BASE_URL", "DEEPGRAM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def panel(known: dict[str, pd.DataFrame]) -> Iterator[Controls]:
     made = controls(diarnb.example("interview"))

@@ -109,7 +109,9 @@ def _word(row: Json) -> Json:
 
 
 def _list_segments(data: Any, reading: Reading) -> Iterator[tuple[str, Json]]:
-    segments = data["segments"] if isinstance(data, dict) else data
+    segments = data.get("segments") if isinstance(data, dict) else data
+    if not isinstance(segments, list):
+        raise TurnTableError(f"{reading.name} is no transcript of a Whisper: it has no list of segments")
     for count, segment in enumerate(segments):
         place = f"{reading.name}: segments[{count}]"
         if not isinstance(segment, dict):
