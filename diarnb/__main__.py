@@ -88,8 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_outputs(parser, asked.output, pictures=() if many else _PICTURES)
         with _warnings_in_one_line():
             return _finish(asked, _diarize_many if many else _diarize)
-    except KeyboardInterrupt:
-        return _complain("interrupted; earlier answers and files are as they were", 130)
+    except KeyboardInterrupt as error:
+        from diarnb._progress import describe_interrupt
+
+        return _complain(describe_interrupt(error), 130)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from diarnb._progress import reporter
-from diarnb.audio import open_recording
+from diarnb._progress import describe_interrupt, reporter
+from diarnb._text import clock, shorten
+from diarnb.audio import Recording, open_recording
 from diarnb.engines.base import Answer, Engine
 from diarnb.engines.cloud.links import is_link, look_at
 from diarnb.errors import ApiResponseError, StoreError
 from diarnb.results import read_answer, table_of
 from diarnb.store import Store
 from diarnb.store.ledger import Ledger
-from diarnb.store.run import Run
+from diarnb.store.partial import PartialEvidence
+from diarnb.store.run import Run, hash_json
 from diarnb.transcribers.request import LISTENING, scale_progress
 from diarnb.transcripts.words import add_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from diarnb._progress import Progress
     from diarnb._types import Json
     from diarnb.engines.question import Question
@@ -36,9 +39,16 @@ def open_source(
     return open_recording(source)
 
 
-def show_progress(progress: bool | Progress) -> AbstractContextManager[Progress]:
-    """Draw progress, or hand it to the user's function."""
-    return nullcontext(progress) if callable(progress) else reporter(progress)
+@contextmanager
+def show_progress(progress: bool | Progress) -> Iterator[Progress]:
+    """Draw progress, or hand it to the user's function; a notebook shows an interrupt as one line."""
+    try:
+        with nullcontext(progress) if callable(progress) else reporter(progress) as report:
+            yield report
+    except KeyboardInterrupt as error:
+        line = f"KeyboardInterrupt: {describe_interrupt(error)}"
+        vars(error)["_render_traceback_"] = lambda: [line]  # what IPython asks an exception for
+        raise
 
 
 def answer_question(
@@ -55,7 +65,7 @@ def answer_question(
     if not refresh:
         found = (
             run
-            for find in (store.find, partial(find_paid, store, engine))
+            for find in (store.find, lambda key: find_paid(store, engine, key))
             for each in keys
             if (run := find(each)) and run.engine == engine.name  # else the run is damaged, and made anew
         )
@@ -72,10 +82,15 @@ def answer_question(
         answer = Answer(engine.decide(evidence, params, options))
     else:
         listened = 1.0 if words is None else LISTENING
-        answer = engine.diarize(recording, params, options, scale_progress(report, 0.0, listened))
+        partial = None if heard is None else PartialEvidence(store, heard)
+        if refresh and partial is not None:
+            partial.remove()
+        answer = _listen(recording, question, scale_progress(report, 0.0, listened), partial)
         evidence = answer.evidence
         if evidence is not None and heard is not None:  # before words are heard, which takes longer
             store.put_evidence(heard, evidence)
+        if partial is not None:
+            partial.remove()
     if words is not None:
         said, kept = words.of(
             recording, params.channels, answer.raw, evidence or {}, scale_progress(report, listened, 1.0)
@@ -89,6 +104,45 @@ def answer_question(
             return update_place(known, about, store)  # a transcriber without a version heard the same again
     about = replace(about, **question.asked, problems=list(recording.problems))  # all of them are known now
     return keep_answer(store, about, key, engine, answer, evidence_key=heard)
+
+
+def _listen(recording: Any, question: Question, report: Progress, partial: PartialEvidence | None) -> Answer:
+    """Have the engine answer, from what is kept of an interrupted call where there is that; tell how far it came."""
+    if isinstance(recording, Recording):
+        recording.partial = partial
+    try:
+        return question.engine.diarize(recording, question.params, question.options, report)
+    except KeyboardInterrupt as error:
+        reach = 0.0 if partial is None else max(partial.reach.values(), default=0.0)
+        if reach and not str(error):
+            told = f"interrupted; {shorten(recording.name, 80)} was heard up to {clock(reach)} of "
+            told += f"{clock(recording.duration)}, which is kept: the same call goes on from there"
+            error.args = (told,)
+        raise
+
+
+def find_reach(recording: Any, question: Question) -> float:
+    """Find up to which second a recording was heard before an interrupt, on every channel that is asked for."""
+    if not question.engine.can(Engine.decide) or not isinstance(recording, Recording):
+        return 0.0
+    partial = PartialEvidence(Store.default(), question.evidence_key(recording.content_hash))
+    channels = recording.channels if question.params.channels == "split" else 1
+    for channel in range(channels):
+        partial.read(channel)
+    return min(partial.reach.get(channel, 0.0) for channel in range(channels))
+
+
+def answer_partly(recording: Recording, question: Question, report: Progress) -> Run:
+    """Make and keep the run of what was heard before an interrupt; its state is ``"stopped"``."""
+    store, reach = Store.default(), find_reach(recording, question)
+    partial = PartialEvidence(store, question.evidence_key(recording.content_hash), end=reach)
+    answer = _listen(recording, question, report, partial)
+    remark = f"Heard up to {clock(reach)} of {clock(recording.duration)} only; the same call goes on from there."
+    told = " ".join(filter(None, [remark, answer.raw.get("warning")]))
+    about = question.describe(recording)
+    key = hash_json(question.key(recording.content_hash), reach)
+    answer = Answer({**answer.raw, "warning": told})
+    return keep_answer(store, about, key, question.engine, answer, state="stopped", id=key[:12])
 
 
 def keep_answer(store: Store, about: Description, key: str, engine: Engine, answer: Answer, **facts: Any) -> Run:

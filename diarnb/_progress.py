@@ -58,6 +58,18 @@ def reporter(enabled: bool) -> Iterator[Progress]:
         report.close()
 
 
+def describe_interrupt(error: KeyboardInterrupt) -> str:
+    """Describe in a line what became of the work that was interrupted.
+
+    Examples
+    --------
+    >>> describe_interrupt(KeyboardInterrupt())
+    'interrupted; earlier answers and files are as they were'
+    """
+    told = str(error) or "interrupted; earlier answers and files are as they were"
+    return " ".join([told, *getattr(error, "__notes__", [])])
+
+
 class Surface(Protocol):
     """Where progress is drawn. Nothing is taken until the first `show`, and `close` gives everything back."""
 

@@ -179,7 +179,8 @@ def runs() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``run, created, source, engine, model, duration, speakers, state, billed_seconds, job_id, expires``.
+        ``run, created, source, engine, model, duration, speakers, state, billed_seconds, job_id, expires``. The state
+        is ``"succeeded"``, ``"stopped"`` for a table of what was heard before an interrupt, or how far a submission is.
     """
     store = Store.default()
     listed = store.runs()

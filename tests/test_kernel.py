@@ -45,6 +45,7 @@ class Done(NamedTuple):
     error: str
     text: str
     number: int | None
+    traceback: list[str]
 
 
 class Kernel:
@@ -73,7 +74,8 @@ class Kernel:
                     idle.add(cell)
         answers = [(replies[cell], texts[cell]) for cell in sent]
         return [
-            Done(said["status"], said.get("ename", ""), text, said.get("execution_count")) for said, text in answers
+            Done(said["status"], said.get("ename", ""), text, said.get("execution_count"), said.get("traceback", []))
+            for said, text in answers
         ]
 
 
@@ -146,6 +148,9 @@ def test_an_interrupt_gives_the_prompt_back_and_leaves_nothing_half_done(
     (stopped,) = kernel.run(call, meanwhile=interrupt)
     latency = time.monotonic() - sent_at
     assert stopped.error in raised
+    if stopped.error == "KeyboardInterrupt":
+        (line,) = stopped.traceback
+        assert line.startswith("KeyboardInterrupt: interrupted; ")
     record_property("seconds from interrupt to idle", latency)
     print(f"{call}: idle {latency:.2f} s after the interrupt")
     runs, again, threads = kernel.run(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from diarnb._types import Json
+    from diarnb.store.partial import PartialEvidence
 
 SAMPLE_RATE = 16_000
 """Hz of every block; what both local models were trained on."""
@@ -77,11 +78,14 @@ class Recording:
         Whether a later start saves time: what PyAV decodes is decoded from its beginning.
     opened : datetime
         When, in UTC.
+    partial : PartialEvidence or None
+        What was extracted from it before an interrupt, where that is kept.
     """
 
     def __init__(self, name: str, decoder: Decoder, content: Content | None, max_duration: float) -> None:
         self.name: str = name
         self.opened: datetime = datetime.now(UTC)
+        self.partial: PartialEvidence | None = None
         self.path: Path | None = content.path if content else None
         self.sample_rate: int = decoder.rate
         self.channels: int = decoder.channels

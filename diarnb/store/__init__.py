@@ -25,6 +25,8 @@ import warnings
 import zlib
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -184,8 +186,21 @@ class Store:
             return None
         used = "UPDATE evidence SET last_used = ? WHERE key = ?"
         self._automatic(lambda db: db.execute(used, [format_time(datetime.now(UTC)), key]), None)
-        with np.load(io.BytesIO(row["arrays"]), allow_pickle=False) as arrays:
-            return {name[1:]: array for name, array in arrays.items()}
+        return _unpack_arrays(row["arrays"])
+
+    def pieces(self, prefix: str) -> list[Evidence]:
+        """Read the arrays kept under a prefix and a number of six digits, from 0 on, as far as they are sound."""
+        query = "SELECT key, sha256, arrays FROM evidence WHERE key GLOB ? ORDER BY key"
+        rows: list[sqlite3.Row] = self._automatic(lambda db: db.execute(query, [f"{prefix}??????"]).fetchall(), [])
+        sound = (
+            row["key"] == f"{prefix}{number:06d}" and _sha256(row["arrays"]) == row["sha256"]
+            for number, row in enumerate(rows)
+        )
+        return [_unpack_arrays(row["arrays"]) for row, _ in takewhile(itemgetter(1), zip(rows, sound, strict=True))]
+
+    def drop_pieces(self, prefix: str) -> None:
+        """Remove all arrays kept under keys that begin so."""
+        self._automatic(lambda db: db.execute("DELETE FROM evidence WHERE key GLOB ?", [f"{prefix}*"]), None)
 
     def put_evidence(self, key: str, arrays: Evidence) -> bool:
         """Keep named numeric arrays, and drop those used longest ago where the store holds more than its limit.
@@ -409,6 +424,11 @@ def _limit() -> int:
     if given and not given.isdecimal():
         _warn(f"DIARNB_STORE_LIMIT={given!r:.40} is no number of bytes; the limit is {LIMIT}")
     return int(given) if given.isdecimal() else LIMIT
+
+
+def _unpack_arrays(content: bytes) -> Evidence:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name[1:]: array for name, array in arrays.items()}
 
 
 def _sha256(content: bytes) -> str:

@@ -95,7 +95,13 @@ class LocalEngine(Engine):
             def part(stage: str, fraction: float, done: int = number) -> None:
                 progress(stage, 0.98 * (done + fraction) / len(channels))
 
-            channel_evidence, duration = extract(recording, channel, part, **_select_compute_options(options))  # type: ignore[arg-type]  # "mix" or a number
+            channel_evidence, duration = extract(
+                recording,
+                channel,  # type: ignore[arg-type]  # "mix" or a number
+                part,
+                number=number,
+                **_select_compute_options(options),
+            )
             evidence |= channel_evidence.pack(number)
         evidence |= _pack_context(duration, recording.problems)
         progress("deciding", 0.98)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import kaldi_native_fbank as knf
 import numpy as np
 
+from diarnb.engines.local.networks import Tape
 from diarnb.engines.local.segmentation import RATE, SPAN, STEP, seconds
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ class Embedder:
     Parameters
     ----------
     network : onnxruntime.InferenceSession
+    tape : Tape, optional
+        Keeps what the network answers.
     """
 
-    def __init__(self, network: ort.InferenceSession) -> None:
-        self._network = network
+    def __init__(self, network: ort.InferenceSession, tape: Tape | None = None) -> None:
+        self._network, self._tape = network, tape or Tape()
         self._bank, self._read = make_filter_bank(), 0
         self._features, self._start = np.zeros((0, _BANDS), np.float32), 0  # from the beginning of the next chunk on
         self._alone, self._first = np.zeros(0, np.bool_), 0  # likewise, from this segmentation frame on
@@ -99,7 +102,8 @@ class Embedder:
             self._alone, self._first = self._alone[passed:], self._first + min(passed, len(self._alone))
             self._waiting += [chunk] if len(chunk.mask) else []
             if len(self._waiting) == _BATCH:
-                done.append(self._run(self._waiting))
+                embeddings, weights = self._tape.run(lambda: self._run(self._waiting))
+                done.append((embeddings, weights))
                 self._waiting = []
         return _concatenate(done)
 

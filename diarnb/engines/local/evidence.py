@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from diarnb.audio import Recording
     from diarnb.store.run import Evidence
 
+_PIECE = 6  # blocks, a minute, that are kept together
 _ALONE = 0.5  # probability of speech from which, and of overlap below which, a frame is pooled into embeddings
 
 _STORED = {
@@ -99,14 +100,22 @@ class Extractor:
         As `networks.load` takes them.
     live : bool, default False
         Whether `evidence` is asked for time and again: then batches are small, so that nothing waits for long.
+    pieces : list of dict, optional
+        What `cut` returned in an earlier attempt at the same recording: the networks are not asked again.
     """
 
     def __init__(
-        self, providers: tuple[str, ...] = ("CPUExecutionProvider",), threads: int | None = None, *, live: bool = False
+        self,
+        providers: tuple[str, ...] = ("CPUExecutionProvider",),
+        threads: int | None = None,
+        *,
+        live: bool = False,
+        pieces: list[Evidence] | None = None,
     ) -> None:
+        self._tapes = [networks.Tape(name, pieces) for name in ("segmentation", "embedding")]
         network = networks.load("segmentation", providers=providers, threads=threads)
-        self._segmenter = Segmenter(network, batch=1) if live else Segmenter(network)
-        self._embedder = Embedder(networks.load("embedding", providers=providers, threads=threads))
+        self._segmenter = Segmenter(network, 1 if live else 4, self._tapes[0])
+        self._embedder = Embedder(networks.load("embedding", providers=providers, threads=threads), self._tapes[1])
         self._segmentizer, self._detector = Segmentizer(), SpeechDetector()
         self._energy = np.zeros(0, np.float32)  # dB, of feature frames from the one of the next segmentation frame on
         self._frames = 0  # segmentation frames so far
@@ -139,6 +148,10 @@ class Extractor:
         self._frames += len(speech)
         self._energy = self._energy[find_feature_frame(self._frames) - find_feature_frame(self._frames - len(speech)) :]
         self._parts.append((detected, scores[1], segments, strength, embeddings, weights))
+
+    def cut(self) -> Evidence:
+        """Return what the networks answered since the last cut."""
+        return {name: array for tape in self._tapes for name, array in tape.cut().items()}
 
     def evidence(self, *, quick: bool = False) -> ChannelEvidence:
         """Return the evidence as if the recording ended here; `quick` as `Embedder.tail` has it."""
@@ -178,6 +191,7 @@ def extract(
     channel: Literal["mix"] | int,
     progress: Progress,
     *,
+    number: int = 0,
     providers: tuple[str, ...] = ("CPUExecutionProvider",),
     threads: int | None = None,
 ) -> tuple[ChannelEvidence, float]:
@@ -186,9 +200,12 @@ def extract(
     Parameters
     ----------
     recording : Recording
+        What it keeps of an earlier attempt is not computed again.
     channel : "mix" or int
     progress : callable
         Told the stage and how much of this channel is done, 0-1.
+    number : int, default 0
+        The place of the channel among those that are wanted.
     providers, threads
         As `networks.load` takes them.
 
@@ -198,17 +215,25 @@ def extract(
     duration : float
         Seconds that were decoded.
     """
-    total = max(recording.duration * RATE, 1.0)
+    partial = recording.partial
+    pieces = None if partial is None else partial.read(number)
+    end = None if partial is None else partial.end
+    total = max((end or recording.duration) * RATE, 1.0)
     threads = threads or os.cpu_count() or 1
-    extractor = Extractor(providers, -(-threads // 2))
+    extractor = Extractor(providers, -(-threads // 2), pieces=pieces)
     # two networks side by side, each with half of the threads, are faster than one after the other with all of them
     with ThreadPoolExecutor(1) as worker:
         embedding: Future[None] | None = None
-        for block in recording.blocks(channel):
+        for count, block in enumerate(recording.blocks(channel, end=end)):
             scores = extractor.segment(block)
             if embedding is not None:
                 embedding.result()
+            place, within = divmod(count, _PIECE)
+            ends_piece = pieces is not None and within == _PIECE - 1 and place >= len(pieces)
+            piece = extractor.cut() if ends_piece else None
             embedding = worker.submit(extractor.embed, block, scores)
+            if partial is not None and piece is not None:
+                partial.add(number, place, piece, extractor.samples / RATE)
             if threads == 1:
                 embedding.result()
             progress("listening", min(extractor.samples / total, 1.0))

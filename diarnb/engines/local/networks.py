@@ -1,4 +1,4 @@
-"""The two neural networks: checked against their published hash, then loaded for ONNX Runtime."""
+"""The two neural networks: checked against their published hash and loaded, and what they answered before."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import functools
 import hashlib
 import json
 import os
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
     import onnxruntime as ort
 
     from diarnb._types import Json
+    from diarnb.store.run import Evidence
+
+    Arrays = tuple[np.ndarray[Any, Any], ...]
 
 MODELS = Path(__file__).with_name("models")
 _REINSTALL = 'Put it back with: pip install --force-reinstall --no-deps "diarnb"'
@@ -90,3 +97,58 @@ def _load(
     except Exception as error:  # of the runtime's own kinds, which share no base
         message = f"ONNX Runtime {ort.__version__} cannot load {path.name}. {_REINSTALL} --upgrade onnxruntime"
         raise ConfigurationError(message) from error
+
+
+class Tape:
+    """What a network answered, call by call: what was kept is played back, and what is new is recorded.
+
+    Calls follow from the samples alone, so that the same recording asks the same again.
+
+    Parameters
+    ----------
+    name : str
+        Tells its arrays from those of other tapes in one piece.
+    pieces : iterable of dict, optional
+        What `cut` returned before, in order; default: nothing is recorded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tape = Tape("sums", [])
+    >>> tape.run(lambda: (np.array([1]),))
+    (array([1]),)
+    >>> piece = tape.cut()
+    >>> Tape("sums", [piece]).run(lambda: (np.array([2]),))
+    (array([1]),)
+    """
+
+    def __init__(self, name: str = "", pieces: Iterable[Evidence] | None = None) -> None:
+        self._name, self._records = name, pieces is not None
+        self._kept = deque(outputs for piece in pieces or () for outputs in self._list(piece))
+        self._fresh: list[Arrays] = []
+
+    def run(self, ask: Callable[[], Arrays]) -> Arrays:
+        """Return what the next call answered; where that is not known, ask."""
+        if self._kept:
+            return self._kept.popleft()
+        outputs = ask()
+        if self._records:
+            self._fresh.append(outputs)
+        return outputs
+
+    def cut(self) -> Evidence:
+        """Return what was recorded since the last cut."""
+        fresh, self._fresh = self._fresh, []
+        return {
+            f"{self._name} {call} {part}": each
+            for call, outputs in enumerate(fresh)
+            for part, each in enumerate(outputs)
+        }
+
+    def _list(self, piece: Evidence) -> list[Arrays]:
+        calls: dict[str, list[np.ndarray[Any, Any]]] = {}
+        for name, array in piece.items():
+            tape, _, call = name.partition(" ")
+            if tape == self._name:
+                calls.setdefault(call.partition(" ")[0], []).append(array)
+        return [tuple(outputs) for outputs in calls.values()]

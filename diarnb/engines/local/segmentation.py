@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diarnb.engines.local.networks import Tape
+
 if TYPE_CHECKING:
     import onnxruntime as ort
     from numpy.typing import NDArray
@@ -58,6 +60,8 @@ class Segmenter:
     network : onnxruntime.InferenceSession
     batch : int, default 4
         Windows to run together: more are faster, and scored later.
+    tape : Tape, optional
+        Keeps what the network answers.
 
     Attributes
     ----------
@@ -65,9 +69,9 @@ class Segmenter:
         Number of samples fed.
     """
 
-    def __init__(self, network: ort.InferenceSession, batch: int = 4) -> None:
+    def __init__(self, network: ort.InferenceSession, batch: int = 4, tape: Tape | None = None) -> None:
         self.samples: int = 0
-        self._network, self._batch = network, batch
+        self._network, self._batch, self._tape = network, batch, tape or Tape()
         self._buffer = np.zeros(0, np.float32)  # from the beginning of the next window on
         self._windows: list[NDArray[np.float32]] = []  # full windows, to be run together
         self._sums = np.zeros((_FRAMES, 5), np.float32)  # weighted scores of frames that later windows see; weights
@@ -77,37 +81,36 @@ class Segmenter:
         """Add samples, 16 kHz mono; return the scores of the next frames that no later window sees."""
         self.samples += len(block)
         self._buffer = np.concatenate([self._buffer, block])
-        done = [np.zeros((0, 5), np.float32)]
+        done = [np.zeros((4, 0), np.uint8)]
         while len(self._buffer) > _WINDOW:
             self._windows.append(self._buffer[:_WINDOW])
             self._buffer = self._buffer[HOP:]
             if len(self._windows) == self._batch:
-                frames, self._sums = self._run(self._windows, self._sums)
-                done.append(frames)
+                scores, self._sums = self._tape.run(lambda: self._run(self._windows, self._sums))
+                done.append(scores)
                 self._windows = []
-        scores = _quantise(np.concatenate(done))
-        self._returned += scores.shape[1]
-        return scores
+        self._returned += sum(scores.shape[1] for scores in done)
+        return np.concatenate(done, axis=1)
 
     def tail(self) -> NDArray[np.uint8]:
         """Return the scores of all frames after those, as if the recording ended here; nothing is changed."""
         if not self.samples:
             return np.zeros((4, 0), np.uint8)
         last = np.pad(self._buffer, (0, _WINDOW - len(self._buffer)))
-        frames, sums = self._run([*self._windows, last], self._sums)
-        scores = np.concatenate([frames, sums[:-_HOP]])[: count_frames(self.samples) - self._returned]
-        return _quantise(scores)
+        scores, sums = self._run([*self._windows, last], self._sums)
+        missing = count_frames(self.samples) - self._returned
+        return np.concatenate([scores, _quantise(sums[:-_HOP])], axis=1)[:, :missing]
 
     def _run(
         self, windows: list[NDArray[np.float32]], sums: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Add windows to the sums; return the frames that no later window sees, and the sums of the others."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Add windows to the sums; return the scores of frames that no later window sees, and the sums of others."""
         done = []
         for powerset in np.exp(self._network.run(None, {"samples": np.stack(windows)[:, None]})[0]):
             sums = sums + _WEIGHT * _reduce_powerset(powerset)
             done.append(sums[:_HOP])
             sums = np.concatenate([sums[_HOP:], np.zeros((_HOP, 5), np.float32)])
-        return np.concatenate(done), sums
+        return _quantise(np.concatenate(done)), sums
 
 
 def _quantise(sums: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ import html
 import logging
 import secrets
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from diarnb import engines
+from diarnb._pipeline import answer_partly, find_reach
 from diarnb._progress import Report
-from diarnb._text import spell_duration
+from diarnb._text import clock, spell_duration
 from diarnb.api import diarize, recluster
+from diarnb.audio import open_recording
 from diarnb.engines.base import Engine
+from diarnb.engines.cloud.links import is_link
 from diarnb.engines.question import Question
 from diarnb.errors import DiarnbError, InvalidParameterError
 from diarnb.params import Params
+from diarnb.results import table_of
 from diarnb.widgets import parts
 from diarnb.widgets.background import Worker, quietly
 from diarnb.widgets.controls import choices, form
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb._progress import Progress
     from diarnb._types import Json
     from diarnb.engines.base import OwnEngine
 
@@ -90,6 +95,7 @@ class _Settings:
 
     source: choices.Source
     arguments: Json
+    partly: bool = False  # whether the run was stopped, and the table is of what was heard until then
 
     def heard_alike(self, other: _Settings) -> bool:
         """Whether another differs in nothing but what can be decided again."""
@@ -135,6 +141,9 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._halt = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
         self._run.on_click(lambda _: self._start())
         self._halt.on_click(lambda _: self.stop())
+        self._partly = ipywidgets.Button(icon="table", layout={"width": "auto", "display": "none"})
+        self._partly.on_click(lambda _: self._start(self._hear_partly, partly=True))
+        self._heard: _Settings | None = None  # of the run that was stopped and has left something
         self._bar = ipywidgets.FloatProgress(max=1.0, layout={"width": "12em", "display": "none"})
         self._said = parts.help_line()
 
@@ -143,7 +152,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         yield parts.row(self._engines, self._cost)
         yield self._place
         yield self._code
-        yield parts.row(self._run, self._halt, self._bar, self._said)
+        yield parts.row(self._run, self._halt, self._partly, self._bar, self._said)
         yield parts.Guard({}, lambda act: act(), "Choose and run")
 
     # What Python reads and does.
@@ -257,7 +266,8 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             try:
                 asked = _Settings(self._picker.source, self.params)
                 self._code.code = choices.write_line(asked.source, asked.arguments)
-                self._check(asked)
+                self._settle(asked)
+                parts.visible_if(self._partly, self._heard is not None and asked.heard_alike(self._heard))
             except InvalidParameterError as error:
                 self._say(str(error), problem=True)
                 self._run.disabled = True
@@ -270,11 +280,11 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             if self._stop is None and self._can_decide_again(asked):
                 self._worker.submit(self._decide_again, delay=_PAUSE)
 
-    def _check(self, asked: _Settings) -> None:
-        """Refuse what contradicts itself; nothing is read or sent."""
+    def _settle(self, asked: _Settings) -> Question:
+        """Make a question of what is set, or refuse what contradicts itself; nothing is read or sent."""
         common = {name: value for name, value in asked.arguments.items() if name in Params.help()}
         own = {name: value for name, value in asked.arguments.items() if name not in common and name != "engine"}
-        Question.settle(self._engine, Params(**common), own)
+        return Question.settle(self._engine, Params(**common), own)
 
     def _told_cost(self) -> str:
         price = None if self._form.price is None else self._form.price.value or None
@@ -287,14 +297,15 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         if self._result is None or not self._engine.can(Engine.decide) or not isinstance(self._given, str):
             return False
         shown = self._result[1]
-        return asked.arguments != shown.arguments and asked.heard_alike(shown)
+        return not shown.partly and asked.arguments != shown.arguments and asked.heard_alike(shown)
 
-    def _start(self) -> None:
+    def _start(self, call: Callable[..., pd.DataFrame] | None = None, *, partly: bool = False) -> None:
         with self._lock:
             if self._closed or self._stop is not None or self._run.disabled:
                 return
             self._run.disabled = True
-        self._worker.submit(lambda stop: self._run_safely(lambda: self._listen(stop, partial(quietly, diarize))))
+        chosen = call or partial(quietly, diarize)
+        self._worker.submit(lambda stop: self._run_safely(lambda: self._listen(stop, chosen, partly=partly)))
 
     def _decide_again(self, stop: threading.Event) -> None:
         self._run_safely(lambda: self._again(stop))
@@ -320,8 +331,27 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         except Exception:
             log.exception("the panel failed")
 
-    def _listen(self, stop: threading.Event, call: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-        asked = _Settings(self._picker.source, self.params)
+    def _hear_partly(self, source: Any, *, progress: Progress, **_: object) -> pd.DataFrame:
+        """Make the table of what was heard before the run was stopped."""
+        question = self._settle(_Settings(self._picker.source, self.params))
+        with open_recording(source) as recording:
+            return table_of(answer_partly(recording, question, progress))
+
+    def _offer_heard(self, asked: _Settings) -> None:
+        """Offer the table of what was heard, where the engine keeps that."""
+        self._heard = None
+        if asked.source.value is not None and not is_link(asked.source.value):
+            with suppress(DiarnbError), open_recording(asked.source.value) as recording:
+                reach = find_reach(recording, self._settle(asked))
+                if reach:
+                    self._heard = asked
+                    self._partly.description = f"Show what was heard up to {clock(reach)}"
+        parts.visible_if(self._partly, self._heard is not None)
+
+    def _listen(
+        self, stop: threading.Event, call: Callable[..., pd.DataFrame], *, partly: bool = False
+    ) -> pd.DataFrame:
+        asked = _Settings(self._picker.source, self.params, partly)
         with self._running(stop) as report:
             if asked.source.value is None:
                 raise InvalidParameterError("no recording is chosen yet; choose an example, a file or an address")
@@ -331,9 +361,14 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
                     raise KeyboardInterrupt  # what the engines know how to leave things in order after
                 report(stage, fraction)
 
-            turns = call(asked.source.value, progress=progress, **asked.arguments)
+            try:
+                turns = call(asked.source.value, progress=progress, **asked.arguments)
+            except KeyboardInterrupt:
+                self._offer_heard(asked)
+                raise
             if stop.is_set() and self._closed:
                 raise KeyboardInterrupt
+            self._heard = asked if partly else None
         self._show(turns, asked)
         self._update()  # what was set meanwhile
         return turns
@@ -345,13 +380,14 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             self._stop = stop
             self._run.disabled, self._halt.disabled = True, False
             parts.visible_if(self._bar, True)
+            parts.visible_if(self._partly, False)
             self._say("starting")
         report = Report(_RunBar(self._bar, self._said), delay=0.0)
         told = ""
         try:
             yield report
         except KeyboardInterrupt as error:
-            told = str(error) or "Stopped; the table is as it was."
+            told = str(error).replace("interrupted", "Stopped", 1) or "Stopped; the table is as it was."
             raise
         except DiarnbError as error:
             told = str(error)
