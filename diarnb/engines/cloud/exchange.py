@@ -244,7 +244,7 @@ class _Key(httpx.Auth):
         self._scheme, self._key = scheme, key
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"{self._scheme} {self._key.reveal()}"
+        request.headers["Authorization"] = f"{self._scheme} {self._key.reveal()}".lstrip()
         yield request
 
 

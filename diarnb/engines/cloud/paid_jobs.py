@@ -10,6 +10,7 @@ it what is wanted as an `Order`; the ledger, doubts, consent, uploads and pollin
         async def upload(self, order, media, report): ...
         async def submit_job(self, row, order, before): ...    # sends the one request that is billed
         async def list_jobs(self, cursor): ...        # newest first
+        async def check_job(self, job_id): ...          # raises `JobNotFoundError`
         async def collect(self, row, timeout, report): ...     # waits for the result
 
     jobs = PaidJobs(Vendor(service), ledger, Waits(), report)
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -38,6 +40,7 @@ from typing import TYPE_CHECKING, Protocol
 from diarnb._text import shorten
 from diarnb.errors import (
     ApiError,
+    ApiResponseError,
     JobCanceledError,
     JobExpiredError,
     JobFailedError,
@@ -52,6 +55,9 @@ if TYPE_CHECKING:
     from diarnb.store.ledger import Ledger, Submission
 
     Report = Callable[[str, float], None]
+
+JOB_ID = r"[A-Za-z0-9_-]{1,128}"
+"""What a job's id may be, which becomes part of an address."""
 
 _FRESH = 20 * 3600.0  # seconds after which an upload is done again, well before it is deleted
 _BEYOND = 0.5  # seconds that the last turn of a job found in the list may end after the recording
@@ -193,6 +199,10 @@ class JobService(Protocol):
 
     async def list_jobs(self, cursor: str | None) -> tuple[list[ListedJob], str | None]:
         """Read a page of the job list, newest first, and the cursor of the next page."""
+        ...
+
+    async def check_job(self, job_id: str) -> None:
+        """Raise `JobNotFoundError` where the service knows no such job."""
         ...
 
     async def collect(self, row: Submission, timeout: float | None, report: Report) -> Result:
@@ -459,6 +469,19 @@ class _Doubt:
     candidates: dict[str, None] = field(default_factory=dict)
     why: str = ""
     error: ApiError | None = None
+
+
+def check_job_id(value: object, service: str) -> str:
+    """Check a job's id as a service told it.
+
+    Raises
+    ------
+    ApiResponseError
+        It is none.
+    """
+    if not isinstance(value, str) or not re.fullmatch(JOB_ID, value):
+        raise ApiResponseError(f"{service}'s answer is not as its contract says: the job's id is {value!r:.40}")
+    return value
 
 
 def check_damage(ledger: Ledger, source: str, *, resubmit: bool) -> None:

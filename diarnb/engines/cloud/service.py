@@ -93,7 +93,7 @@ class Service:
         As `addresses.find_origin` gives it.
     key : Secret
     scheme : str, default "Bearer"
-        The word before the key in the header.
+        The word before the key in the header; empty for none.
     pace : Pace, optional
 
     """

@@ -12,11 +12,11 @@ from diarnb._text import printable, public_url, shorten
 from diarnb.engines.cloud.addresses import is_loopback
 from diarnb.engines.cloud.billing import content_body
 from diarnb.engines.cloud.keys import Secret
-from diarnb.engines.cloud.paid_jobs import AcceptedJob, ListedJob, Result
+from diarnb.engines.cloud.paid_jobs import AcceptedJob, ListedJob, Result, check_job_id
 from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.cloud.service import Kind
 from diarnb.engines.pyannoteai.answers import last_end
-from diarnb.engines.pyannoteai.polling import Poller, check_job_id, get_job, list_jobs
+from diarnb.engines.pyannoteai.polling import Poller, get_job, list_jobs
 from diarnb.errors import (
     ApiError,
     JobCanceledError,
@@ -108,7 +108,9 @@ class PyannoteAIJobs:
         try:
             job = reply.json()
             said = job.get("warning")
-            return AcceptedJob(check_job_id(job.get("jobId")), quote_service(said) if isinstance(said, str) else None)
+            return AcceptedJob(
+                check_job_id(job.get("jobId"), self.name), quote_service(said) if isinstance(said, str) else None
+            )
         except ApiError as error:
             error.uncertain = True  # there is a job, but who knows which
             raise
@@ -118,9 +120,13 @@ class PyannoteAIJobs:
         items, following = await list_jobs(self._service, cursor)
         return [ListedJob(item["id"], _find_media(item)) for item in items], following
 
+    async def check_job(self, job_id: str) -> None:
+        """Raise where the service knows no such job."""
+        await get_job(self._service, job_id, "of another recording")
+
     async def collect(self, row: Submission, timeout: float | None, report: Callable[[str, float], None]) -> Result:
         """Wait until a job has ended, and take its answer."""
-        job_id, name = check_job_id(row.job_id), shorten(row.source, 80)
+        job_id, name = check_job_id(row.job_id, self.name), shorten(row.source, 80)
         reply, job = await Poller.of(self._service).wait_for_end(
             self._service, job_id, name, self._waits.poll, timeout, lambda status: report(status, 0.4)
         )

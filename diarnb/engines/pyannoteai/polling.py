@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -24,19 +23,6 @@ _UNDERWAY = {"pending", "created", "running"}
 _FEW = 3  # jobs that are asked after one by one
 _PAGE = 100  # the most that the list gives at once
 _SILENT = 3  # answers without a status before that is an error
-
-
-def check_job_id(value: object) -> str:
-    """Check a job's id, which becomes part of an address.
-
-    Raises
-    ------
-    ApiResponseError
-        It is none.
-    """
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", value):
-        raise ApiResponseError(f"pyannoteAI's answer is not as its contract says: the job's id is {value!r:.40}")
-    return value
 
 
 class Poller:
