@@ -35,7 +35,7 @@ def open_source(
 ) -> AbstractContextManager[Any]:  # a Recording, or a Link for an engine that passes it on
     """Open a source, unless the engine's service fetches it by itself."""
     if question.offer.links and is_link(source):
-        return nullcontext(look_at(source, question.options["base_url"], question.engine.name, report))
+        return nullcontext(look_at(source, question.options["base_url"], question.engine.service, report))
     return open_recording(source)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _AROUND = ("ipykernel", "ipython", "jupyterlab", "notebook", "nest-asyncio", "torch")  # often have a part in it
-_KEYS = ("PYANNOTEAI_API_KEY", "DEEPGRAM_API_KEY", "DIARNB_SERVER_KEY", "DIARNB_WEBHOOK_SECRET")
+_KEYS = ("PYANNOTEAI_API_KEY", "DEEPGRAM_API_KEY", "ASSEMBLYAI_API_KEY", "DIARNB_SERVER_KEY", "DIARNB_WEBHOOK_SECRET")
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*\])?[^;]*(?:;.*\bextra *== *['\"]([\w-]+)['\"])?")
 
 

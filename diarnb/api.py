@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
     from diarnb._progress import Progress
     from diarnb._types import Options
-    from diarnb.engines.arguments import Channels, DeepgramArguments, EngineName, LocalArguments, PyannoteAIArguments
+    from diarnb.engines.arguments import (
+        AssemblyAIArguments,
+        Channels,
+        DeepgramArguments,
+        EngineName,
+        LocalArguments,
+        PyannoteAIArguments,
+    )
     from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
     from diarnb.transcribers import Transcriber
@@ -45,6 +52,10 @@ def diarize(
 ) -> pd.DataFrame: ...
 @overload
 def diarize(source: Any, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]) -> pd.DataFrame: ...
+@overload
+def diarize(
+    source: Any, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
+) -> pd.DataFrame: ...
 @overload
 def diarize(
     source: Any, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any
@@ -74,8 +85,8 @@ def diarize(
         A path, an http(s) URL, the content of an audio file, an open one, or samples of shape ``(n,)``,
         ``(n, channels)`` or ``(channels, n)`` with their rate in Hz.
     engine : str or Engine, default "local"
-        ``"local"`` works on this machine, without a key and without the network. ``"pyannoteai"`` and ``"deepgram"``
-        send the recording to these services, which bill for it.
+        ``"local"`` works on this machine, without a key and without the network. ``"pyannoteai"``,
+        ``"deepgram"`` and ``"assemblyai"`` send the recording to these services, which bill for it.
     model : str, optional
         One of the engine's models; by default its own choice.
     num_speakers : int, optional
@@ -172,6 +183,10 @@ async def diarize_async(
 @overload
 async def diarize_async(
     source: object, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]
+) -> pd.DataFrame: ...
+@overload
+async def diarize_async(
+    source: object, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(

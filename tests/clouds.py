@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from diarnb.engines.cloud.job_engine import JobEngine
+
 STEPS = (
     (Ledger, "prepare"),
     (Ledger, "change"),
@@ -43,10 +45,12 @@ class Crash(BaseException):
     """The process ends here, as far as anybody can tell."""
 
 
-def hasty(*, read: float = 0.4, poll: float = 0.02, search: float = 0.3) -> PyannoteAIEngine:
+def hasty(
+    kind: type[JobEngine] = PyannoteAIEngine, *, read: float = 0.4, poll: float = 0.02, search: float = 0.3
+) -> JobEngine:
     """An engine that waits for nothing long."""
     pace = Pace(connect=2.0, read=read, write=2.0, base=0.002, cap=0.01, within=20.0)
-    return PyannoteAIEngine(pace=pace, waits=Waits(poll=poll, first_look=0.02, search=search, submit=1.5))
+    return kind(pace=pace, waits=Waits(poll=poll, first_look=0.02, search=search, submit=1.5))
 
 
 def sound(number: int = 0) -> tuple[np.ndarray, int]:
@@ -55,7 +59,7 @@ def sound(number: int = 0) -> tuple[np.ndarray, int]:
     return samples.astype(np.float32), 8000
 
 
-def ask(origin: str, source: Any, engine: PyannoteAIEngine | None = None, **arguments: Any) -> pd.DataFrame:
+def ask(origin: str, source: Any, engine: JobEngine | None = None, **arguments: Any) -> pd.DataFrame:
     named = {"api_key": KEY, "base_url": origin, "progress": False, **arguments}
     return diarnb.diarize(source, engine=engine or hasty(), **named)
 

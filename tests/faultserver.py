@@ -18,11 +18,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
@@ -45,7 +45,7 @@ class Request:
 
     @property
     def route(self) -> str:
-        path = re.sub(r"^(/v1/jobs|/upload)/.+", r"\1/", self.path)
+        path = re.sub(r"^(/v1/jobs|/v2/transcript|/upload)/.+", r"\1/", self.path)
         return f"{self.method} {path}"
 
     def json(self) -> dict[str, Any]:
@@ -462,10 +462,12 @@ def stamp(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+S = TypeVar("S", bound=FaultServer)
+
+
 @contextmanager
-def serving(**facts: Any) -> Iterator[FaultServer]:
+def running(server: S) -> Iterator[S]:
     """Run a server until the block ends."""
-    server = FaultServer(**facts)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         server.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -489,3 +491,8 @@ def serving(**facts: Any) -> Iterator[FaultServer]:
             with suppress(OSError):
                 socket.create_connection(listener.getsockname(), timeout=1).close()
             thread.join()
+
+
+def serving(**facts: Any) -> AbstractContextManager[FaultServer]:
+    """Run a pyannoteAI until the block ends."""
+    return running(FaultServer(**facts))

@@ -107,7 +107,7 @@ def test_the_panel_lists_it_and_one_that_is_broken_is_told_there(install: Any) -
     panel = diarnb.controls(diarnb.example("interview"))
     choice = panel._engines
     assert isinstance(choice, ipywidgets.Dropdown)
-    assert [name for name, _ in choice.options] == ["local", "pyannoteai", "deepgram", "broken", "far"]
+    assert [name for name, _ in choice.options] == [*engines.NAMES, "broken", "far"]
     choice.value = "far"
     assert 'engine="far"' in panel._code.code
     choice.value = "broken"
@@ -183,7 +183,7 @@ def test_without_its_package_a_run_is_kept_and_the_engine_is_named(
     [
         ("lokal", "did you mean 'local'"),
         ("depgram", "did you mean 'deepgram'"),
-        ("zzz", "there are 'local', 'pyannoteai', 'deepgram'"),
+        ("zzz", "there are 'local', 'pyannoteai', 'deepgram', 'assemblyai'"),
         ("pyannote", "'pyannoteai' is the service, which bills"),
         ("pyannote.audio", "'pyannoteai' is the service, which bills"),
     ],
@@ -220,7 +220,7 @@ def test_a_registered_class_is_found_by_name_and_decides_again() -> None:
     assert turns["speaker"].tolist() == ["A"]
     assert diarnb.recluster(turns, num_speakers=2)["speaker"].tolist() == ["2"]
     assert row("near")["package"] == "registered here"
-    assert engines.names() == ["local", "pyannoteai", "deepgram", "near"]
+    assert engines.names() == [*engines.NAMES, "near"]
 
 
 def test_an_engine_whose_answers_only_it_can_read_must_be_registered_before_it_works() -> None:

@@ -39,7 +39,13 @@ if TYPE_CHECKING:
 
     from diarnb._progress import Progress
     from diarnb._types import Options
-    from diarnb.engines.arguments import DeepgramArguments, EngineName, LocalBatch, PyannoteAIArguments
+    from diarnb.engines.arguments import (
+        AssemblyAIArguments,
+        DeepgramArguments,
+        EngineName,
+        LocalBatch,
+        PyannoteAIArguments,
+    )
     from diarnb.engines.base import Engine, OwnEngine
     from diarnb.transcribers import Transcriber
 
@@ -81,6 +87,16 @@ def diarize_many(
     recursive: bool = False,
     engine: Literal["deepgram"],
     **settings: Unpack[DeepgramArguments],
+) -> pd.DataFrame: ...
+@overload
+def diarize_many(
+    sources: Sources,
+    *,
+    executor: Executor | Any = None,
+    same_speakers: bool = False,
+    recursive: bool = False,
+    engine: Literal["assemblyai"],
+    **settings: Unpack[AssemblyAIArguments],
 ) -> pd.DataFrame: ...
 @overload
 def diarize_many(

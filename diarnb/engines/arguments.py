@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Transcribe = Callable[[NDArray[np.float32], int], pd.DataFrame | Iterable[Options]]
 
-EngineName = Literal["local", "pyannoteai", "deepgram"]
+EngineName = Literal["local", "pyannoteai", "deepgram", "assemblyai"]
 Channels = Literal["mix", "split"] | str | int
 Texts = str | list[str]
 
@@ -163,3 +163,17 @@ class DeepgramStream(DeepgramShared, total=False):
     vad_events: bool
     no_delay: bool
     newer_documents: bool
+
+
+class AssemblyAIArguments(Common, CloudOptions, total=False):
+    """What AssemblyAI may be asked."""
+
+    model: Literal["universal-3-5-pro", "universal-3-pro", "universal-2"] | str | None
+    language_code: str
+    language_detection: bool
+    punctuate: bool
+    format_text: bool
+    disfluencies: bool
+    filter_profanity: bool
+    keyterms_prompt: Texts
+    prompt: str

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from inspect import isfunction
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
     from diarnb._types import Json
     from diarnb.engines.base import OwnEngine
 
-NAMES = ("local", "pyannoteai", "deepgram")
+_OWN = {
+    "local": ("local", "LocalEngine"),
+    "pyannoteai": ("pyannoteai", "PyannoteAIEngine"),
+    "deepgram": ("deepgram", "DeepgramEngine"),
+    "assemblyai": ("assemblyai", "AssemblyAIEngine"),
+}
+
+NAMES = tuple(_OWN)
 """The engines that diarnb brings along."""
 
 GROUP = "diarnb.engines"
@@ -90,18 +98,10 @@ def find(name: str) -> Engine | None:
     ConfigurationError
         It cannot be loaded.
     """
-    if name == "local":
-        from diarnb.engines.local import LocalEngine
-
-        return LocalEngine()
-    if name == "pyannoteai":
-        from diarnb.engines.pyannoteai import PyannoteAIEngine
-
-        return PyannoteAIEngine()
-    if name == "deepgram":
-        from diarnb.engines.deepgram import DeepgramEngine
-
-        return DeepgramEngine()
+    if name in _OWN:
+        module, kind = _OWN[name]
+        own: Engine = getattr(import_module(f"diarnb.engines.{module}"), kind)()
+        return own
     if name in registered:
         return adapt_engine(registered[name])
     installed = [entry for entry in find_installed() if entry.name == name]

@@ -47,6 +47,7 @@ async def ask(samples: NDArray[np.float32], chunks: queue.Queue[bytes]) -> None:
     diarnb.diarize(Path("a.wav"), min_speakers=2, max_speakers=4, channels="split", words="sphinx", refresh=True)
     diarnb.diarize("a.wav", engine="pyannoteai", model="precision-2", max_cost=1.0, channels=1)
     diarnb.diarize("a.wav", engine="deepgram", model="nova-3", smart_format=True, keyterm=["diarnb"])
+    diarnb.diarize("a.wav", engine="assemblyai", num_speakers=2, keyterms_prompt=["diarnb"])
     diarnb.diarize("a.wav", engine=Yours(), floor=30, progress=lambda stage, fraction: print(stage, fraction))
     assert_type(await diarnb.diarize_async(b"..."), pd.DataFrame)
     turns = diarnb.diarize_many(["a.wav", Path("b.wav")], executor=ProcessPoolExecutor(), same_speakers=True)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from diarnb.params import Params
     from diarnb.store.run import Description
 
-__all__ = ["JobEngine", "Request"]
+__all__ = ["JobEngine", "Wish"]
 
 
 def __dir__() -> list[str]:
@@ -46,7 +46,7 @@ def __dir__() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Request:
+class Wish:
     """What a service is asked about a recording.
 
     Attributes
@@ -75,8 +75,10 @@ class JobEngine(Engine):
 
     Attributes
     ----------
-    origin, variable, key_page : str
-        The service's address, how the environment's variables for it begin, and where one gets a key.
+    origin, key_page : str
+        The service's address, and where one gets a key.
+    origin_variable, key_variable : str
+        Of the environment.
     scheme : str
         The word before the key in the header; empty for none.
     endpoint : str
@@ -86,7 +88,7 @@ class JobEngine(Engine):
     least_billed : float
         Seconds that a job costs at least.
     kept : float or None
-        Seconds that the service keeps results; None for always.
+        Seconds that the service keeps results; None where it does not delete them by itself, or does not say.
 
     Parameters
     ----------
@@ -97,7 +99,8 @@ class JobEngine(Engine):
     """
 
     origin: str
-    variable: str
+    origin_variable: str
+    key_variable: str
     key_page: str
     endpoint: str
     most: tuple[int, float]
@@ -108,7 +111,7 @@ class JobEngine(Engine):
     def __init__(self, *, pace: Pace | None = None, waits: Waits | None = None) -> None:
         self._pace, self._waits = pace, waits or Waits()
 
-    def write_request(self, params: Params, options: Options) -> Request:
+    def write_request(self, params: Params, options: Options) -> Wish:
         """Write what is asked as the service reads it."""
         raise NotImplementedError
 
@@ -127,11 +130,11 @@ class JobEngine(Engine):
         """Find the key and the address, and refuse what contradicts itself."""
         settled = {
             **options,
-            "base_url": find_origin(options.get("base_url"), f"{self.variable}_BASE_URL", self.origin),
+            "base_url": find_origin(options.get("base_url"), self.origin_variable, self.origin),
         }
         self.check_asked(params.model or self.offer.default_model, settled)
         check_budget(settled)
-        settled["api_key"] = find_key(options.get("api_key"), f"{self.variable}_API_KEY", self.service, self.key_page)
+        settled["api_key"] = find_key(options.get("api_key"), self.key_variable, self.service, self.key_page)
         return settled
 
     def diarize(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> Answer:
@@ -153,6 +156,17 @@ class JobEngine(Engine):
             "billed_seconds": None if seconds is None else self.billable_seconds(seconds),
             "expires": None if self.kept is None else datetime.now(UTC) + timedelta(seconds=self.kept),
         }
+
+    def test(self, options: Options) -> bool:
+        """Ask the service whether it accepts the key; it bills nothing."""
+        self.jobs(options)
+        return True
+
+    def jobs(self, options: Options) -> list[Json]:
+        """Read the first page of the service's job list, newest first."""
+        vendor = self.open_jobs(self.connect(options), self._waits, None)
+        listed, _ = _loop.run(lambda _report: vendor.list_jobs(None), lambda _stage, _fraction: None)
+        return [{"id": job.id, "createdAt": job.created, "status": job.status} for job in listed]
 
     def resume(self, job_id: str, options: Options, progress: Progress) -> tuple[Answer, Description]:
         """Wait for a job that was submitted before, here or elsewhere, and give its answer."""
@@ -190,7 +204,7 @@ class JobEngine(Engine):
 
     def fetch_or_submit(
         self,
-        request: Request,
+        request: Wish,
         recording: Recording | Link,
         about: Description,
         options: Options,

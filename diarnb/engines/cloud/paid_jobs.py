@@ -32,26 +32,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from diarnb._text import shorten
+from diarnb.engines.cloud.replies import quote_service
+from diarnb.engines.cloud.service import Kind
 from diarnb.errors import (
     ApiError,
     ApiResponseError,
     JobCanceledError,
     JobExpiredError,
     JobFailedError,
+    JobNotFoundError,
+    JobTimeoutError,
+    NotFoundError,
     SubmissionUncertainError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator
 
     from diarnb._types import Json
     from diarnb.audio.content import Content
+    from diarnb.engines.cloud.service import Reply, Service
     from diarnb.store.ledger import Ledger, Submission
 
     Report = Callable[[str, float], None]
@@ -134,10 +141,21 @@ class Order:
 
 @dataclass(frozen=True)
 class ListedJob:
-    """A job as the service's list shows it; `media` is the address of its audio, where that is shown."""
+    """A job as the service's list shows it.
+
+    Attributes
+    ----------
+    id : str
+    media : str or None
+        The address of its audio, where that is shown.
+    created, status : str or None
+        When it was submitted, in ISO 8601, and how it stands, in the service's words.
+    """
 
     id: str
     media: str | None = None
+    created: str | None = None
+    status: str | None = None
 
 
 @dataclass(frozen=True)
@@ -469,6 +487,68 @@ class _Doubt:
     candidates: dict[str, None] = field(default_factory=dict)
     why: str = ""
     error: ApiError | None = None
+
+
+async def look_at_job(service: Service, path: str, job_id: str, name: str) -> tuple[Reply, Json]:
+    """Look at a job; return the answer as it came and parsed.
+
+    Raises
+    ------
+    JobNotFoundError
+        The service does not know it.
+    """
+    for last in (False, True):
+        try:
+            reply = await service.request("GET", path, kind=Kind.READ)
+            return reply, reply.json()
+        except NotFoundError as error:
+            raise JobNotFoundError(
+                f"{service.name} does not know job {job_id} ({name}): it belongs to another team's key, or was "
+                "deleted. Check api_key; its row is kept, and diarnb.runs() tells when it was submitted.",
+                job_id=job_id,
+                request_id=error.request_id,
+            ) from error
+        except ApiResponseError:
+            if last:
+                raise
+            await asyncio.sleep(service.pace.backoff(1))
+    raise AssertionError  # not reached
+
+
+async def wait_for_end(
+    service: Service,
+    path: str,
+    row: Submission,
+    ended: Collection[str],
+    *,
+    poll: float,
+    timeout: float | None,
+    report: Report,
+) -> tuple[Reply, Json]:
+    """Look at a job until its ``status`` is one of `ended`; return the answer that says so, as it came and parsed.
+
+    Raises
+    ------
+    JobTimeoutError
+        It has not ended, in time.
+    JobNotFoundError
+        The service does not know it.
+    """
+    until = None if timeout is None else time.monotonic() + timeout
+    name = shorten(row.source, 80)
+    while True:
+        reply, job = await look_at_job(service, path, row.job_id or "", name)
+        if job.get("status") in ended:
+            return reply, job
+        left = math.inf if until is None else until - time.monotonic()
+        if left <= 0:
+            raise JobTimeoutError(
+                f"job {row.job_id} ({name}) is still running after {timeout:g} s. Nothing is lost. "
+                f"Continue with diarnb.resume({row.job_id!r}) [{service.name}]",
+                job_id=row.job_id or "",
+            )
+        report(quote_service(str(job.get("status")), 40), 0.4)
+        await asyncio.sleep(min(poll, left))
 
 
 def check_job_id(value: object, service: str) -> str:

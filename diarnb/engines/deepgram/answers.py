@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from diarnb._types import Json, Options
+from diarnb.engines.cloud.reading import BEYOND, AnswerReader
 from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.deepgram.parameters import UTT_SPLIT
 from diarnb.errors import ApiResponseError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Word = Json
 
-_BEYOND = 1.0  # seconds by which a word may end after the audio: the service pads
+_read = AnswerReader("Deepgram")
 _LONGEST = 14 * 86400.0  # seconds; where the answer does not tell the duration
 
 
@@ -55,13 +56,13 @@ def read_answer(raw: Any, options: Options, *, split: bool = False) -> Json:
     >>> read_answer(raw, {})["diarization"]
     [{'start': 0.0, 'end': 0.48, 'speaker': 'SPEAKER_00', 'text': 'Yeah.', 'confidence': {'SPEAKER_00': None}}]
     """
-    results = _dict(_dict(raw, "the answer").get("results"), "results")
-    metadata = _dict(_or(raw.get("metadata"), {}), "metadata")
+    results = _read.mapping(_read.mapping(raw, "the answer").get("results"), "results")
+    metadata = _read.mapping(_or(raw.get("metadata"), {}), "metadata")
     duration = _duration(metadata)
-    until = _LONGEST if duration is None else duration + _BEYOND
+    until = _LONGEST if duration is None else duration + BEYOND
     channels = [
         _words(_first_alternative(channel, f"results.channels[{number}]"), until, number)
-        for number, channel in enumerate(_list(results.get("channels"), "results.channels"))
+        for number, channel in enumerate(_read.rows(results.get("channels"), "results.channels"))
     ]
     spoken = [word for words in channels for word in words]
     labels = _labels(channels)
@@ -161,23 +162,23 @@ def _utterances(results: Options, channels: int, until: float) -> list[Json] | N
     if results.get("utterances") is None:
         return None
     found = []
-    for number, item in enumerate(_list(results["utterances"], "results.utterances")):
+    for number, item in enumerate(_read.rows(results["utterances"], "results.utterances")):
         place = f"results.utterances[{number}]"
-        channel = _integer(_dict(item, place).get("channel", 0), f"{place}.channel")
+        channel = _read.integer(_read.mapping(item, place).get("channel", 0), f"{place}.channel")
         if channel >= max(channels, 1):
-            raise _wrong(f"{place}.channel", channel, f"one of {channels} channels")
+            raise _read.wrong(f"{place}.channel", channel, f"one of {channels} channels")
         words = read_words(item, place, until, channel)
         pieces = group_words(words, math.inf)
         if len(pieces) > 1:
             found += [make_utterance(piece) for piece in pieces]
             continue
-        start, end = _span(item, place, until)
+        start, end = _read.span(item, place, until)
         whole = {
             "start": start,
             "end": end,
             "speaker": words[0]["speaker"] if words else _speaker(item, place),
-            "text": _text(item.get("transcript", ""), f"{place}.transcript"),
-            "confidence": _share(item.get("confidence"), f"{place}.confidence"),
+            "text": _read.text(item.get("transcript", ""), f"{place}.transcript"),
+            "confidence": _read.share(item.get("confidence"), f"{place}.confidence"),
             "channel": channel,
         }
         found.append(whole)
@@ -207,9 +208,9 @@ def _place(item: Options) -> tuple[float, float]:
 
 
 def _first_alternative(channel: object, place: str) -> tuple[Json, str]:
-    alternatives = _list(_dict(channel, place).get("alternatives", []), f"{place}.alternatives")
+    alternatives = _read.rows(_read.mapping(channel, place).get("alternatives", []), f"{place}.alternatives")
     place = f"{place}.alternatives[0]"
-    return (_dict(alternatives[0], place) if alternatives else {}), place
+    return (_read.mapping(alternatives[0], place) if alternatives else {}), place
 
 
 def _words(alternative: tuple[Json, str], until: float, channel: int) -> list[Word]:
@@ -223,19 +224,19 @@ def _words(alternative: tuple[Json, str], until: float, channel: int) -> list[Wo
 def read_words(item: Options, place: str, until: float, channel: int) -> list[Word]:
     """Read the words of an alternative or of an utterance."""
     words = []
-    for number, word in enumerate(_list(_or(item.get("words"), []), f"{place}.words")):
+    for number, word in enumerate(_read.rows(_or(item.get("words"), []), f"{place}.words")):
         at = f"{place}.words[{number}]"
-        start, end = _span(_dict(word, at), at, until)
-        plain = _text(word.get("word", ""), f"{at}.word")
+        start, end = _read.span(_read.mapping(word, at), at, until)
+        plain = _read.text(word.get("word", ""), f"{at}.word")
         words.append(
             {
                 "start": start,
                 "end": end,
                 "word": plain,
-                "text": _text(word.get("punctuated_word") or plain, f"{at}.punctuated_word"),
+                "text": _read.text(word.get("punctuated_word") or plain, f"{at}.punctuated_word"),
                 "speaker": _speaker(word, at),
-                "confidence": _share(word.get("confidence"), f"{at}.confidence"),
-                "speaker_confidence": _share(word.get("speaker_confidence"), f"{at}.speaker_confidence"),
+                "confidence": _read.share(word.get("confidence"), f"{at}.confidence"),
+                "speaker_confidence": _read.share(word.get("speaker_confidence"), f"{at}.speaker_confidence"),
                 "channel": channel,
             }
         )
@@ -245,71 +246,13 @@ def read_words(item: Options, place: str, until: float, channel: int) -> list[Wo
 def _duration(metadata: Mapping[str, object]) -> float | None:
     if metadata.get("duration") is None:
         return None
-    return _number(metadata["duration"], "metadata.duration") or None
-
-
-def _span(item: Options, place: str, until: float) -> tuple[float, float]:
-    start, end = (_number(item.get(name), f"{place}.{name}") for name in ("start", "end"))
-    if end < start:
-        raise _wrong(f"{place}.end", end, f"a time after its start ({start:g})")
-    if end > until:
-        raise _wrong(f"{place}.end", end, f"a time within the audio ({until - _BEYOND:g} s)")
-    return start, end
+    return _read.number(metadata["duration"], "metadata.duration") or None
 
 
 def _speaker(item: Options, place: str) -> int | None:
     value = item.get("speaker")
-    return None if value is None else _integer(value, f"{place}.speaker")
-
-
-def _share(value: Any, place: str) -> float | None:
-    if value is None:
-        return None
-    number = _number(value, place)
-    if number > 1 + 1e-6:
-        raise _wrong(place, value, "a number from 0 to 1")
-    return min(number, 1.0)
-
-
-def _integer(value: object, place: str) -> int:
-    number = _number(value, place)
-    if not number.is_integer() or number > 1e6:
-        raise _wrong(place, value, "a whole number")
-    return int(number)
-
-
-def _number(value: object, place: str) -> float:
-    """Read a number that is not negative; one written as text is a number all the same."""
-    try:
-        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise _wrong(place, value, "a number, 0 or more")
-    return number
+    return None if value is None else _read.integer(value, f"{place}.speaker")
 
 
 def _or(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else value
-
-
-def _text(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(place, value, "text")
-    return value
-
-
-def _dict(value: Any, place: str) -> Json:
-    if not isinstance(value, dict):
-        raise _wrong(place, value, "an object")
-    return value
-
-
-def _list(value: Any, place: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise _wrong(place, value, "a list")
-    return value
-
-
-def _wrong(place: str, value: object, wanted: str) -> ApiResponseError:
-    return ApiResponseError(f"Deepgram's answer is not what its documents say: {place} is {value!r:.60}, not {wanted}.")

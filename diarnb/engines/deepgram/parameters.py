@@ -6,21 +6,29 @@ tables `BATCH` and `LIVE`, what depends on several in `check_batch` and `check_l
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
-from diarnb.engines.base import Option
 from diarnb.engines.cloud.billing import check_flag
+from diarnb.engines.cloud.values import (
+    Check,
+    check_choice,
+    check_number,
+    check_several,
+    check_text,
+    is_encodable,
+    make_options,
+)
 from diarnb.errors import InvalidParameterError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from diarnb._types import Options
+    from diarnb.engines.base import Option
 
 MODELS = (
     *("nova-3", "nova-3-general", "nova-3-medical"),
@@ -39,52 +47,9 @@ UTT_SPLIT = 0.8
 CALLBACK_PORTS = (80, 443, 8080, 8443)
 """The only ports that Deepgram calls back."""
 
-Check = Callable[[str, Any], Any]
-
 _LANGUAGE = r"multi|[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*"
 _DIARIZERS = ("latest", "v2", "v1")
 _RAW = ("linear16", "flac", "mulaw", "amr-nb", "amr-wb", "opus", "speex", "g729")
-
-
-def _text(name: str, value: Any, *, most: int = 2000, form: str = ".+", like: str = "text") -> str:
-    if not isinstance(value, str) or not re.fullmatch(form, value, re.DOTALL) or not value.strip():
-        raise InvalidParameterError(f"{name} is {like}, not {value!r:.60}")
-    if len(value) > most:
-        raise InvalidParameterError(f"{name} holds {most} characters at most, and this has {len(value)}: {value!r:.40}")
-    if not _encodable(value):
-        raise InvalidParameterError(f"{name} holds half a character that cannot be sent: {value!r:.60}")
-    return value
-
-
-def _encodable(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _choice(name: str, value: object, *, of: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in of:
-        raise InvalidParameterError(f"{name} is one of {', '.join(map(repr, of))}, not {value!r:.60}")
-    return value
-
-
-def _number(name: str, value: object, *, low: float, whole: bool = False, unit: str = "") -> float:
-    kinds = int | np.integer if whole else int | float | np.integer | np.floating
-    if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value) or value < low:
-        what = "a whole number" if whole else "a number"
-        raise InvalidParameterError(f"{name} is {what}{unit}, {low:g} or more, not {value!r:.60}")
-    return int(value) if whole else float(value)
-
-
-def _several(name: str, value: object, *, each: Check, most: int | None = None) -> list[object]:
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list | tuple) or not values:
-        raise InvalidParameterError(f"{name} is a text or a list of texts, not {value!r:.60}")
-    if most is not None and len(values) > most:
-        raise InvalidParameterError(f"{name} holds {most} entries at most, and this has {len(values)}; leave some out")
-    return [each(name, entry) for entry in values]
 
 
 def _flag_or(name: str, value: object, *, other: Check) -> object:
@@ -94,7 +59,7 @@ def _flag_or(name: str, value: object, *, other: Check) -> object:
 def _callback(name: str, value: object, *, schemes: tuple[str, ...]) -> str:
     # Never shown: it may hold a password or a signature.
     try:
-        parts = urlsplit(value if isinstance(value, str) and _encodable(value) else "")
+        parts = urlsplit(value if isinstance(value, str) and is_encodable(value) else "")
         sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
@@ -103,22 +68,22 @@ def _callback(name: str, value: object, *, schemes: tuple[str, ...]) -> str:
     return str(value)
 
 
-_language = partial(_text, form=_LANGUAGE, like="a language's code such as 'en-GB', or 'multi'")
-_tag = partial(_text, most=128)
-_extra = partial(_text, most=2048, form=r"[^:]+:.*", like="'key:value'")
-_replace = partial(_text, form=r"[^:]+(:.*)?", like="'find:replacement'")
-_words = partial(_text, like="a word, or 'word:intensifier'")
-_entity = partial(_text, form=r"[A-Za-z_]+", like="'pci', 'pii', 'numbers' or a kind of entity")
-_seconds = partial(_number, low=0.0, unit=" of seconds")
-_milliseconds = partial(_number, low=0, whole=True, unit=" of milliseconds")
-_topics = partial(_several, each=_text, most=100)
-_mode = partial(_choice, of=("extended", "strict"))
+_language = partial(check_text, form=_LANGUAGE, like="a language's code such as 'en-GB', or 'multi'")
+_tag = partial(check_text, most=128)
+_extra = partial(check_text, most=2048, form=r"[^:]+:.*", like="'key:value'")
+_replace = partial(check_text, form=r"[^:]+(:.*)?", like="'find:replacement'")
+_words = partial(check_text, like="a word, or 'word:intensifier'")
+_entity = partial(check_text, form=r"[A-Za-z_]+", like="'pci', 'pii', 'numbers' or a kind of entity")
+_seconds = partial(check_number, low=0.0, unit=" of seconds")
+_milliseconds = partial(check_number, low=0, whole=True, unit=" of milliseconds")
+_topics = partial(check_several, each=check_text, most=100)
+_mode = partial(check_choice, of=("extended", "strict"))
 
 _SHARED: dict[str, tuple[str, Check]] = {
     "diarize": ("the older switch for speakers; excludes diarize_model", check_flag),
-    "version": ("the version of the model, 'latest' unless given", _text),
+    "version": ("the version of the model, 'latest' unless given", check_text),
     "language": ("the language spoken, 'en' unless given; 'multi' for several at once", _language),
-    "language_hint": ("languages to expect, with nova-3 and language='multi'", partial(_several, each=_language)),
+    "language_hint": ("languages to expect, with nova-3 and language='multi'", partial(check_several, each=_language)),
     "punctuate": ("punctuation and capitals, on unless switched off", check_flag),
     "smart_format": ("dates, numbers and the like as one writes them", check_flag),
     "numerals": ("numbers as digits", check_flag),
@@ -127,28 +92,28 @@ _SHARED: dict[str, tuple[str, Check]] = {
     "detect_entities": ("find names, places and the like", check_flag),
     "redact": (
         "hide 'pci', 'pii', 'numbers' or kinds of entities",
-        partial(_flag_or, other=partial(_several, each=_entity)),
+        partial(_flag_or, other=partial(check_several, each=_entity)),
     ),
-    "replace": ("write one text for another: 'find:replacement'", partial(_several, each=_replace)),
-    "search": ("sounds to look for, 50 at most", partial(_several, each=_text, most=50)),
-    "keyterm": ("words to expect, 100 at most; nova-3 only", partial(_several, each=_text, most=100)),
+    "replace": ("write one text for another: 'find:replacement'", partial(check_several, each=_replace)),
+    "search": ("sounds to look for, 50 at most", partial(check_several, each=check_text, most=50)),
+    "keyterm": ("words to expect, 100 at most; nova-3 only", partial(check_several, each=check_text, most=100)),
     "keywords": (
         "words to expect, 'word:intensifier', 100 at most; not nova-3",
-        partial(_several, each=_words, most=100),
+        partial(check_several, each=_words, most=100),
     ),
-    "tag": ("labels for the usage report, 128 characters each at most", partial(_several, each=_tag)),
-    "extra": ("'key:value' pairs that come back in the answer's metadata", partial(_several, each=_extra)),
+    "tag": ("labels for the usage report, 128 characters each at most", partial(check_several, each=_tag)),
+    "extra": ("'key:value' pairs that come back in the answer's metadata", partial(check_several, each=_extra)),
     "mip_opt_out": ("keep the audio out of the model improvement programme", check_flag),
     "callback_method": (
         "'post' or 'put'; a pre-signed address needs 'put'",
-        partial(_choice, of=("post", "put", "POST", "PUT")),
+        partial(check_choice, of=("post", "put", "POST", "PUT")),
     ),
 }
 
 _BATCH: dict[str, tuple[str, Check]] = {
     "diarize_model": (
         "the diarizer: 'latest' (unless given), 'v2' or 'v1'",
-        partial(_choice, of=_DIARIZERS),
+        partial(check_choice, of=_DIARIZERS),
     ),
     "utterances": ("the service's own utterances, for diarnb.utterances(turns)", check_flag),
     "utt_split": ("seconds of pause that end an utterance, and here a turn; 0.8 unless given", _seconds),
@@ -156,16 +121,16 @@ _BATCH: dict[str, tuple[str, Check]] = {
     "multichannel": ("transcribe each channel by itself, as channels='split'", check_flag),
     "detect_language": (
         "find out the language, of all or of a list of codes",
-        partial(_flag_or, other=partial(_several, each=_language)),
+        partial(_flag_or, other=partial(check_several, each=_language)),
     ),
     "filler_words": ("keep 'uh' and 'um'", check_flag),
     "measurements": ("units in short", check_flag),
-    "encoding": ("of audio without a header, reached by URL", partial(_choice, of=_RAW)),
+    "encoding": ("of audio without a header, reached by URL", partial(check_choice, of=_RAW)),
     "callback": (
         "where to send the answer, instead of waiting for it",
         partial(_callback, schemes=("https", "http")),
     ),
-    "summarize": ("a summary: 'v2' or True", partial(_flag_or, other=partial(_choice, of=("v2",)))),
+    "summarize": ("a summary: 'v2' or True", partial(_flag_or, other=partial(check_choice, of=("v2",)))),
     "sentiment": ("what feeling speaks from the words", check_flag),
     "topics": ("what is talked about", check_flag),
     "custom_topic": ("topics to look for, 100 at most", _topics),
@@ -173,12 +138,12 @@ _BATCH: dict[str, tuple[str, Check]] = {
     "intents": ("what the speakers want", check_flag),
     "custom_intent": ("intents to look for, 100 at most", _topics),
     "custom_intent_mode": ("'extended' or 'strict': only those given", _mode),
-    "alternatives": ("transcripts of each stretch; diarnb reads the first", partial(_number, low=1, whole=True)),
-    "tier": ("the tier of an older model", _text),
+    "alternatives": ("transcripts of each stretch; diarnb reads the first", partial(check_number, low=1, whole=True)),
+    "tier": ("the tier of an older model", check_text),
 }
 
 _LIVE: dict[str, tuple[str, Check]] = {
-    "diarize_model": ("refused by the service, unless newer_documents=True", partial(_choice, of=_DIARIZERS)),
+    "diarize_model": ("refused by the service, unless newer_documents=True", partial(check_choice, of=_DIARIZERS)),
     "interim_results": ("give what is understood so far, too; on unless switched off", check_flag),
     "endpointing": (
         "milliseconds of silence that end a stretch of speech, or False",
@@ -196,21 +161,12 @@ _LIVE: dict[str, tuple[str, Check]] = {
     ),
 }
 
-_UNCHANGING = {"tag", "extra", "mip_opt_out", "callback", "callback_method"}
+_UNCHANGING = ("tag", "extra", "mip_opt_out", "callback", "callback_method")
 
-
-def _options(*tables: Mapping[str, tuple[str, Check]]) -> dict[str, Option]:
-    return {
-        name: Option(line, partial(check, name), changes_result=name not in _UNCHANGING)
-        for table in tables
-        for name, (line, check) in table.items()
-    }
-
-
-BATCH: dict[str, Option] = _options(_SHARED, _BATCH)
+BATCH: dict[str, Option] = make_options({**_SHARED, **_BATCH}, unchanging=_UNCHANGING)
 """What a recording may be sent with."""
 
-LIVE: dict[str, Option] = _options(_SHARED, _LIVE)
+LIVE: dict[str, Option] = make_options({**_SHARED, **_LIVE}, unchanging=_UNCHANGING)
 """What a live stream may be opened with."""
 
 

@@ -7,24 +7,23 @@ waits for it, and `answers` reads what came.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.engines.base import Answer, Offer
 from diarnb.engines.cloud import loop as _loop
-from diarnb.engines.cloud.job_engine import JobEngine, Request, make_answer
+from diarnb.engines.cloud.job_engine import JobEngine, Wish, make_answer
 from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.cloud.service import Kind
 from diarnb.engines.pyannoteai import parameters
 from diarnb.engines.pyannoteai.answers import read_answer
 from diarnb.engines.pyannoteai.jobs import KEPT, LEAST_BILLED, PyannoteAIJobs
-from diarnb.engines.pyannoteai.polling import list_jobs
 from diarnb.engines.pyannoteai.voiceprint_text import NEWEST, check_model, pack
 from diarnb.engines.question import Question
 from diarnb.errors import ApiResponseError, InvalidParameterError
 from diarnb.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Mapping
 
     from diarnb._progress import Progress
     from diarnb._types import Json, Options
@@ -44,12 +43,13 @@ class PyannoteAIEngine(JobEngine):
     name = "pyannoteai"
     service = "pyannoteAI"
     origin = "https://api.pyannote.ai"
-    variable = "PYANNOTEAI"
+    origin_variable = "PYANNOTEAI_BASE_URL"
+    key_variable = "PYANNOTEAI_API_KEY"
     key_page = "dashboard.pyannote.ai"
     endpoint = "/v1/diarize"
-    most = (1024**3, 24 * 3600.0)
+    most: tuple[int, float] = (1024**3, 24 * 3600.0)
     least_billed = LEAST_BILLED
-    kept = KEPT
+    kept: float | None = KEPT
     offer: Offer = Offer(
         models=parameters.MODELS,
         channels=False,
@@ -71,12 +71,12 @@ class PyannoteAIEngine(JobEngine):
         """Return how the service is asked; its list shows no addresses."""
         return PyannoteAIJobs(service, waits)
 
-    def write_request(self, params: Params, options: Options) -> Request:
+    def write_request(self, params: Params, options: Options) -> Wish:
         """Write what is asked; an earlier version named a model where none is named now."""
         body = parameters.request_of(params.model or parameters.DEFAULT, params, options)
         earlier = [{"model": parameters.EARLIER_DEFAULT, **body}] if params.model is None else []
         endpoint = "/v1/identify" if "voiceprints" in options else self.endpoint
-        return Request(endpoint, body, tuple(map(_deciding, [body, *earlier])))
+        return Wish(endpoint, body, tuple(map(_deciding, [body, *earlier])))
 
     def diarize(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> Answer:
         """Fetch the job's answer: from the ledger, from the service, or by submitting it."""
@@ -121,7 +121,7 @@ class PyannoteAIEngine(JobEngine):
         wanted = parameters.request_of(model, params, options)
         earlier = [] if params.model else [{"model": NEWEST, **wanted}]
         equals = tuple(map(_deciding, [wanted, *earlier]))
-        request = Request("/v1/voiceprint", wanted, equals, most=_VOICE_LIMITS, by_piece=True)
+        request = Wish("/v1/voiceprint", wanted, equals, most=_VOICE_LIMITS, by_piece=True)
         ledger, row = self.fetch_or_submit(request, recording, about, options, progress)
         output = make_answer(ledger, row).raw["output"]
         found, warning = output.get("voiceprint"), output.get("warning")
@@ -148,13 +148,8 @@ class PyannoteAIEngine(JobEngine):
     def test(self, options: Mapping[str, object]) -> bool:
         """Ask the service whether it accepts the key."""
         service = self.connect(options)
-        _run(lambda _report: service.request("GET", "/v1/test", kind=Kind.READ))
+        _loop.run(lambda _report: service.request("GET", "/v1/test", kind=Kind.READ), lambda _stage, _fraction: None)
         return True
-
-    def jobs(self, options: Options) -> list[Json]:
-        """Read the first page of the team's job list, newest first, as the service tells it."""
-        service = self.connect(options)
-        return list(_run(lambda _report: list_jobs(service))[0])
 
 
 def _deciding(request: Json) -> Json:
@@ -164,7 +159,3 @@ def _deciding(request: Json) -> Json:
         count = kept.pop("numSpeakers")
         kept |= {"minSpeakers": count, "maxSpeakers": count}
     return kept
-
-
-def _run(work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    return _loop.run(work, lambda _stage, _fraction: None)

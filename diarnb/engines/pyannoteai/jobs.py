@@ -118,7 +118,9 @@ class PyannoteAIJobs:
     async def list_jobs(self, cursor: str | None) -> tuple[list[ListedJob], str | None]:
         """Read a page of the team's job list, newest first."""
         items, following = await list_jobs(self._service, cursor)
-        return [ListedJob(item["id"], _find_media(item)) for item in items], following
+        return [
+            ListedJob(item["id"], _find_media(item), item.get("createdAt"), item.get("status")) for item in items
+        ], following
 
     async def check_job(self, job_id: str) -> None:
         """Raise where the service knows no such job."""

@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from diarnb.engines.cloud.paid_jobs import look_at_job
 from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.cloud.service import Kind, Reply
-from diarnb.errors import ApiResponseError, JobNotFoundError, JobTimeoutError, NotFoundError
+from diarnb.errors import JobTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,29 +122,8 @@ _pollers: WeakValueDictionary[tuple[str, int, int], Poller] = WeakValueDictionar
 
 
 async def get_job(service: Service, job_id: str, name: str) -> tuple[Reply, Json]:
-    """Look at a job; return the answer as it came and parsed.
-
-    Raises
-    ------
-    JobNotFoundError
-        The service does not know it.
-    """
-    for last in (False, True):
-        try:
-            reply = await service.request("GET", f"/v1/jobs/{job_id}", kind=Kind.READ)
-            return reply, reply.json()
-        except NotFoundError as error:
-            raise JobNotFoundError(
-                f"pyannoteAI does not know job {job_id} ({name}): it belongs to another team's key, or was "
-                "deleted. Check api_key; its row is kept, and diarnb.runs() tells when it was submitted.",
-                job_id=job_id,
-                request_id=error.request_id,
-            ) from error
-        except ApiResponseError:
-            if last:
-                raise
-            await asyncio.sleep(service.pace.backoff(1))
-    raise AssertionError  # not reached
+    """Look at a job; return the answer as it came and parsed."""
+    return await look_at_job(service, f"/v1/jobs/{job_id}", job_id, name)
 
 
 async def list_jobs(service: Service, cursor: str | None = None) -> tuple[list[Json], str | None]:
