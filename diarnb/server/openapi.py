@@ -69,7 +69,7 @@ def pyannoteai(origin: str, *, fetches: bool = False) -> Schema:
 
     listing = [
         _parameter("limit", _LIMIT),
-        _parameter("cursor", _bound_text(pyannoteai_rules.LONGEST_CURSOR)),
+        _parameter("cursor", _tell_together("cursor", _bound_text(pyannoteai_rules.LONGEST_CURSOR))),
         _parameter("status", {"type": "string", "enum": list(pyannoteai_rules.STATUSES)}),
     ]
     job_id = {"name": "id", "in": "path", "required": True, "schema": _TEXT}
@@ -153,7 +153,7 @@ def _job_body(kind: str, *, fetches: bool) -> Schema:
     if kind != "voiceprint":
         members |= dict.fromkeys(("numSpeakers", "minSpeakers", "maxSpeakers"), _COUNT)
         members |= dict.fromkeys(rules.SCORES, _FLAG)
-        # minSpeakers may not be greater than maxSpeakers either, which no schema can say
+        members["minSpeakers"] = _tell_together("minSpeakers", _COUNT)
         more["allOf"] = [{"not": _both("numSpeakers", other)} for other in ("minSpeakers", "maxSpeakers")]
     if kind == "diarize":
         members["transcription"] = _FLAG
@@ -164,7 +164,7 @@ def _job_body(kind: str, *, fetches: bool) -> Schema:
     if kind == "identify":
         label = {**_bound_text(rules.LONGEST_LABEL), "pattern": f"^(?!{rules.RESERVED_LABEL})"}
         text = {**_bound_text(rules.LONGEST_VOICEPRINT), "pattern": f"^{rules.VOICEPRINT}$"}
-        item = _object({"label": label, "voiceprint": text}, "label", "voiceprint")
+        item = _object({"label": _tell_together("label", label), "voiceprint": text}, "label", "voiceprint")
         members["voiceprints"] = {**_list(item), "minItems": 1, "maxItems": rules.MOST_VOICEPRINTS}
         members["matching"] = {
             "type": ["object", "null"],
@@ -175,6 +175,10 @@ def _job_body(kind: str, *, fetches: bool) -> Schema:
         }
         needed.append("voiceprints")
     return {**_object(members, *needed), **more}
+
+
+def _tell_together(name: str, schema: Schema) -> Schema:
+    return {**schema, "description": pyannoteai_rules.TOGETHER[name]}
 
 
 def _both(*names: str) -> Schema:
@@ -206,7 +210,9 @@ def _listen_parameters() -> list[Schema]:
         "utt_split": {"type": "number", "minimum": 0, "exclusiveMaximum": rules.LARGEST, "default": UTT_SPLIT},
         "callback": {**_TEXT, "format": "callback-url"},
     }
-    return [_parameter(name, schema) for name, schema in {**choices, **lists, **texts}.items()]
+    told = {**choices, **lists, **texts}
+    told |= {name: {**told[name], "description": words} for name, words in rules.TOGETHER.items()}
+    return [_parameter(name, schema) for name, schema in told.items()]
 
 
 def _document(service: str, origin: str, paths: Schema, schemas: Schema, scheme: Schema) -> Schema:

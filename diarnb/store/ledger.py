@@ -20,6 +20,7 @@ import secrets
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -176,11 +177,11 @@ class Ledger:
 
     def find(self, key: str, *earlier: str) -> Submission | None:
         """Find the newest row with this key, or one of those that an earlier version gave to the same."""
-        return self._newest(lambda row: row.key in (key, *earlier) and row.state not in ("replaced", "forgotten"))
+        return self._newest(lambda row: row["key"] in (key, *earlier) and row["state"] not in ("replaced", "forgotten"))
 
     def job(self, job_id: str) -> Submission | None:
         """Find the row of a job."""
-        return self._newest(lambda row: row.job_id == job_id and row.state != "forgotten")
+        return self._newest(lambda row: row.get("job_id") == job_id and row["state"] != "forgotten")
 
     def get(self, row_id: str) -> Submission | None:
         """Find a row by its id."""
@@ -189,19 +190,21 @@ class Ledger:
 
     def of_service(self, engine: str, origin: str) -> list[Submission]:
         """List the open rows of a service, the newest first."""
-        rows = self._rows()
-        return [row for row in rows if row.engine == engine and row.origin == origin and row.state not in _DONE]
+        return self._find(
+            lambda row: (row["engine"], row.get("origin")) == (engine, origin) and row["state"] not in _DONE,
+        )
 
     def media(self, origin: str, media: str, since: float) -> float | None:
         """Find when this audio was uploaded last, if that was after `since`."""
-        times = [row.media_at for row in self._rows() if (row.origin, row.media) == (origin, media) and row.media_at]
-        return max((moment for moment in times if moment > since), default=None)
+        rows = self._find(lambda row: (row.get("origin"), row.get("media")) == (origin, media))
+        return max((row.media_at for row in rows if row.media_at and row.media_at > since), default=None)
 
     def known_jobs(self) -> set[str]:
         """List the ids of all jobs of which the recording is known; another may be one that is looked for."""
         unknown = ("kept", "replaced")  # what was delivered to a hook may be what is looked for
-        known = [row for row in self._rows() if row.state not in unknown or row.about.content_hash]
-        return {row.job_id for row in known if row.job_id is not None}
+        rows = self._file.read().rows.values()
+        known = [row for row in rows if row["state"] not in unknown or row["about"].get("content_hash")]
+        return {row.get("job_id") for row in known if row.get("job_id") is not None}
 
     def close(self, row_id: str, run: Run | None = None) -> None:
         """Write that the run of a row is in the run store; without a run, that nothing came of the row."""
@@ -230,17 +233,19 @@ class Ledger:
 
     def find_paid(self, run_key: str) -> tuple[Submission, Run | None] | None:
         """Find what was paid for under a run's key; the run is None where its answer is damaged on disk."""
-        row = self._newest(lambda row: row.state == "kept" and row.run is not None and row.run["key"] == run_key)
+        row = self._newest(lambda row: row["state"] == "kept" and (row.get("run") or {}).get("key") == run_key)
         return None if row is None else (row, self._run(row))
 
     def run_of_job(self, job_id: str | None) -> Run | None:
         """Find the run of a job; another call may have kept it a moment ago."""
-        row = self._newest(lambda row: row.run is not None and row.job_id == job_id and row.state != "forgotten")
+        row = self._newest(
+            lambda row: row.get("run") is not None and row.get("job_id") == job_id and row["state"] != "forgotten",
+        )
         return None if row is None else self._run(row)
 
     def forget(self, which: str) -> Submission | None:
         """Remove the row with this id, or of this job or run, and its answer, for good; return what it was."""
-        row = self._newest(lambda row: which in (row.id, row.job_id, (row.run or {}).get("id")))
+        row = self._newest(lambda row: which in (row["id"], row.get("job_id"), (row.get("run") or {}).get("id")))
         if row is None or row.state == "forgotten":
             return None
         self._erase(row)
@@ -248,7 +253,9 @@ class Ledger:
 
     def table(self, delivered: Collection[str] = ()) -> pd.DataFrame:
         """List what has no run in the store, as `Store.runs` lists runs; `delivered` are jobs whose runs it has."""
-        rows = self._rows()
+        rows = self._find(
+            lambda row: row["state"] not in _DONE and (row.get("job_id") is None or row.get("job_id") not in delivered),
+        )
         listed = [
             {
                 "run": row.id,
@@ -264,7 +271,6 @@ class Ledger:
                 "expires": None if row.expires is None else datetime.fromtimestamp(row.expires, UTC),
             }
             for row in rows
-            if row.state not in _DONE and (row.job_id is None or row.job_id not in delivered)
         ]
         return pd.DataFrame(listed)
 
@@ -281,18 +287,20 @@ class Ledger:
             id=row.id,
         )
         self._file.erase(asdict(gone))
-        if row.answer is not None and not any(row.answer == other.answer for other in self._rows()):
+        if row.answer is not None and self._newest(lambda other: other.get("answer") == row.answer) is None:
             self._file.remove_answer(row.answer)
 
     def _run(self, row: Submission) -> Run | None:
         content = self.answer(row)
         return None if content is None or row.run is None else unpack_run(row.run, content)
 
-    def _newest(self, fits: Callable[[Submission], bool]) -> Submission | None:
-        return next((row for row in self._rows() if fits(row)), None)
+    def _newest(self, fits: Callable[[Json], bool]) -> Submission | None:
+        return next(iter(self._find(fits, most=1)), None)
 
-    def _rows(self) -> list[Submission]:
-        return [_submission(row) for row in reversed(self._file.read().rows.values())]
+    def _find(self, fits: Callable[[Json], bool], most: int | None = None) -> list[Submission]:
+        """Find rows, the newest first; only those that fit are made, for a ledger may have ten thousand."""
+        rows = (row for row in reversed(self._file.read().rows.values()) if fits(row))
+        return [_submission(row) for row in islice(rows, most)]
 
 
 def _submission(row: Json) -> Submission:

@@ -67,10 +67,18 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class _Record:
+    """A line, and what it says."""
+
+    line: bytes
+    found: Json
+
+
+@dataclass(frozen=True)
 class _Copy:
     """One of the two, as it was read: its sound records by generation and number, and whether that is all of it."""
 
-    records: dict[tuple[int, int], bytes]
+    records: dict[tuple[int, int], _Record]
     sound: bool
 
     @property
@@ -204,16 +212,18 @@ class LedgerFile:
         self._refuse_later()
         if not self.exists():
             return self._begin()
-        both = [_read_copy(path) for path in self.paths]
+        contained = [path.read_bytes() if path.exists() else b"" for path in self.paths]
+        first = _read_copy(contained[0])
+        both = [first, first if contained[1] == contained[0] else _read_copy(contained[1])]
         generation = max(copy.generation for copy in both)
         newest = {**both[1].records, **both[0].records}
         lines = {number: newest[of, number] for of, number in sorted(newest) if of == generation}
         complete = lines.keys() == set(range(len(lines))) and len(lines) > 0
         if complete and any(copy.sound and copy.generation == generation for copy in both):
             contents = _fold([lines[number] for number in sorted(lines)])
-            whole = b"".join(lines[number] for number in sorted(lines))
-            for path in self.paths:
-                if not path.exists() or path.read_bytes() != whole:
+            whole = b"".join(lines[number].line for number in sorted(lines))
+            for path, content in zip(self.paths, contained, strict=True):
+                if content != whole:
                     _replace(path, whole)
             self._remember(contents)
             return contents
@@ -242,8 +252,8 @@ class LedgerFile:
             _warn_of(contents.damage)
         return contents
 
-    def _salvage(self, lines: list[bytes]) -> Contents:
-        contents = _fold(lines)
+    def _salvage(self, records: list[_Record]) -> Contents:
+        contents = _fold(records)
         for path in self.paths:
             with suppress(FileNotFoundError):
                 path.replace(path.with_name(f"{path.name}.{secrets.token_hex(3)}.bad"))
@@ -288,12 +298,8 @@ class LedgerFile:
         _known[self.folder] = (self._stamp(), contents)
 
 
-def _read_copy(path: Path) -> _Copy:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return _Copy({}, sound=False)
-    records: dict[tuple[int, int], bytes] = {}
+def _read_copy(content: bytes) -> _Copy:
+    records: dict[tuple[int, int], _Record] = {}
     *lines, rest = content.split(b"\n")
     sound = not rest
     for line in lines:
@@ -302,18 +308,17 @@ def _read_copy(path: Path) -> _Copy:
             sound = False
             continue
         found = json.loads(text)
-        records[found["generation"], found["number"]] = line + b"\n"
+        records[found["generation"], found["number"]] = _Record(line + b"\n", found)
     numbers = [number for _, number in records]
     return _Copy(records, sound and len(records) == len(lines) > 0 and numbers == list(range(len(numbers))))
 
 
-def _fold(lines: list[bytes]) -> Contents:
+def _fold(records: list[_Record]) -> Contents:
     """Put records together, in their order."""
     contents = Contents()
-    for line in lines:
-        found = json.loads(line.partition(b" ")[2])
-        contents.generation, contents.number = found["generation"], found["number"]
-        row = found["row"]
+    for record in records:
+        contents.generation, contents.number = record.found["generation"], record.found["number"]
+        row = record.found["row"]
         if row["id"]:
             contents.rows[row["id"]] = row
         else:

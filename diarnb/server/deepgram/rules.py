@@ -47,6 +47,13 @@ DEFAULT_MODEL = "base-general"
 LONGEST_TAG, LONGEST_EXTRA = 128, 2048
 """Characters."""
 
+TOGETHER = {
+    "diarize_model": "diarize and diarize_model cannot both be set",
+    "keywords": "nova-3 takes keyterm instead of keywords",
+    "keyterm": "only nova-3 takes keyterm",
+}
+"""What no schema can say of a parameter beside others, by its name."""
+
 LARGEST = 1e9
 """What every number is below."""
 
@@ -86,7 +93,7 @@ def parse_batch(query: Iterable[tuple[str, str]]) -> Json:
     smart, paragraphs = asked.flag("smart_format"), asked.flag("paragraphs")
     if (diarizer := asked.one("diarize_model")) is not None:
         if asked.one("diarize") is not None:
-            raise _bad_request("diarize and diarize_model cannot both be set")
+            raise _bad_request(TOGETHER["diarize_model"])
         diarizer = "v2" if diarizer == "latest" else diarizer
     else:
         diarizer = "v1" if asked.flag("diarize") else None
@@ -139,7 +146,7 @@ def parse_live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> Json
     if diarizer == "v2":
         raise _invalid_parameter("diarize_model", "a stream has no v2 diarizer")
     if diarizer is not None and asked.one("diarize") is not None:
-        raise _bad_request("diarize and diarize_model cannot both be set")
+        raise _bad_request(TOGETHER["diarize_model"])
     if asked.one("callback") is not None:
         raise _bad_request("this server calls nobody back from a stream; leave callback out")
     interim = asked.flag("interim_results")
@@ -229,9 +236,9 @@ class _Query:
             raise _bad_request("No such model/version combination found.")
         nova = model.startswith("nova-3")
         if nova and self.several("keywords"):
-            raise _bad_request("nova-3 takes keyterm instead of keywords")
+            raise _bad_request(TOGETHER["keywords"])
         if model in KNOWN and not nova and self.several("keyterm"):
-            raise _bad_request("only nova-3 takes keyterm")
+            raise _bad_request(TOGETHER["keyterm"])
         return model
 
     def read_sound(self) -> Json:

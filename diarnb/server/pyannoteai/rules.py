@@ -35,6 +35,13 @@ MOST_LISTED, LISTED_UNASKED = 100, 10
 """Jobs on a page of the list."""
 
 LONGEST_CURSOR = 100
+TOGETHER = {
+    "minSpeakers": "Must not be greater than maxSpeakers",
+    "label": "Is there twice",
+    "cursor": "Must be what a page before gave as nextCursor",
+}
+"""What no schema can say of a member beside others, by its name."""
+
 _MOST_SPEAKERS = 10_000  # beyond, it is all the same
 SCORES = {
     "confidence": "confidence",
@@ -263,7 +270,7 @@ def _read_bounds(fields: _Fields) -> dict[str, int]:
     if fields.any("numSpeakers") is not None and (fields.any("minSpeakers"), fields.any("maxSpeakers")) != (None, None):
         fields.refuse("numSpeakers", "Cannot be combined with minSpeakers or maxSpeakers")
     if found.get("minSpeakers", 0) > found.get("maxSpeakers", math.inf):
-        fields.refuse("minSpeakers", "Must not be greater than maxSpeakers")
+        fields.refuse("minSpeakers", TOGETHER["minSpeakers"])
     return {names[theirs]: count for theirs, count in found.items()}
 
 
@@ -275,7 +282,7 @@ def _read_voiceprints(fields: _Fields) -> dict[str, str]:
         if label is not None and re.match(RESERVED_LABEL, label):
             item.refuse("label", "Must not begin with SPEAKER_")
         if label is not None and label in found:
-            item.refuse("label", "Is there twice")
+            item.refuse("label", TOGETHER["label"])
         if text is not None and not re.fullmatch(VOICEPRINT, text):
             item.refuse("voiceprint", "Must be base64")
         found[label or ""] = text or ""
