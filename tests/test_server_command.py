@@ -378,7 +378,9 @@ def test_the_descriptions_name_what_is_there(served: InThread, name: str) -> Non
     assert getattr(openapi, name)(served.base_url) == told
 
 
-@pytest.mark.parametrize("query", ["keyterm=a&model=nova-2", "keywords=a&model=nova-3", "diarize=true&diarize_model=v1"])
+@pytest.mark.parametrize(
+    "query", ["keyterm=a&model=nova-2", "keywords=a&model=nova-3", "diarize=true&diarize_model=v1"]
+)
 def test_rules_that_no_schema_can_say_are_described_in_the_words_of_the_refusal(served: InThread, query: str) -> None:
     post = openapi.deepgram(served.base_url)["paths"]["/v1/listen"]["post"]
     rules = {parameter["name"]: parameter["schema"].get("description") for parameter in post["parameters"]}

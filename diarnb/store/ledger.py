@@ -204,7 +204,7 @@ class Ledger:
         unknown = ("kept", "replaced")  # what was delivered to a hook may be what is looked for
         rows = self._file.read().rows.values()
         known = [row for row in rows if row["state"] not in unknown or row["about"].get("content_hash")]
-        return {row.get("job_id") for row in known if row.get("job_id") is not None}
+        return {row["job_id"] for row in known if row.get("job_id") is not None}
 
     def close(self, row_id: str, run: Run | None = None) -> None:
         """Write that the run of a row is in the run store; without a run, that nothing came of the row."""
