@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,67 +14,19 @@ import soundfile
 
 import diarnb
 from diarnb import batch, errors
-from diarnb.batch import executors as _executing
 from diarnb.batch import task as _task
-from diarnb.batch.executors import Dispatcher
 from diarnb.batch.linking import link_voices
 from diarnb.batch.sources import name_sources
-from diarnb.engines.base import Answer, Offer
 from diarnb.tables.activity import match_speakers
 from diarnb.testing import assert_turns_equal
 from tests import faultserver as faults
-from tests.clouds import KEY, hasty
+from tests.batches import RATE, Scripted, ask_many, processes, tones
 from tests.faultserver import serving
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-RATE = 8000
-
-
-@dataclass(frozen=True)
-class Scripted:
-    """An engine that does what the file is called, and notes what it hears; it can go to other processes."""
-
-    log: Path
-    once: Path | None = None  # where it is noted that a worker was killed, if that happens once only
-    offer = Offer(models=("scripted",))
-    name = "scripted"
-
-    def version(self, model: str) -> str:
-        return "1"
-
-    def diarize(self, recording: Any, params: Any, options: Any, progress: Any) -> Answer:
-        with self.log.open("a") as file:
-            file.write(f"{recording.name}\n")
-        if recording.name.startswith("deadly") and not (self.once and self.once.exists()):
-            if self.once:
-                self.once.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if recording.name.startswith("busy") and self.heard()[recording.name] < 3:
-            error = errors.RateLimitedError("too many requests")
-            error.retry_after = 0.01
-            raise error
-        if recording.name.startswith("odd"):
-            raise ZeroDivisionError("division by zero")
-        progress("listening", 0.5)
-        return Answer({"diarization": [{"start": 0.0, "end": recording.duration, "speaker": "SPEAKER_00"}]})
-
-    def heard(self) -> Counter[str]:
-        return Counter(self.log.read_text().split()) if self.log.exists() else Counter()
 
 
 @pytest.fixture
 def scripted(tmp_path: Path) -> Scripted:
     return Scripted(tmp_path / "heard.txt")
-
-
-def tones(folder: Path, *names: str) -> Path:
-    """A folder of short recordings, no two alike."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate(names, 1):
-        soundfile.write(folder / name, np.full(RATE // 2, number / 100), RATE)
-    return folder
 
 
 def cut(example: str, start: float, seconds: float, target: Path) -> None:
@@ -331,45 +273,6 @@ def test_two_of_one_recording_are_never_one_person() -> None:
     assert link_voices(apart, [0, 1], 0.4) == [0, 1]
 
 
-# Executors
-
-
-def test_a_dispatcher_keeps_to_so_many_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_executing, "_MINUTE", 0.4)
-    monkeypatch.setattr(_executing, "_AWAKE", 0.01)
-    started = []
-    with ThreadPoolExecutor(4) as pool:
-
-        def submit(task: int) -> Any:
-            started.append(time.monotonic())
-            return pool.submit(abs, task)
-
-        dispatcher = Dispatcher(range(7), submit, lambda: 4, a_minute=3)
-        assert len(list(filter(None, dispatcher.as_completed()))) == 7
-    assert all(later - earlier >= 0.4 for earlier, later in zip(started, started[3:], strict=False))
-
-
-def test_a_dispatcher_has_so_many_at_once() -> None:
-    running, most = 0, 0
-
-    def submit(task: int) -> Any:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        return pool.submit(abs, task)
-
-    with ThreadPoolExecutor(8) as pool:
-        for event in Dispatcher(range(20), submit, lambda: 3).as_completed():
-            running -= event is not None
-    assert most == 3
-
-
-@contextmanager
-def processes(kind: str = "fork") -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(kind)) as pool:
-        yield pool
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_processes_do_the_same(folder: Path, again: pd.DataFrame, home: Path) -> None:
@@ -382,93 +285,7 @@ def test_processes_do_the_same(folder: Path, again: pd.DataFrame, home: Path) ->
     assert len(diarnb.recluster(diarnb.open_run(run), num_speakers=1))  # the evidence is in the store that they share
 
 
-def settle_at(folder: str) -> None:
-    os.environ["DIARNB_HOME"] = folder
-
-
-def test_a_run_from_another_store_comes_home(scripted: Scripted, tmp_path: Path, home: Path) -> None:
-    place = tones(tmp_path / "in", "x.wav")
-    elsewhere = multiprocessing.get_context("spawn")
-    start = {"initializer": settle_at, "initargs": (str(tmp_path / "far"),)}
-    with ProcessPoolExecutor(1, mp_context=elsewhere, **start) as pool:
-        turns = diarnb.diarize_many(place, executor=pool, engine=scripted, progress=False)
-    assert (tmp_path / "far").is_dir()
-    run = batch.manifest(turns)["run"].iloc[0]
-    assert_turns_equal(diarnb.open_run(run), turns.drop(columns="uri"))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_recording_that_kills_its_worker_does_not_stop_the_others(scripted: Scripted, tmp_path: Path) -> None:
-    place = tones(tmp_path / "in", "1.wav", "2.wav", "deadly.wav", *[f"z{n}.wav" for n in range(9)])
-    with processes() as pool, pytest.warns(errors.DiarnbWarning, match="WorkerLostError"):
-        turns = diarnb.diarize_many(place, executor=pool, engine=scripted, progress=False)
-    facts = turns.attrs["diarnb"]
-    lost = {failure["uri"] for failure in facts["failures"]}
-    assert "deadly.wav" in lost
-    assert {failure["error"] for failure in facts["failures"]} == {"WorkerLostError"}
-    assert set(turns["uri"]) | lost == {path.name for path in place.iterdir()}
-    assert any("was not begun" in failure["message"] for failure in facts["failures"])
-    before = scripted.heard()
-    with processes() as pool, pytest.warns(errors.DiarnbWarning, match="WorkerLostError"):
-        later = diarnb.diarize_many(place, executor=pool, engine=scripted, progress=False)
-    assert len(later.attrs["diarnb"]["failures"]) < len(lost)  # the deadly one comes after the others now
-    assert all(scripted.heard()[uri] == before[uri] for uri in turns["uri"])
-    with processes() as pool:
-        healed = Scripted(scripted.log, once=place)
-        whole = diarnb.diarize_many(place, executor=pool, engine=healed, progress=False)
-    assert len(whole) == 12
-
-
-def test_an_executor_that_is_closed_is_told_of(scripted: Scripted, tmp_path: Path) -> None:
-    pool = ThreadPoolExecutor(1)
-    pool.shutdown()
-    with pytest.raises(errors.InvalidParameterError, match="make a new one"):
-        diarnb.diarize_many(tones(tmp_path / "in", "x.wav"), executor=pool, engine=scripted, progress=False)
-
-
-def test_what_cannot_travel_is_told_of(scripted: Scripted, tmp_path: Path) -> None:
-    place = tones(tmp_path / "in", "x.wav")
-
-    def words(samples: Any, rate: int) -> list[Any]:
-        return []
-
-    with ProcessPoolExecutor(1) as pool, pytest.raises(errors.InvalidParameterError, match="another process"):
-        diarnb.diarize_many(place, executor=pool, words=words, progress=False)
-
-
-def kill_and_run(place: Path, log: Path, after: int) -> int:
-    """Run a batch in a process, and kill it once so many are done; 0 kills nothing."""
-    code = (
-        "import sys, diarnb; from pathlib import Path; from tests.test_batch import Scripted\n"
-        "def say(stage, fraction): print(stage.split()[0], flush=True)\n"
-        "diarnb.diarize_many(sys.argv[1], engine=Scripted(Path(sys.argv[2])), progress=say)"
-    )
-    command = [sys.executable, "-W", "ignore", "-c", code, str(place), str(log)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            if after and int(line) >= after:
-                child.kill()
-                break
-    return child.returncode
-
-
-def test_a_batch_that_is_killed_goes_on_where_it_stopped(scripted: Scripted, tmp_path: Path) -> None:
-    place = tones(tmp_path / "in", *[f"{n}.wav" for n in range(12)])
-    assert kill_and_run(place, scripted.log, 4) == -signal.SIGKILL
-    assert batch.manifest()["state"].eq("done").sum() >= 4
-    assert kill_and_run(place, scripted.log, 0) == 0
-    heard = scripted.heard()
-    assert set(heard) == {f"{n}.wav" for n in range(12)}
-    assert sum(heard.values()) <= 12 + 1  # what the kill interrupted
-
-
 # Services
-
-
-def ask_many(origin: str, place: Any, **settings: Any) -> pd.DataFrame:
-    named = {"engine": hasty(), "api_key": KEY, "base_url": origin, "progress": False, **settings}
-    return diarnb.diarize_many(place, **named)
 
 
 def test_a_service_is_asked_once_for_each(tmp_path: Path) -> None:
@@ -513,64 +330,3 @@ def test_the_most_that_it_may_cost_is_for_all_together(tmp_path: Path) -> None:
         with pytest.warns(errors.DiarnbWarning, match="1 of 4"):
             ask_many(server.origin, place, max_cost=0.6, price_per_hour=36)
         assert server.asked["POST /v1/diarize"] == 3
-
-
-def test_a_key_stays_at_home(scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = tones(tmp_path / "in", "a.wav")
-    with (
-        ProcessPoolExecutor(1) as pool,
-        pytest.raises(errors.InvalidParameterError, match="environment of the workers"),
-    ):
-        ask_many("http://127.0.0.1:9", place, executor=pool)
-    seen: list[Any] = []
-    monkeypatch.setenv("PYANNOTEAI_API_KEY", KEY)
-
-    class Noting(ThreadPoolExecutor):
-        def submit(self, function: Any, /, *args: Any, **named: Any) -> Any:
-            seen.append((args, named))
-            return super().submit(function, *args, **named)
-
-    with serving() as server, Noting(1) as pool:
-        url = f"{server.origin}/talk.wav?X-Amz-Signature=canary"
-        settings = {"engine": hasty(), "base_url": server.origin, "progress": False}
-        with pytest.warns(errors.DiarnbWarning):
-            diarnb.diarize_many([place / "a.wav", url], executor=pool, **settings)
-    assert len(seen) == 2
-    assert "canary" not in repr(seen)
-    assert KEY not in repr(seen)
-    assert KEY.encode() not in pickle.dumps(seen)
-
-
-@pytest.mark.slow
-def test_dask_goes_on_when_a_worker_is_killed(
-    scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    distributed = pytest.importorskip("distributed", reason="dask[distributed] is not installed")
-    monkeypatch.setenv("PYANNOTEAI_API_KEY", KEY)
-    place = tones(tmp_path / "in", *[f"{n:02d}.wav" for n in range(12)], "deadly.wav")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"}
-    with (
-        distributed.LocalCluster(**options, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        once = Scripted(scripted.log, once=tmp_path / "killed")
-        turns = diarnb.diarize_many(place, executor=client, engine=once, progress=False)
-        assert (tmp_path / "killed").exists()
-        assert len(turns) == 13
-        assert not turns.attrs["diarnb"]["failures"]
-        assert once.heard()["deadly.wav"] == 2
-        with pytest.warns(errors.DiarnbWarning, match="1 of 13"):
-            later = diarnb.diarize_many(place, executor=client, engine=scripted, refresh=True, progress=False)
-        (failure,) = later.attrs["diarnb"]["failures"]
-        assert failure["uri"] == "deadly.wav"
-        assert failure["error"] == "WorkerLostError"
-        assert len(later) == 12
-        with serving() as server:
-            settings = {"engine": hasty(), "base_url": server.origin, "executor": client, "progress": False}
-            with pytest.warns(errors.DiarnbWarning, match="1 of 2"):
-                clouded = diarnb.diarize_many([place / "00.wav", place / "nothing.wav"], **settings)
-            assert len(clouded["uri"].unique()) == 1
-            assert server.asked["POST /v1/diarize"] == 1
-        story = repr(client.story(*client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))))
-        logs = f"{caplog.text} {client.get_worker_logs()} {client.get_scheduler_logs()} {story}"
-        assert KEY not in logs

@@ -94,7 +94,6 @@ SUBJECTS = {  # what is tested of the whole, and belongs to no module
     "public", "typing", "code", "package", "environments", "notebooks", "benchmarks", "golden", "kernel", "browser",
     "cli", "docs", "diarize", "http", "widget", "privacy", "canaries",
 }  # fmt: skip
-LONG = {"test_batch", "test_diarize"}
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
@@ -111,8 +110,7 @@ def test_a_test_is_found_by_the_name_of_what_it_tests(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_a_test_fits_in_a_head(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= 500 or path.stem in LONG
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
 
 
 def test_the_version_is_the_newest_of_the_changelog() -> None:
