@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("meeting", "interview", "call")
+LONGEST = ("test_environments", "test_package", "test_docs")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 # A shell that starts something in the background has it ignore interrupts, and with it all that it starts.
@@ -51,6 +52,7 @@ sys.addaudithook(_stay_home)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # in the order in which they are collected, not by the number of tests
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and hasattr(os, "sched_setaffinity"):  # a core each: the networks' threads would fight for all of them
         cores = sorted(os.sched_getaffinity(0))
@@ -64,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A file that takes minutes and begins last keeps all other cores waiting.
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
     for item in items:
         if item.path.suffix == ".ipynb" and not item.path.name.startswith("01"):
             item.add_marker(pytest.mark.slow)

@@ -92,7 +92,7 @@ def test_a_folder_can_be_taken_in_at_a_glance() -> None:
 TESTS = list((ROOT / "tests").glob("test_*.py"))
 SUBJECTS = {  # what is tested of the whole, and belongs to no module
     "public", "typing", "code", "package", "environments", "notebooks", "benchmarks", "golden", "kernel", "browser",
-    "cli", "docs", "diarize", "http", "widget", "privacy", "canaries",
+    "cli", "docs", "diarize", "http", "widget", "privacy", "canaries", "portability",
 }  # fmt: skip
 
 

@@ -20,6 +20,9 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 
 
+# Not marked as slow, though building takes half a minute: any change of a docstring, page or notebook may break a page.
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the built site."""
@@ -31,7 +34,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_every_public_name_has_a_page(site: Path) -> None:
     expected = {f"diarnb.{name}" for name in diarnb.__all__}
     for module in (f"diarnb.{name}" for name in dir(diarnb) if not name.startswith("_") and name not in diarnb.__all__):
@@ -44,7 +46,6 @@ def test_every_public_name_has_a_page(site: Path) -> None:
     assert expected - described <= aliases
 
 
-@pytest.mark.slow
 def test_every_notebook_is_a_page_with_its_stored_outputs(site: Path) -> None:
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         page = (site / "tutorials" / f"{path.stem}.html").read_text(encoding="utf-8")
@@ -52,7 +53,6 @@ def test_every_notebook_is_a_page_with_its_stored_outputs(site: Path) -> None:
         assert "jupyter-widgets" not in page or "application/vnd.jupyter.widget-view" not in page
 
 
-@pytest.mark.slow
 def test_no_internal_link_is_dead(site: Path) -> None:
     found = (path for path in site.rglob("*.html") if "_static" not in path.parts)  # templates of the theme
     pages = {path: path.read_text(encoding="utf-8") for path in found}
@@ -69,7 +69,6 @@ def test_no_internal_link_is_dead(site: Path) -> None:
     assert not dead
 
 
-@pytest.mark.slow
 def test_every_plot_of_the_gallery_is_drawn(site: Path) -> None:
     page = (site / "gallery.html").read_text(encoding="utf-8")
     assert page.count("plot_directive/") + len(re.findall(r'src="_images/gallery-\d+\.svg"', page)) >= 6

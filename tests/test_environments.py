@@ -221,6 +221,18 @@ def test_the_notebooks_run_on_the_versions_of_colab(wheel: Path, tmp_path: Path)
     check(environment, ("01", "02", "03"), tmp_path)
 
 
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+@pytest.mark.parametrize("system", ["windows", "macos", "x86_64-apple-darwin"])
+def test_every_dependency_has_a_wheel(system: str, version: str) -> None:
+    uv = (sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--only-binary", ":all:", "pyproject.toml")
+    asked = (*uv, "--python-platform", system, "--python-version", version)
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode and not re.search("unsatisfiable|no wheels", done.stderr):
+        pytest.skip("uv reaches no package index from here")
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime==" in done.stdout
+
+
 def test_the_notebooks_run_on_the_oldest_versions_that_are_allowed(
     wheel: Path, known: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:

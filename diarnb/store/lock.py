@@ -62,11 +62,11 @@ def take(path: Path) -> int | None:
 
 def _lock(file: int) -> None:
     """Lock an open file, or raise OSError at once."""
-    if os.name == "nt":
+    try:
+        import fcntl
+    except ImportError:  # Windows
         import msvcrt
 
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
     else:
-        import fcntl
-
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
