@@ -17,7 +17,7 @@ from diarnb.tables.colors import speaker_fills
 from diarnb.widgets import parts
 from diarnb.widgets.background import Worker
 from diarnb.widgets.sound import ClipButton, Sound
-from diarnb.widgets.still import still
+from diarnb.widgets.still import frame_still, still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,7 @@ class Correcting:
 
     def _still(self) -> dict[str, str]:
         bundle = still(self.turns, reference=self._reference)
-        return {**bundle, "text/html": f'<div class="{self._trace}">{bundle["text/html"]}</div>'}
+        return {**bundle, "text/html": frame_still(bundle["text/html"], self._trace)}
 
 
 class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types

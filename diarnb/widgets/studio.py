@@ -18,6 +18,7 @@ from diarnb.widgets.player import Player, find_spoken
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.review import Review
 from diarnb.widgets.sound import Sound
+from diarnb.widgets.still import frame_still
 
 if TYPE_CHECKING:
     from diarnb.engines.base import Engine
@@ -229,5 +230,5 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
 
     def _still(self) -> dict[str, str]:
         if self.player is None:
-            return {"text/plain": repr(self), "text/html": f'<div class="{self._trace}"></div>'}
+            return {"text/plain": repr(self), "text/html": frame_still("", self._trace)}
         return super()._still()

@@ -30,7 +30,7 @@ from diarnb.widgets.background import Worker, quietly
 from diarnb.widgets.controls import choices, form
 from diarnb.widgets.controls.picker import Picker
 from diarnb.widgets.reruns import replace_earlier
-from diarnb.widgets.still import still
+from diarnb.widgets.still import frame_still, still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -461,7 +461,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         kept = {"text/plain": "", "text/html": ""} if self._result is None else still(self._result[0])
         body = f'<pre class="diarnb-line">{line}</pre>{kept["text/html"]}'
         plain = "\n".join(filter(None, [self.code, kept["text/plain"]]))
-        return {"text/plain": plain, "text/html": f'{_STYLE}<div class="diarnb-result">{body}</div>'}
+        return {"text/plain": plain, "text/html": _STYLE + frame_still(body, "diarnb-result")}
 
 
 @dataclass(frozen=True)

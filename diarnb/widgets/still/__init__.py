@@ -19,6 +19,29 @@ _WIDEST = 60  # characters of a cell
 _FORMATS = {"confidence": lambda value: "" if pd.isna(value) else f"{value:.0f}"}
 
 
+# A front end that finds no model for the view before it says so in a box of text; a view that lives has elements.
+_LOST = """<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child .diarnb-still):not(:has(.jp-OutputArea-output > *)) {
+display: none; }</style>"""
+
+
+def frame_still(markup: str, name: str) -> str:
+    """Put what stays of a widget into an element of its own, which stands right below the view of the widget.
+
+    Parameters
+    ----------
+    markup : str
+        Its HTML.
+    name : str
+        The class by which the widget finds it, to hide it while it lives itself.
+
+    Examples
+    --------
+    >>> frame_still("<p>12 turns</p>", "diarnb-0").endswith('<div class="diarnb-0 diarnb-still"><p>12 turns</p></div>')
+    True
+    """
+    return f'{_LOST}<div class="{name} diarnb-still">{markup}</div>'
+
+
 def still(turns: pd.DataFrame, *, reference: pd.DataFrame | None = None) -> dict[str, str]:
     """Draw and write a table of turns, in at most some 100 kB.
 
