@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import diarnb
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import FORMATS, READ_ONLY, WORDS_ONLY, read, write
 from diarnb.tables.turns import empty_turns, make_turns
@@ -239,3 +240,36 @@ def test_a_csv_that_cannot_be_parsed_is_refused(content: str, tmp_path: Path) ->
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(TurnTableError, match=r"a\.csv"):
         read(tmp_path / "a.csv")
+
+
+OF_SEVERAL = TURNS.assign(uri=["talk.flac", "call.2.wav"])
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt", ".txt", ".TextGrid", ".eaf", ".lab", ".whisperx.json", ".html"])
+def test_several_recordings_are_never_put_on_one_timeline(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TurnTableError, match=r"one (file|page) each") as refused:
+        write(OF_SEVERAL, f"all{suffix}")
+    assert not list(tmp_path.iterdir())
+    line = str(refused.value).partition("`")[2].rpartition("`")[0]
+    exec(line, {"turns": OF_SEVERAL, "diarnb": diarnb})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"call.2.wav{suffix}", f"talk.flac{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".labelstudio.json", ".xlsx"])
+def test_several_recordings_come_back_from_what_has_a_field_for_them(suffix: str) -> None:
+    assert there_and_back(OF_SEVERAL, suffix).groupby("speaker")["uri"].first().tolist() == ["talk.flac", "call.2.wav"]
+
+
+@pytest.mark.parametrize("suffix", [".rttm", ".stm"])
+def test_the_evaluations_name_recordings_without_a_suffix_and_scores_find_them(suffix: str) -> None:
+    back = there_and_back(OF_SEVERAL, suffix)
+    assert sorted(back["uri"]) == ["call.2", "talk"]
+    assert (diarnb.score(OF_SEVERAL, back)["der"] == 0).all()
+
+
+def test_names_that_differ_by_their_suffix_only_keep_it() -> None:
+    two = TURNS.assign(uri=["talk.flac", "talk.wav"])
+    assert sorted(there_and_back(two, ".rttm")["uri"]) == ["talk.flac", "talk.wav"]

@@ -313,7 +313,7 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
     AudioNotFoundError, AudioChangedError, AudioError
         If the sound is wanted, and is not there or cannot be used.
     TurnTableError
-        If this is no table of turns, or one that the format cannot hold at all.
+        If this is no table of turns, or one that the format cannot hold at all, as several recordings in ``.srt``.
     ConfigurationError
         If the format needs an extra that is not installed.
     OSError
@@ -354,6 +354,8 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
     ``.html`` is a page to send, which is written and not read: the timeline and what was said, in one file that
     needs no network.
 
+    Several recordings (a column ``uri``) are refused where the format would put them on one timeline; in ``.rttm``,
+    ``.stm``, ``.ctm`` and ``.uem`` they are named without the suffix of a file, as the evaluations name them.
     Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined; in
     ``.stm`` and ``.ctm`` words are as scorers compare them, in lower case and without punctuation. Who overlaps
     themselves has several tiers in ``.TextGrid`` and ``.eaf``.
@@ -380,6 +382,7 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
         whole = Path(folder) / path.name
         try:
             turns = _check_table(turns, form)
+            _check_recordings(turns, form, path)
             form.dump(turns, whole)
             reading = Reading(whole)
             words = "word" in turns and isinstance(form, _HoldsBoth)
@@ -388,8 +391,8 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
             raise TurnTableError(f"{path.name} was not written: {error}") from error
         whole.replace(target)
     remarks = find_losses(turns, back.assign(duration=back["end"] - back["start"]))
-    if _suffix_of(path) in _GUARDED and (guarded := table.count_guards(turns)):
-        remarks.append(f"with an apostrophe before {guarded} cells that a spreadsheet would take for a formula")
+    if _suffix_of(path) in _GUARDED:
+        remarks += table.tell_guards(turns)
     if remarks:
         warnings.warn(f"{path.name} was written {'; '.join(remarks)}", DiarnbWarning, stacklevel=2)
 
@@ -486,6 +489,16 @@ def _check_table(turns: pd.DataFrame, form: Format) -> pd.DataFrame:
     if "word" in turns and (isinstance(form, _HoldsBoth) or form in (ctm, table, parquet, spreadsheet)):
         return _check_words(turns, "turns")
     return check_turns(turns)
+
+
+def _check_recordings(turns: pd.DataFrame, form: Format, path: Path) -> None:
+    """Refuse several recordings where the format would put them on one timeline."""
+    holds = form.HOLDS.also if form.HOLDS is not None else ""
+    count = turns["uri"].nunique() if "uri" in turns else 0
+    if count > 1 and "uri" not in holds and "every column" not in holds:
+        suffix = "".join(path.suffixes[-2:]) if _suffix_of(path).count(".") > 1 else path.suffix
+        one_each = 'for uri, part in turns.groupby("uri"): diarnb.write(part, f"{uri}' + f'{suffix}")'
+        raise TurnTableError(f"it holds one recording, and uri names {count}; one file each: `{one_each}`")
 
 
 def _check_words(table: pd.DataFrame, name: str) -> pd.DataFrame:

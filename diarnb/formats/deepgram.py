@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from diarnb.errors import TurnTableError
+from diarnb.errors import ApiResponseError, TurnTableError
 from diarnb.formats._shared.holds import Holds
 from diarnb.formats._shared.json import dump_json, name_file, read_json, write_json
 from diarnb.formats._shared.words import join_words, list_rows
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 READS = "an answer of Deepgram"
 HOLDS = Holds("exact", "numbers", text=True, confidence="of words", words="only", also="channel")
 
+_CAUSE = re.compile(r"^.*?words\[0\][. ]?")
 _LONGEST = 14 * 86400.0  # seconds
 
 
@@ -48,7 +49,8 @@ def read_turns(data: object, reading: Reading) -> pd.DataFrame:
     """Make turns of an answer."""
     from diarnb.engines.deepgram.answers import read_answer  # the engine's package brings a client along
 
-    words = read_words(data, reading)
+    data = _leave_out_damaged(data, reading)
+    words = _read_words(data, reading)
     if words["speaker"].isna().all():
         return join_words(words)
     with name_file(reading):
@@ -61,6 +63,10 @@ def read_turns(data: object, reading: Reading) -> pd.DataFrame:
 
 def read_words(data: Any, reading: Reading) -> pd.DataFrame:
     """Make words of an answer, whether or not its speakers were told apart."""
+    return _read_words(_leave_out_damaged(data, reading), reading)
+
+
+def _read_words(data: Any, reading: Reading) -> pd.DataFrame:
     from diarnb.engines.deepgram.answers import read_answer
     from diarnb.engines.deepgram.answers import read_words as read_answered
 
@@ -107,6 +113,32 @@ def dump(turns: pd.DataFrame, path: Path) -> None:
         "model_info": {},
     }
     write_json(path, {"metadata": metadata, "results": {"channels": found}})
+
+
+def _leave_out_damaged(data: Any, reading: Reading) -> Any:
+    """Return an answer without the words that cannot be read, which are counted; as it is where all can."""
+    from diarnb.engines.cloud.reading import BEYOND
+    from diarnb.engines.deepgram.answers import read_words as read_answered
+
+    metadata = data.get("metadata")
+    duration = metadata.get("duration") if isinstance(metadata, dict) else None
+    until = duration + BEYOND if isinstance(duration, int | float) and duration > 0 else _LONGEST
+    kept, channels = 0, []
+    for number, item, place in _list_alternatives(data, reading):
+        sound = []
+        for count, word in enumerate(item.get("words") or []):
+            try:
+                read_answered({"words": [word]}, place, until, number)
+            except ApiResponseError as refusal:
+                reading.skip(f"{place}.words[{count}]", _CAUSE.sub("", str(refusal)))
+            else:
+                sound.append(word)
+        channels.append({"alternatives": [{**item, "words": sound}]})
+        kept += len(sound)
+    if not reading.skipped:
+        return data
+    reading.check_sound(kept)
+    return {**data, "results": {"channels": channels}}
 
 
 def _list_alternatives(data: Any, reading: Reading) -> list[tuple[int, Json, str]]:

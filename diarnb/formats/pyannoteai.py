@@ -5,8 +5,10 @@ Texts are written as its transcription of turns, words as that of words.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from diarnb.errors import ApiResponseError, TurnTableError
 from diarnb.formats._shared.holds import Holds
 from diarnb.formats._shared.json import name_file, read_json, write_json
 from diarnb.formats._shared.words import join_words, list_rows
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 READS = "an answer of pyannoteAI"
 HOLDS = Holds("exact", text=True, confidence="yes", words="yes")
 
+_LISTS = ("diarization", "identification", "wordLevelTranscription", "turnLevelTranscription")
+_CAUSE = re.compile(r"^.*?output\.\w+\[0\][. ]?|\. It is kept as it came\.$")
 _SPAN = ("start", "end", "speaker")
 
 
@@ -97,5 +101,25 @@ def _find_text(row: Json, text: str | None) -> Json:
 def _read_answer(data: object, reading: Reading) -> Json:
     from diarnb.engines.pyannoteai.answers import read_answer  # the engine's package brings a client along
 
+    answer: Any = data if isinstance(data, dict) and "output" in data else {"output": data}
+    try:
+        return read_answer(answer)
+    except ApiResponseError as error:
+        output, kept = dict(answer["output"]), 0
+        for key in (*_LISTS, "exclusiveDiarization"):
+            if not isinstance(output.get(key), list):
+                continue
+            sound = []
+            for number, row in enumerate(output[key]):
+                try:
+                    read_answer({"output": {"diarization": [], key: [row]}})
+                except ApiResponseError as refusal:
+                    reading.skip(f"output.{key}[{number}]", _CAUSE.sub("", str(refusal)))
+                else:
+                    sound.append(row)
+            output[key], kept = sound, kept + len(sound)
+        if not reading.skipped:
+            raise TurnTableError(f"{reading.name}: {error}") from error
+        reading.check_sound(kept)
     with name_file(reading):
-        return read_answer(data if isinstance(data, dict) and "output" in data else {"output": data})
+        return read_answer({**answer, "output": output})

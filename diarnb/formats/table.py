@@ -218,8 +218,12 @@ def strip_guard(cell: str, column: str = "") -> str:
     return cell[1:] if cell.startswith("'") and rule.match(cell) else cell
 
 
-def count_guards(turns: pd.DataFrame) -> int:
-    """Count the cells that are guarded when a table is written."""
+def tell_guards(turns: pd.DataFrame) -> list[str]:
+    """Tell of the cells that are guarded when a table is written, in clauses: formulas, and names that say nobody."""
     text = turns.select_dtypes(exclude=["number", "bool"]).columns
-    changed = (turns[name].map(add_guard(name)) != turns[name] for name in text)
-    return sum(int((each & turns[name].notna()).sum()) for each, name in zip(changed, text, strict=True))
+    cells = [(name, cell) for name in text for cell in turns[name] if isinstance(cell, str)]
+    formulas = sum(_RISKY.match(cell) is not None for _, cell in cells)
+    nobody = sum(name == "speaker" and _NO_NAME.match(cell) is not None for name, cell in cells)
+    nobody -= sum(name == "speaker" and _RISKY.match(cell) is not None for name, cell in cells)
+    told = {"cells that a spreadsheet would take for a formula": formulas, "names that others take for none": nobody}
+    return [f"with an apostrophe before {count} {what}" for what, count in told.items() if count]

@@ -5,6 +5,7 @@ WhisperX cannot time every word, numbers for one: such a word is placed between 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,7 +13,8 @@ import pandas as pd
 from diarnb.errors import TurnTableError
 from diarnb.formats._shared.fields import make_table
 from diarnb.formats._shared.holds import Holds
-from diarnb.formats._shared.json import read_json, read_number, read_speaker, write_json
+from diarnb.formats._shared.json import read_json, read_speaker, write_json
+from diarnb.formats._shared.times import check_span
 from diarnb.formats._shared.words import group_words, list_rows
 
 if TYPE_CHECKING:
@@ -51,8 +53,10 @@ def read_turns(data: object, reading: Reading) -> pd.DataFrame:
     """Make a turn of each segment; its speaker is missing where the file names nobody."""
     rows = []
     for place, segment in _list_segments(data, reading):
-        start, end = (read_number(segment, name, place) for name in ("start", "end"))
-        rows.append((start, end, _read_speaker(segment, place), _read_text(segment, "text", place)))
+        with _pass_over(reading, place):
+            start, end = check_span(*(_read_number(segment, name) for name in ("start", "end")))
+            rows.append((start, end, _read_speaker(segment), _read_text(segment, "text")))
+    reading.check_sound(len(rows))
     return _keep_language(make_table(rows, ["start", "end", "speaker", "text"], reading), data)
 
 
@@ -60,20 +64,15 @@ def read_words(data: Any, reading: Reading) -> pd.DataFrame:
     """Make a row of each word, or where a segment tells no words, of the segment."""
     rows: list[Json] = []
     for place, segment in _list_segments(data, reading):
-        words = segment.get("words") or [segment | {"word": segment.get("text")}]
-        if not isinstance(words, list) or not all(isinstance(word, dict) for word in words):
-            raise TurnTableError(f"{place}.words is no list of words")
-        own = []
-        for count, word in enumerate(words):
-            at = f"{place}.words[{count}]"
-            text = _read_text(word, "word", at)
-            timed = word.get("start") is not None and word.get("end") is not None
-            start, end = (read_number(word, name, at) if timed else None for name in ("start", "end"))
-            score = word.get("score", word.get("probability"))
-            speaker = _read_speaker(word if "speaker" in word else segment, at)
-            own.append(dict(zip(_COLUMNS, (start, end, text, text, speaker, score), strict=True)))
-        _place(own, segment, place)
-        rows += own
+        own: list[Json] = []
+        words = segment.get("words") or [segment | {"word": segment.get("text")}] if isinstance(segment, dict) else [{}]
+        for count, word in enumerate(words if isinstance(words, list) else [words]):
+            with _pass_over(reading, place if words is not segment.get("words") else f"{place}.words[{count}]"):
+                own.append(_read_word(word, segment))
+        with _pass_over(reading, place):
+            _place(own, segment)
+            rows += own
+    reading.check_sound(len(rows))
     return _keep_language(pd.DataFrame(rows, columns=_COLUMNS), data)
 
 
@@ -108,41 +107,68 @@ def _word(row: Json) -> Json:
     return word | {name: value for name, value in given.items() if value is not None}
 
 
-def _list_segments(data: Any, reading: Reading) -> Iterator[tuple[str, Json]]:
+def _list_segments(data: Any, reading: Reading) -> Iterator[tuple[str, Any]]:
     segments = data.get("segments") if isinstance(data, dict) else data
     if not isinstance(segments, list):
         raise TurnTableError(f"{reading.name} is no transcript of a Whisper: it has no list of segments")
     for count, segment in enumerate(segments):
-        place = f"{reading.name}: segments[{count}]"
-        if not isinstance(segment, dict):
-            raise TurnTableError(f"{place} is {segment!r:.60}, not an object")
-        yield place, segment
+        yield f"segments[{count}]", segment
 
 
-def _place(words: list[Json], segment: Json, place: str) -> None:
+@contextmanager
+def _pass_over(reading: Reading, place: str) -> Iterator[None]:
+    """Pass over what is damaged at a place, and count it."""
+    try:
+        yield
+    except ValueError as error:
+        reading.skip(place, error)
+
+
+def _read_word(word: Any, segment: Any) -> Json:
+    """Read a word, whose times may be missing both."""
+    start, end = (word.get(name) if isinstance(word, dict) else None for name in ("start", "end"))
+    text = _read_text(word, "word")
+    if start is not None and end is not None:
+        start, end = check_span(*(_read_number(word, name) for name in ("start", "end")))
+    else:
+        start = end = None
+    speaker = _read_speaker(word if "speaker" in word else segment)
+    score = word.get("score", word.get("probability"))
+    return dict(zip(_COLUMNS, (start, end, text, text, speaker, score), strict=True))
+
+
+def _place(words: list[Json], segment: Any) -> None:
     """Spread words without times over what the words around them leave."""
     until = None
     for count, word in enumerate(words):
         if word["start"] is None:
-            begin = read_number(segment, "start", place) if until is None else until
+            begin = _read_number(segment, "start") if until is None else until
             ahead = words[count:]
             timed = next((near for near in range(len(ahead)) if ahead[near]["start"] is not None), None)
-            limit = read_number(segment, "end", place) if timed is None else ahead[timed]["start"]
+            limit = _read_number(segment, "end") if timed is None else ahead[timed]["start"]
             word["start"] = begin
             word["end"] = begin + max(limit - begin, 0.0) / (len(ahead) if timed is None else timed)
         until = word["end"]
 
 
-def _read_speaker(item: Json, place: str) -> str | None:
+def _read_number(item: Json, name: str) -> float:
+    if not isinstance(item, dict):
+        raise ValueError(f"it is {item!r:.60}, not an object")  # noqa: TRY004 (of a file, not of Python)
+    value = item.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"its {name} is {value!r:.60}, not a number of seconds")  # noqa: TRY004
+    return float(value)
+
+
+def _read_speaker(item: Json) -> str | None:
     speaker = item.get("speaker")
-    try:
-        return speaker if isinstance(speaker, str) else read_speaker(speaker)
-    except ValueError as error:
-        raise TurnTableError(f"{place}: {error}") from error
+    return speaker if isinstance(speaker, str) else read_speaker(speaker)
 
 
-def _read_text(item: Json, name: str, place: str) -> str:
+def _read_text(item: Json, name: str) -> str:
+    if not isinstance(item, dict):
+        raise ValueError(f"it is {item!r:.60}, not an object")  # noqa: TRY004
     text = item.get(name)
     if text is not None and not isinstance(text, str):
-        raise TurnTableError(f"{place}.{name} is {text!r:.60}, not text")
+        raise ValueError(f"its {name} is {text!r:.60}, not text")
     return (text or "").strip()

@@ -81,11 +81,22 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """
     names, known = list(dict.fromkeys(names)), list(dict.fromkeys(known))
     matched = {name: name for name in names if name in set(known)}
-    stems = [pd.Series(uris, [_SUFFIX.sub("", uri) for uri in uris], dtype=object) for uris in (names, known)]
+    stems = [pd.Series(uris, [cut_suffix(uri) for uri in uris], dtype=object) for uris in (names, known)]
     unique = [own[~own.index.duplicated(keep=False)] for own in stems]
     for stem in unique[0].index.intersection(unique[1].index):
         matched.setdefault(unique[0][stem], unique[1][stem])
     return matched
+
+
+def cut_suffix(uri: str) -> str:
+    """Return the name of a recording without the suffix of a file.
+
+    Examples
+    --------
+    >>> cut_suffix("talk.flac"), cut_suffix("call.1")
+    ('talk', 'call.1')
+    """
+    return _SUFFIX.sub("", uri)
 
 
 def _list_uris(uris: Sequence[str]) -> str:

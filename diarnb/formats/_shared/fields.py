@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from diarnb.errors import TurnTableError
 from diarnb.formats._shared.reading import list_names
 from diarnb.formats._shared.times import check_span, parse_number
+from diarnb.tables.moments import cut_suffix
 from diarnb.tables.turns import SCHEMA
 
 if TYPE_CHECKING:
@@ -109,13 +111,20 @@ def number_channels(names: Sequence[str], reading: Reading) -> list[int]:
 
 
 def list_places(turns: pd.DataFrame, path: Path) -> tuple[list[str], list[int]]:
-    """List each row's recording, in one word, and its channel as it is written."""
+    """List each row's recording, in one word and without the suffix of a file, and its channel as it is written."""
     source = (turns.attrs.get("diarnb") or {}).get("source")
-    name = PurePosixPath(source).stem if source else path.stem
-    uris = turns["uri"].astype(str).tolist() if "uri" in turns else [name] * len(turns)
+    name = cut_suffix(PurePosixPath(source).name) if source else path.stem
+    uris = cut_suffixes(turns["uri"].astype(str).tolist()) if "uri" in turns else [name] * len(turns)
     words = {uri: f"_{word}" if word.startswith((";", "#")) else word for uri, word in join_names(uris).items()}
     channels = turns["channel"].fillna(0).tolist() if "channel" in turns else [0] * len(turns)
     return [words[uri] for uri in uris], [int(channel) + 1 for channel in channels]
+
+
+def cut_suffixes(uris: list[str]) -> list[str]:
+    """Take the suffix of a file from the names of recordings, as the evaluations have them, where they stay apart."""
+    stems = {uri: cut_suffix(uri) or uri for uri in uris}
+    counts = Counter(stems.values())
+    return [stems[uri] if counts[stems[uri]] == 1 else uri for uri in uris]
 
 
 def join_names(labels: Iterable[str]) -> dict[str, str]:

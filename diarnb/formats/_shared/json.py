@@ -79,14 +79,6 @@ def name_file(reading: Reading) -> Iterator[None]:
         raise TurnTableError(f"{reading.name}: {error}") from error
 
 
-def read_number(item: Json, name: str, place: str) -> float:
-    """Read a number of a file."""
-    value = item.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TurnTableError(f"{place}.{name} is {value!r:.60}, not a number of seconds")
-    return float(value)
-
-
 def read_speaker(value: object) -> str | None:
     """Read a speaker: a name as it is, a number as `SPEAKER_07`; None for nobody.
 

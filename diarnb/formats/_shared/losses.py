@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from diarnb.formats._shared.fields import cut_suffixes
+from diarnb.tables.moments import cut_suffix
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,6 +36,8 @@ def find_losses(given: pd.DataFrame, back: pd.DataFrame) -> list[str]:
     """
     remarks = []
     have = {str(column) for column in back}
+    if {"uri"} <= have & set(given) and set(back["uri"]) == set(stems := cut_suffixes(given["uri"].tolist())):
+        given = given.assign(uri=stems)  # joins take a recording's name with and without a suffix for the same
     gone = [str(name) for name in given if str(name) not in have and name != "duration" and _says(given, back, name)]
     if gone:
         remarks.append(f"without {', '.join(gone):.200}")
@@ -84,7 +89,8 @@ def _says(given: pd.DataFrame, back: pd.DataFrame, name: object) -> bool:
     """Whether a column that did not come back said anything that its absence does not say."""
     values = given[name].dropna()
     if name == "uri":
-        return bool((values.astype(str) != (back.attrs.get("diarnb") or {}).get("source")).any())
+        source = (back.attrs.get("diarnb") or {}).get("source")
+        return any(source not in (uri, cut_suffix(uri)) for uri in values.astype(str))
     if name == "channel":
         return bool((values != 0).any())
     if name == "text" and "word" in back:

@@ -54,7 +54,10 @@ def make_page(turns: pd.DataFrame, *, audio: object = False) -> str:
     """
     table = check_turns(turns)
     if "uri" in table and len(set(table["uri"])) > 1:
-        raise TurnTableError("a page shows one recording: write turns[turns['uri'] == ...]")
+        raise TurnTableError(
+            "a page shows one recording; one page each: "
+            '`for uri, part in turns.groupby("uri"): diarnb.write(part, f"{uri}.html")`'
+        )
     facts = turns.attrs.get("diarnb") or {}
     title = visible(facts.get("source") or "Who spoke when", limit=120)
     known = facts.get("duration")
