@@ -7,10 +7,11 @@ import platform
 import re
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 _AROUND = ("ipykernel", "ipython", "jupyterlab", "notebook", "nest-asyncio", "torch")  # often have a part in it
 _KEYS = ("PYANNOTEAI_API_KEY", "DEEPGRAM_API_KEY", "ASSEMBLYAI_API_KEY", "DIARNB_SERVER_KEY", "DIARNB_WEBHOOK_SECRET")
@@ -73,7 +74,7 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _ask(module: str, question: Callable[[Any], str]) -> str:
+def _ask(module: str, question: Callable[[ModuleType], str]) -> str:
     try:
         return question(import_module(module))
     except Exception as error:  # a broken installation is what such a report is about

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
-    from diarnb._types import Options
+    from diarnb._types import Options, Source
     from diarnb.engines.arguments import (
         AssemblyAIArguments,
         Channels,
@@ -44,24 +44,24 @@ if TYPE_CHECKING:
 
 @overload
 def diarize(
-    source: Any, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
+    source: Source, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
 ) -> pd.DataFrame: ...
 @overload
 def diarize(
-    source: Any, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
+    source: Source, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
 ) -> pd.DataFrame: ...
 @overload
-def diarize(source: Any, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]) -> pd.DataFrame: ...
+def diarize(source: Source, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]) -> pd.DataFrame: ...
 @overload
 def diarize(
-    source: Any, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
+    source: Source, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
 ) -> pd.DataFrame: ...
 @overload
 def diarize(
-    source: Any, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any
+    source: Source, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any
 ) -> pd.DataFrame: ...
 def diarize(
-    source: Any,
+    source: Source,
     *,
     engine: EngineName | str | OwnEngine = "local",
     model: str | None = None,
@@ -174,25 +174,25 @@ def diarize(
 
 @overload
 async def diarize_async(
-    source: object, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
+    source: Source, *, engine: Literal["local"] = "local", **arguments: Unpack[LocalArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(
-    source: object, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
+    source: Source, *, engine: Literal["pyannoteai"], **arguments: Unpack[PyannoteAIArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(
-    source: object, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]
+    source: Source, *, engine: Literal["deepgram"], **arguments: Unpack[DeepgramArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(
-    source: object, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
+    source: Source, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(
-    source: object, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: object
+    source: Source, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: object
 ) -> pd.DataFrame: ...
-async def diarize_async(source: Any, *, progress: bool | Progress = True, **arguments: Any) -> pd.DataFrame:
+async def diarize_async(source: Source, *, progress: bool | Progress = True, **arguments: Any) -> pd.DataFrame:
     """Find out who speaks when, without blocking the event loop.
 
     Takes what `diarize` takes and works in a thread, which stops within about a second when this is cancelled; a

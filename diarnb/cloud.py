@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from diarnb._progress import Progress
-    from diarnb._types import Json, Options
+    from diarnb._types import Json, Options, Source
     from diarnb.engines.base import OwnEngine
 
 __all__ = ["accept_loss", "check_key", "estimate_cost", "from_payload", "jobs", "submit", "verify_webhook"]
@@ -56,7 +56,7 @@ TOLERANCE = 300.0
 _LARGEST = 64 * 1024**2
 
 
-def estimate_cost(source: Any, *, engine: str | OwnEngine, price_per_hour: float) -> float:
+def estimate_cost(source: Source, *, engine: str | OwnEngine, price_per_hour: float) -> float:
     """Compute what a recording would cost, without sending anything.
 
     Parameters
@@ -148,7 +148,7 @@ def jobs(engine: str | OwnEngine = "pyannoteai", **options: Any) -> pd.DataFrame
     return pd.DataFrame({"job_id": ids, "created": created, "status": statuses, "run": ids.map(known)})
 
 
-def submit(source: Any, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any) -> str:
+def submit(source: Source, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any) -> str:
     """Submit a recording to a service without waiting for the result.
 
     Parameters

@@ -85,7 +85,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     """
     compared = [_Comparison(pair) for pair in pair_tables(a, b, _NAMES)]
     table = pd.concat([each.differences() for each in compared], ignore_index=True)
-    twins: dict[Any, Any] = {each.uri: each.twins for each in compared}
+    twins: dict[object, dict[str, str]] = {each.uri: each.twins for each in compared}
     table.attrs["diarnb"] = {
         **(as_table(a).attrs.get("diarnb") or {}),
         "agreement": _average_agreement(compared),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb._types import Source
+
 __all__ = ["agreement", "count_evidence", "difference", "second_opinions"]
 
 
@@ -192,7 +194,7 @@ def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd
     return table.assign(verdict=pd.Series(verdict, dtype=str))
 
 
-def second_opinions(source: Any, *, progress: bool = True, **asked: Any) -> dict[str, pd.DataFrame]:
+def second_opinions(source: Source, *, progress: bool = True, **asked: Any) -> dict[str, pd.DataFrame]:
     """Diarize a recording as it is, and as it might have sounded: what is sure comes out the same.
 
     Parameters

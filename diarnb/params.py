@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class Params:
         return {field.name: field.metadata["help"] for field in fields(cls)}
 
 
-def _check_count(name: str, value: Any) -> int:
+def _check_count(name: str, value: object) -> int:
     if _is_integer(value):
         if value < 1:
             raise InvalidParameterError(f"{name}={value} is less than 1; leave it out where you do not know it")
@@ -99,13 +99,13 @@ def _check_count(name: str, value: Any) -> int:
     raise InvalidParameterError(f"{name} is a whole number, not {value!r:.60}; {fix}")
 
 
-def _is_integer(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     # bool is an int to Python, and a timedelta an integer to numpy. A float is none even where it is whole: 2.0 is what
     # an average or a spreadsheet gives, and the next one is 2.5.
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
-def _parse_whole(value: float | np.floating[Any] | str) -> int | None:
+def _parse_whole(value: float | np.floating | str) -> int | None:
     try:
         number = float(value)
     except ValueError:
@@ -113,7 +113,7 @@ def _parse_whole(value: float | np.floating[Any] | str) -> int | None:
     return int(number) if number.is_integer() and number >= 1 else None
 
 
-def _check_channels(value: Any) -> str | int:
+def _check_channels(value: object) -> str | int:
     if isinstance(value, str) and value in {"mix", "split"}:
         return str(value)
     if _is_integer(value) and value >= 0:

@@ -6,7 +6,7 @@ import io
 import math
 import numbers
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,16 @@ from diarnb.results import run_of
 if TYPE_CHECKING:
     from IPython.display import Audio
 
+    from diarnb._types import Source
 
-def clip(source: Any, start: float | None = None, end: float | None = None, *, audio: Any = None) -> Audio:
+
+def clip(
+    source: Source | pd.DataFrame | pd.Series,
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    audio: Source | None = None,
+) -> Audio:
     """Hear a stretch.
 
     Parameters

@@ -24,7 +24,7 @@ from diarnb.transcripts import group_words, make_utterance
 from diarnb.transcripts.words import PAUSE, find_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from diarnb._types import Json, Options
     from diarnb.store.run import Description, Evidence, Run
@@ -573,8 +573,8 @@ def _list_turns(answer: Options) -> list[Json]:
 def _match_rows(turns: pd.DataFrame, rows: list[Json]) -> list[int]:
     """Find each turn among a run's rows by its times and, where several have these, by its speaker; -1 for none."""
     shown = _map_names(turns, {row["speaker"] for row in rows})
-    exact: dict[tuple[Any, ...], int] = {}
-    timed: dict[tuple[Any, ...], int] = {}
+    exact: dict[tuple[object, ...], int] = {}
+    timed: dict[tuple[object, ...], int] = {}
     for place, row in enumerate(rows):
         times = round(row["start"], 6), round(row["end"], 6)
         exact.setdefault((*times, shown[row["speaker"]]), place)
@@ -632,7 +632,7 @@ def _rename_columns(turns: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return scores.rename(columns=_map_names(turns, scores.columns)).T.groupby(level=0, sort=False).max().T
 
 
-def _map_names(turns: pd.DataFrame, names: Any) -> dict[str, str]:
+def _map_names(turns: pd.DataFrame, names: Iterable[str]) -> dict[str, str]:
     """Map an engine's labels to the names that the table shows."""
     given = (turns.attrs.get("diarnb") or {}).get("names", {})
     return {name: given.get(name, name) for name in names}

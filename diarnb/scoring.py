@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,6 @@ from diarnb.tables.checks import check_spans
 from diarnb.tables.moments import Moments, match_names, pair_tables
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from diarnb._types import Json
     from diarnb.tables.activity import Floats
     from diarnb.tables.moments import Pair
@@ -355,7 +353,7 @@ def _hash(table: pd.DataFrame) -> str:
     return _hash_rows(pd.util.hash_pandas_object(table.round(6), index=False).to_numpy())
 
 
-def _hash_rows(rows: NDArray[Any]) -> str:
+def _hash_rows(rows: np.ndarray) -> str:
     return hashlib.sha256(rows.tobytes()).hexdigest()[:8]
 
 

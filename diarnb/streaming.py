@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from diarnb.engines.arguments import DeepgramStream, EngineName, LocalStream
     from diarnb.engines.base import Answer, OwnEngine
 
-    Chunked = Iterable[Any] | queue.Queue[Any] | queue.SimpleQueue[Any]
+    Chunked = Iterable[bytes | np.ndarray] | queue.Queue[Any] | queue.SimpleQueue[Any]
 
 _LONGEST_BLOCK = 0.25  # seconds handed over at once
 _AHEAD = 30.0  # seconds that a source faster than real time is read ahead
@@ -212,7 +212,7 @@ class Live(Iterator[pd.DataFrame]):
 class _Inbox:
     """Sound between the thread that reads it and the one that listens to it."""
 
-    def __init__(self, source: Iterator[Any], rate: int) -> None:
+    def __init__(self, source: Iterator[object], rate: int) -> None:
         self.error: BaseException | None = None
         self.invalid: int = 0
         self.samples: int = 0
@@ -372,7 +372,7 @@ def _tabulate(rows: list[Json], facts: Json) -> pd.DataFrame:
     return table
 
 
-def _check_rate(value: Any) -> int:
+def _check_rate(value: object) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise InvalidParameterError(f"sample_rate is a whole number of Hz, not {value!r:.60}")
     if value != value // 1:
@@ -381,7 +381,7 @@ def _check_rate(value: Any) -> int:
     return int(value)
 
 
-def _check_chunks(chunks: Any) -> Iterator[Any]:
+def _check_chunks(chunks: Chunked) -> Iterator[object]:
     if isinstance(chunks, str | bytes | bytearray | np.ndarray) or hasattr(chunks, "read"):
         raise InvalidParameterError(
             f"chunks is an iterable of pieces of sound, not one {type(chunks).__name__}; "

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from diarnb._progress import Progress
-    from diarnb._types import Json
+    from diarnb._types import Json, Source
     from diarnb.audio import Recording
     from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
@@ -45,10 +45,10 @@ _COLUMNS: dict[str, type] = {"speaker": str, "voiceprint": str, "score": float, 
 
 
 def voiceprint(
-    source: Any,
+    source: Source | pd.DataFrame,
     *,
     engine: str | OwnEngine = "local",
-    audio: Any = None,
+    audio: Source | None = None,
     progress: bool | Progress = True,
     **options: Any,
 ) -> str:
@@ -125,13 +125,13 @@ def voiceprint(
 
 
 def identify(
-    source_or_turns: Any,
+    source_or_turns: Source | pd.DataFrame,
     voiceprints: Mapping[str, str],
     *,
     threshold: float = 0,
     exclusive: bool = True,
     engine: str | OwnEngine = "local",
-    audio: Any = None,
+    audio: Source | None = None,
     progress: bool | Progress = True,
     **options: Any,
 ) -> pd.DataFrame:
@@ -196,7 +196,7 @@ def identify(
     options = seal_key(options)
     chosen = engines.get(engine)
     table = isinstance(source_or_turns, pd.DataFrame)
-    if chosen.can(Engine.make_voiceprint) and not table:
+    if chosen.can(Engine.make_voiceprint) and not isinstance(source_or_turns, pd.DataFrame):
         matching = options.get("matching", {})
         if "matching" in options and (threshold != 0 or exclusive is not True):
             raise InvalidParameterError("threshold and exclusive say what matching says; leave one of them out")
@@ -310,7 +310,7 @@ def _undo_names(turns: pd.DataFrame) -> pd.DataFrame:
     return rename(turns, back)
 
 
-def _find_run(turns: pd.DataFrame, audio: Any) -> Run | None:
+def _find_run(turns: pd.DataFrame, audio: Source | None) -> Run | None:
     """Find the table's run; where the audio is given, it may be gone."""
     if "run" in (turns.attrs.get("diarnb") or {}):
         if audio is None:
@@ -320,7 +320,7 @@ def _find_run(turns: pd.DataFrame, audio: Any) -> Run | None:
     return None
 
 
-def _find_source(turns: pd.DataFrame, audio: Any) -> Any:
+def _find_source(turns: pd.DataFrame, audio: Source | None) -> Source:
     if audio is not None:
         return audio
     if "run" not in (turns.attrs.get("diarnb") or {}):

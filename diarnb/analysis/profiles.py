@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.tables.activity import sweep
 from diarnb.tables.checks import check_turns
 from diarnb.tables.turns import cut_own_overlap
+
+if TYPE_CHECKING:
+    from diarnb.tables.activity import Floats
 
 _FACTS = ("start", "end", "speech", "overlap", "silence", "transfers")
 _MOST_WINDOWS = 1_000_000
@@ -180,7 +183,7 @@ def summary(
     return table
 
 
-def _sum_speech(own: pd.DataFrame, borders: Any) -> tuple[Any, Any]:
+def _sum_speech(own: pd.DataFrame, borders: Floats) -> tuple[np.ndarray, np.ndarray]:
     """Return the seconds between each border and the next in which anybody speaks, and in which several do."""
     starts, ends = (np.append(own[side], borders) for side in ("start", "end"))
     swept = sweep(starts, ends, np.zeros(len(starts), dtype=np.int64))
@@ -189,7 +192,7 @@ def _sum_speech(own: pd.DataFrame, borders: Any) -> tuple[Any, Any]:
     return anybody, several
 
 
-def _sum_between(own: pd.DataFrame, borders: Any) -> Any:
+def _sum_between(own: pd.DataFrame, borders: Floats) -> Floats:
     """Return the seconds of one speaker between each border and the next."""
     times = own[["start", "end"]].to_numpy().ravel()
     spoken = np.column_stack([np.zeros(len(own)), own["duration"]]).ravel().cumsum()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from diarnb.tables.checks import check_turns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from diarnb._types import Source
     from diarnb.audio import Recording
     from diarnb.tables.activity import Floats
 
@@ -37,7 +38,7 @@ _SMOOTH = 0.5  # seconds over which what is own and what is bleed are weighed
 _OWN = 0.1  # seconds of own speech that a piece must have
 
 
-def channels(source: Any) -> pd.DataFrame:
+def channels(source: Source) -> pd.DataFrame:
     """Find out of a recording of several channels whether each is a side of its own, by energy alone.
 
     Parameters
@@ -90,7 +91,7 @@ def channels(source: Any) -> pd.DataFrame:
     return table.astype({"channel": np.int64, "speech": float, "bleed": float, "verdict": str})
 
 
-def without_bleed(turns: pd.DataFrame, audio: object = None) -> pd.DataFrame:
+def without_bleed(turns: pd.DataFrame, audio: Source | None = None) -> pd.DataFrame:
     """Leave out of a call's turns what is another channel's voice, heard through.
 
     Parameters

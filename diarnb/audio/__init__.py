@@ -6,6 +6,7 @@ import hashlib
 import math
 import numbers
 import tempfile
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from diarnb._types import Json
+    from diarnb._types import Source
     from diarnb.store.partial import PartialEvidence
 
 SAMPLE_RATE = 16_000
@@ -320,7 +321,7 @@ class Recording:
 
 @contextmanager
 def open_recording(
-    source: Any,
+    source: Source,
     *,
     max_duration: float = MAX_DURATION,
     max_untold: int = MAX_SAMPLES,
@@ -364,7 +365,7 @@ def open_recording(
     ...     recording.channels, [len(block) for block in recording.blocks()]
     (1, [3])
     """
-    if isinstance(source, dict):
+    if isinstance(source, Mapping):
         source = _read_mapping(source)
     if isinstance(source, tuple):
         recording = _wrap_samples(source, max_duration)
@@ -382,11 +383,11 @@ def open_recording(
             recording.close()
 
 
-def _read_mapping(source: Json) -> object:
+def _read_mapping(source: Mapping[str, object]) -> Source:
     """Take what stands for a recording at pyannote: a waveform with its rate, or the path below ``audio``."""
     if "waveform" in source and "sample_rate" in source:
-        return np.asarray(source["waveform"]), source["sample_rate"]
-    return source.get("audio", source)
+        return np.asarray(source["waveform"]), cast("int", source["sample_rate"])
+    return cast("Source", source.get("audio", source))
 
 
 def _wrap_samples(source: tuple[Any, ...], max_duration: float) -> Recording:

@@ -62,7 +62,7 @@ class Chunks:
             samples = samples.mean(axis=1, dtype=np.float32)
         return samples
 
-    def _scale(self, array: NDArray[Any]) -> NDArray[np.float32]:
+    def _scale(self, array: np.ndarray) -> NDArray[np.float32]:
         kind, bits = array.dtype.kind, 8 * array.dtype.itemsize
         if kind in "iu" and bits < 64:
             silence, scale = find_scale(array.dtype)

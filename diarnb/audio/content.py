@@ -11,7 +11,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -32,6 +32,8 @@ from diarnb.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from diarnb._types import Address, RemoteFile
 
 SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mkv", ".mov", ".mp3", ".mp4", ".oga", ".ogg", ".opus"}
@@ -144,14 +146,14 @@ def strip_file_scheme(address: str) -> str:
     return url2pathname(urlsplit(address).path) if address.lower().startswith("file://") else address
 
 
-def is_remote(source: object) -> bool:
+def is_remote(source: object) -> TypeGuard[str | RemoteFile]:
     """Check whether a source is read by fsspec: an address of one of its schemes, or one of its files to open."""
     if isinstance(source, str):
         return re.match(rf"(?i)(?:{'|'.join(REMOTE)})://", source) is not None
     return all(hasattr(source, name) for name in ("fs", "path", "open", "full_name"))
 
 
-def _fetch(source: Any, target: Path, max_bytes: int) -> str:
+def _fetch(source: str | RemoteFile, target: Path, max_bytes: int) -> str:
     """Copy what fsspec opens, and return what to call it."""
     address = source if isinstance(source, str) else source.full_name
     scheme, name = address.partition("://")[0].lower(), printable(public_url(address))
@@ -191,7 +193,7 @@ def _explain_unusable(source: object) -> str:
     return f"A source is {_ACCEPTED}, not {type(source).__name__}.{more}"
 
 
-def _open_local(source: str | os.PathLike[Any]) -> Content:
+def _open_local(source: Address) -> Content:
     given = os.fspath(source)
     if isinstance(given, bytes):
         given = os.fsdecode(given)

@@ -356,7 +356,7 @@ class SamplesDecoder:
         for at in range(first, self.frames, size):
             yield self._convert(self._array[at : at + size])
 
-    def _convert(self, part: NDArray[Any]) -> Block:
+    def _convert(self, part: np.ndarray) -> Block:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and reported as such
             if self.floating:
                 return part.astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def excerpts(recording: Recording, turns: pd.DataFrame, most: float) -> dict[str
         16 kHz samples of each speaker, a stretch in each array, in order of time; no array where there is no sound.
     """
     turns = check_turns(turns)
-    channels: list[Any] = turns["channel"].unique().tolist() if "channel" in turns else ["mix"]
+    channels: list[int | Literal["mix"]] = turns["channel"].unique().tolist() if "channel" in turns else ["mix"]
     heard: dict[str, list[NDArray[np.float32]]] = {speaker: [] for speaker in turns["speaker"].unique()}
     left = dict.fromkeys(heard, round(most * RATE))
     for channel in channels:

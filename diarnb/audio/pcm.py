@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +13,7 @@ FULL_SCALE = 2.0**15
 """What 1 is in 16-bit integers."""
 
 
-def encode_pcm16(samples: NDArray[Any]) -> bytes:
+def encode_pcm16(samples: np.ndarray) -> bytes:
     """Encode samples as 16-bit integers, the least significant byte first; what is beyond full scale is clipped.
 
     Examples
@@ -38,7 +38,7 @@ def decode_pcm16(content: bytes) -> NDArray[np.float32]:
     return decoded
 
 
-def find_scale(dtype: np.dtype[Any]) -> tuple[float, float]:
+def find_scale(dtype: np.dtype) -> tuple[float, float]:
     """Return what silence is in samples of an integer type, and by what they are multiplied to have full scale 1.
 
     Examples

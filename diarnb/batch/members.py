@@ -197,7 +197,7 @@ class Batch:
         ]
         groups = link_voices(np.array([voice for *_, voice in heard]), [place for *_, place, _ in heard], MIDDLE)
         group = {(uri, speaker): number for (uri, speaker, *_), number in zip(heard, groups, strict=True)}
-        labels: dict[Any, str] = {}
+        labels: dict[object, str] = {}
         for who in turns[["uri", "speaker"]].drop_duplicates().itertuples(index=False, name=None):
             labels.setdefault(group.get(who, who), f"SPEAKER_{len(labels):02d}")
         names = [labels[group.get(who, who)] for who in zip(turns["uri"], turns["speaker"], strict=True)]

@@ -122,7 +122,7 @@ def _list_some(names: list[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
-def _make_absolute(source: Any) -> str:
+def _make_absolute(source: object) -> str:
     if is_remote(source) and not isinstance(source, str):
         if getattr(source.fs, "storage_options", None):
             raise InvalidParameterError(

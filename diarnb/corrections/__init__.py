@@ -12,7 +12,7 @@ import threading
 import warnings
 from contextlib import ExitStack, contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -22,6 +22,7 @@ from diarnb._text import suggest, visible
 from diarnb.corrections.history import REMARKS, History, Turn
 from diarnb.corrections.log import Corrected, EarlierEdits, EditLog, Line
 from diarnb.errors import InvalidParameterError, StoreError, StoreWarning
+from diarnb.tables.activity import is_finite
 from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
@@ -670,8 +671,8 @@ def _change(turn: int, before: Turn | None, after: Turn | None) -> Json:
     return row
 
 
-def _second(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+def _second(value: object, name: str) -> float:
+    if not is_finite(value):
         raise InvalidParameterError(f"{name} is a number of seconds, not {value!r:.40}")
     return float(value)
 

@@ -201,11 +201,11 @@ class Engine:
         """Answer who spoke when in a `Recording`; in a `Link` as well where `Offer.links` says so."""
         raise NotImplementedError
 
-    def can(self, ability: Callable[..., Any]) -> bool:
+    def can(self, ability: Callable[..., object]) -> bool:
         """Return whether this engine has an ability, named as ``Engine.decide``."""
         return getattr(type(self), ability.__name__) is not ability
 
-    def require(self, ability: Callable[..., Any]) -> None:
+    def require(self, ability: Callable[..., object]) -> None:
         """Raise `InvalidParameterError` if this engine lacks an ability, as using it would."""
         if not self.can(ability):
             raise self._refusal(ability.__name__)
@@ -248,7 +248,7 @@ class Engine:
 
     def stream(
         self,
-        blocks: Iterable[np.ndarray[Any, Any]],  # noqa: ARG002
+        blocks: Iterable[np.ndarray],  # noqa: ARG002
         sample_rate: int,  # noqa: ARG002
         params: Params,  # noqa: ARG002
         options: Options,  # noqa: ARG002

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 
 from diarnb.errors import InvalidParameterError, VoiceprintError
+from diarnb.tables.activity import is_finite
 
 _MOST = 50  # voiceprints at a time, as pyannoteAI has it
 _LONGEST = 100  # characters of a name, likewise
 
 
-def check_voiceprints(voiceprints: Any) -> None:
+def check_voiceprints(voiceprints: object) -> None:
     """Refuse what is no mapping of names to voiceprints, whoever made them.
 
     Raises
@@ -42,10 +39,9 @@ def check_voiceprints(voiceprints: Any) -> None:
             )
 
 
-def check_matching(threshold: Any, exclusive: Any) -> None:
+def check_matching(threshold: object, exclusive: object) -> None:
     """Refuse a threshold that is no match score, and what is not True or False."""
-    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool | np.bool_)
-    if not number or not 0 <= threshold <= 100:
+    if not is_finite(threshold) or not 0 <= threshold <= 100:
         raise InvalidParameterError(f"threshold is a match score from 0 to 100, not {threshold!r:.60}")
     if not isinstance(exclusive, bool):
         raise InvalidParameterError(f"exclusive is True or False, not {exclusive!r:.60}")

@@ -16,7 +16,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -53,6 +53,7 @@ from diarnb.tables.checks import as_table, check_spans, check_turns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from diarnb._types import Source
     from diarnb.formats._shared.holds import Holds
 
 __all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write"]
@@ -292,7 +293,7 @@ def read_words(
     return words
 
 
-def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = False) -> None:
+def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Source | bool = False) -> None:
     """Write turns or words to a file, which is replaced as a whole if it exists.
 
     Parameters
@@ -397,7 +398,7 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Any = Fal
         warnings.warn(f"{path.name} was written {'; '.join(remarks)}", DiarnbWarning, stacklevel=2)
 
 
-def _write_page(turns: pd.DataFrame, path: Path, audio: object) -> None:
+def _write_page(turns: pd.DataFrame, path: Path, audio: Source | bool) -> None:
     content = make_page(turns, audio=audio)
     target = path.resolve()
     if not target.parent.is_dir():

@@ -11,7 +11,7 @@ import csv
 import gzip
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -94,7 +94,9 @@ def _plain(name: str) -> str:
     )
 
 
-def make_table(header: Sequence[str], rows: list[list[Any]], separator: str, reading: Reading) -> pd.DataFrame:
+def make_table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], separator: str, reading: Reading
+) -> pd.DataFrame:
     """Make a table of cells: find the columns of turns by their usual names, read times, pass over damaged rows."""
     if len(set(header)) < len(header):
         check_turns(pd.DataFrame([], columns=list(header)), name=reading.name)
@@ -102,7 +104,7 @@ def make_table(header: Sequence[str], rows: list[list[Any]], separator: str, rea
     needed = {"start"} if "word" in header else {"start", "speaker"}
     if not needed <= set(names) or not {"end", "duration"} & set(names):
         _refuse(header, reading)
-    kept: list[list[Any]] = []
+    kept: list[Sequence[object]] = []
     times: list[tuple[float, float]] = []
     for number, row in enumerate(rows, start=1):
         cells = _fit(row, header, separator)
@@ -117,7 +119,7 @@ def make_table(header: Sequence[str], rows: list[list[Any]], separator: str, rea
         kept.append(cells)
     reading.check_sound(len(kept))
     taken = {names[name]: name for name in names}
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[object]] = {}
     for place, name in enumerate(header):
         column = taken.get(place, name)
         cells = [row[place] for row in kept]
@@ -164,7 +166,7 @@ def _refuse(header: Sequence[str], reading: Reading) -> None:
         raise TurnTableError(f"{reading.name}: {error}, {advice}") from error
 
 
-def _fit(row: list[object], header: Sequence[str], separator: str) -> list[object] | None:
+def _fit(row: Sequence[object], header: Sequence[str], separator: str) -> Sequence[object] | None:
     """Bring a row to the header's length: text in the last column may hold a separator that nobody quoted."""
     if len(row) > len(header):
         last = _plain(header[-1])
@@ -176,7 +178,7 @@ def _fit(row: list[object], header: Sequence[str], separator: str) -> list[objec
     return [*row, *[""] * missing] if not missing or _plain(header[len(row)]) not in _TEXT | {"start", "end"} else None
 
 
-def _read_times(cells: list[object], names: dict[str, int], units: dict[str, float]) -> tuple[float, float]:
+def _read_times(cells: Sequence[object], names: dict[str, int], units: dict[str, float]) -> tuple[float, float]:
     start = _read_time(cells[names["start"]], units["start"])
     if "end" in names:
         return check_span(start, _read_time(cells[names["end"]], units["end"]))

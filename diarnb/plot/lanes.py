@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -60,9 +60,9 @@ def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, object]) -
     return looks | {name: looks[twin] for name, twin in twins.items()} | own
 
 
-def _color(value: Any, speaker: str) -> Color:
+def _color(value: object, speaker: str) -> Color:
     try:
-        return to_rgb(value)
+        return to_rgb(value)  # type: ignore[arg-type] # refused where it is none
     except ValueError:
         raise InvalidParameterError(
             f"colors[{visible(speaker)!r}] is {visible(repr(value))}, no colour that matplotlib knows; "

@@ -27,6 +27,7 @@ from diarnb.server.web.refusals import ID, OWNER, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import ModuleType
 
     from diarnb.server.core import Core
 
@@ -139,7 +140,7 @@ class App:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # that was no answer
 
-    def _check(self, request: web.Request, dialect: Any) -> None:
+    def _check(self, request: web.Request, dialect: ModuleType) -> None:
         """Refuse strangers, before a byte of the body is read."""
         hosts = request.headers.getall("Host", [])
         if len(hosts) != 1 or not self._knows_host(hosts[0]):
@@ -182,7 +183,7 @@ def _refusal_of(error: Exception) -> Refusal:
     return Refusal(500, "The server could not do this.")
 
 
-def _dialect(request: web.Request) -> Any:
+def _dialect(request: web.Request) -> ModuleType:
     return deepgram if request.path.startswith("/v1/listen") else pyannoteai
 
 

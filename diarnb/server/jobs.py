@@ -238,7 +238,7 @@ class JobTable:
                 row["delivery"] = json.loads(row["delivery"])
         return [Job(**row) for row in found]
 
-    async def _write(self, statement: str, values: tuple[Any, ...]) -> Any:
+    async def _write(self, statement: str, values: tuple[object, ...]) -> Any:
         """Execute a statement, its own transaction; return its first row."""
 
         def write() -> Any:

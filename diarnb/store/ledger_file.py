@@ -25,7 +25,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb._types import Json
 from diarnb.errors import StoreError, StoreWarning
@@ -86,7 +86,7 @@ class _Copy:
         return max((generation for generation, _ in self.records), default=0)
 
 
-_known: dict[Path, tuple[Any, Contents]] = {}  # by folder: what the files looked like when they were read last
+_known: dict[Path, tuple[object, Contents]] = {}  # by folder: what the files looked like when they were read last
 _reading = threading.RLock()
 
 

@@ -7,7 +7,7 @@ import json
 import secrets
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from diarnb._types import Json
 
 
-Evidence = dict[str, "np.ndarray[Any, Any]"]
+Evidence = dict[str, "np.ndarray"]
 """Named numeric arrays from which an engine decides again; kept as ``.npz`` without pickle."""
 
 
-def hash_json(*parts: Any) -> str:
+def hash_json(*parts: object) -> str:
     """Hash JSON: SHA-256 in hex, equal for equal parts, of which nothing can be read back.
 
     Parameters

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ _ROUNDING = 1e-7  # seconds; what sums of times may be off
 
 def is_finite(value: object) -> TypeGuard[float]:
     """Return whether a value is a number that can stand for a time."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64) and math.isfinite(value)
 
 
 def list_speakers(table: pd.DataFrame) -> list[str]:
@@ -33,7 +33,7 @@ def list_speakers(table: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(table["speaker"]))
 
 
-def match_one_to_one(worth: NDArray[Any], allowed: Masks | None = None) -> dict[int, int]:
+def match_one_to_one(worth: Floats | Integers, allowed: Masks | None = None) -> dict[int, int]:
     """Match rows with columns one to one, so that they are worth most in all (the Hungarian method).
 
     Parameters
@@ -84,7 +84,7 @@ def find_edges(*tables: pd.DataFrame, also: Iterable[float] = ()) -> Floats:
     return np.unique(np.concatenate([*times, np.asarray([*also], dtype=np.float64)]))
 
 
-def count_active(starts: NDArray[Any], ends: NDArray[Any], edges: Floats) -> Integers:
+def count_active(starts: Floats, ends: Floats, edges: Floats) -> Integers:
     """Count the stretches that cover the time between each edge and the next; all their bounds are edges."""
     return _count(np.searchsorted(edges, starts), np.searchsorted(edges, ends), len(edges))[:-1]
 
@@ -95,7 +95,7 @@ def mark_active(table: pd.DataFrame, speakers: list[str], edges: Floats) -> Mask
     return mark_spans(table["start"].to_numpy(), table["end"].to_numpy(), who, len(speakers), edges)
 
 
-def mark_spans(starts: NDArray[Any], ends: NDArray[Any], who: NDArray[Any], count: int, edges: Floats) -> Masks:
+def mark_spans(starts: Floats, ends: Floats, who: Integers, count: int, edges: Floats) -> Masks:
     """Return of each of so many speakers (rows) whether they speak between each edge and the next (columns).
 
     Parameters
@@ -142,7 +142,7 @@ class Sweep(NamedTuple):
         return np.diff(self.times, append=self.times[-1:]) * (self.active >= least)
 
 
-def sweep(starts: NDArray[Any], ends: NDArray[Any], group: NDArray[Any]) -> Sweep:
+def sweep(starts: Floats, ends: Floats, group: NDArray[np.integer]) -> Sweep:
     """Sweep through stretches of time, and count how many go on.
 
     Parameters
@@ -170,9 +170,7 @@ def sweep(starts: NDArray[Any], ends: NDArray[Any], group: NDArray[Any]) -> Swee
     return Sweep(times[order][new], groups[order][new], _count(first, last, int(new.sum())), first, last)
 
 
-def merge_spans(
-    start: NDArray[Any], end: NDArray[Any], group: NDArray[Any], gap: float
-) -> tuple[Floats, Floats, Integers]:
+def merge_spans(start: Floats, end: Floats, group: NDArray[np.integer], gap: float) -> tuple[Floats, Floats, Integers]:
     """Merge stretches of the same group where the pause between them is at most `gap` seconds.
 
     Parameters

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from copy import deepcopy
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from diarnb._text import visible
 from diarnb.errors import DiarnbWarning, TurnTableError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from diarnb.errors import DiarnbError
 
-Times = np.ndarray[Any, np.dtype[np.float64]]
+Times = NDArray[np.float64]
 
 _DECIMALS = 6  # of a second: what is nearer than that is one time
 _LONG = 600.0  # seconds: turns that half of them last longer than that are told in milliseconds
@@ -192,7 +193,7 @@ def _read_times(table: pd.DataFrame, name: str, needed: tuple[str, ...]) -> tupl
 
 def _order(table: pd.DataFrame, start: Times, end: Times, speaker: pd.Series[str] | None = None) -> pd.DataFrame:
     """Put a table together anew, in order of recordings and times."""
-    columns: dict[Any, Any] = {"start": start, "end": end, "duration": end - start}
+    columns: dict[object, object] = {"start": start, "end": end, "duration": end - start}
     if speaker is not None:
         columns["speaker"] = speaker
     checked = pd.DataFrame(columns)
@@ -209,7 +210,7 @@ def _order(table: pd.DataFrame, start: Times, end: Times, speaker: pd.Series[str
     return checked
 
 
-def _find_keys(index: pd.Index[Any]) -> pd.Index[str] | None:
+def _find_keys(index: pd.Index) -> pd.Index[str] | None:
     """Find the names that `pandas.concat` was given as keys."""
     if index.nlevels != 2 or not pd.api.types.is_integer_dtype(index.get_level_values(1).dtype):
         return None
@@ -256,7 +257,7 @@ def _check_own_overlap(checked: pd.DataFrame, name: str) -> None:
         )
 
 
-def _list_rows(table: pd.DataFrame, bad: Any, notes: list[str] | None = None) -> str:
+def _list_rows(table: pd.DataFrame, bad: NDArray[np.bool_] | pd.Series[bool], notes: list[str] | None = None) -> str:
     """List the first five bad rows by their index."""
     places = np.flatnonzero(bad)[:5]
     return ", ".join(f"{table.index[place]!s:.20}{notes[place] if notes else ''}" for place in places)
@@ -324,7 +325,7 @@ def _read_seconds(table: pd.DataFrame, side: str, name: str) -> Times:
     raise TurnTableError(f"{where} holds {kind} values, not numbers of seconds; convert them first: `{fix}`")
 
 
-def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+def _plain(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.astype(column.cat.categories.dtype)
     return column

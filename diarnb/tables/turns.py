@@ -7,7 +7,6 @@ table with a ``uri`` column each recording is treated on its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,7 +83,7 @@ def make_turns(
     """
     dtypes = _choose_dtypes(columns)
     rows = list(rows)
-    values: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in ("start", "end", "speaker")}
+    values: dict[str, list[object]] = {name: [row[name] for row in rows] for name in ("start", "end", "speaker")}
     for name, missing in (("confidence", np.nan), ("text", ""), ("channel", 0), ("uri", "")):
         if name in dtypes:
             values[name] = [row.get(name, missing) for row in rows]
@@ -359,7 +358,7 @@ def _cut(turns: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return cut[cut["duration"] > 0].reset_index(drop=True)
 
 
-def _number_recordings(turns: pd.DataFrame) -> np.ndarray[Any, Any]:
+def _number_recordings(turns: pd.DataFrame) -> np.ndarray:
     """Return the numbers of the recordings of a checked table, in the order in which they come."""
     if "uri" not in turns:
         return np.zeros(len(turns), dtype=np.int64)

@@ -11,6 +11,7 @@ from diarnb.testing.engine_checks import EngineChecks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from diarnb._types import Source
     from diarnb.engines.base import Engine, OwnEngine
     from diarnb.testing.engine_checks import FakeService
 
@@ -73,7 +74,11 @@ def _alike(ours: object, theirs: object, tolerance: float) -> bool:
 
 
 def check_engine(
-    engine: str | Engine | OwnEngine, source: Any = None, *, service: FakeService | None = None, **options: Any
+    engine: str | Engine | OwnEngine,
+    source: Source | None = None,
+    *,
+    service: FakeService | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Check that an engine keeps what diarnb promises of every engine.
 

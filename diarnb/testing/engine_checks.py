@@ -33,7 +33,7 @@ from diarnb.tables.turns import overlap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from diarnb._types import Json
+    from diarnb._types import Json, Source
     from diarnb.engines.base import OwnEngine
 
 _SECRET = "only-a-test-7f3c9e2b"  # noqa: S105 (it opens nothing)
@@ -65,7 +65,7 @@ class EngineChecks:
         self,
         engine: Engine,
         given: str | Engine | OwnEngine,
-        source: Any,
+        source: Source | None,
         service: FakeService | None,
         options: Json,
     ) -> None:
@@ -275,7 +275,7 @@ class EngineChecks:
                 diarize((noise, 16_000), engine=self._engine, progress=False, **self._options)
         _hold(service.billed == before + 1, "what a killed process had paid for is paid again, unasked")
 
-    def _ask(self, source: Any = None, **asked: Any) -> pd.DataFrame:
+    def _ask(self, source: Source | None = None, /, **asked: Any) -> pd.DataFrame:
         given = self._source if source is None else source
         return diarize(given, engine=self._engine, progress=self._note, **{**self._options, **asked})
 
@@ -314,13 +314,13 @@ class EngineChecks:
                     os.environ["DIARNB_HOME"] = before
 
 
-def _hold(promise: Any, otherwise: str) -> None:
+def _hold(promise: object, otherwise: str) -> None:
     """Assert, also where Python leaves its own assertions out."""
     if not promise:
         raise AssertionError(otherwise)
 
 
-def _ask_in_child(source: Any, engine: Any, options: Json) -> None:
+def _ask_in_child(source: Source, engine: Any, options: Json) -> None:
     if not isinstance(engine, str) and engine.name not in engines.NAMES:
         engines.register(engine)
     diarize(source, engine=engine, progress=False, **options)

@@ -51,7 +51,12 @@ class WordsRequest:
             getattr(self._transcriber, "prepare", lambda: None)()
 
     def of(
-        self, recording: Recording, channel: Any, raw: Json, evidence: Evidence, progress: Progress
+        self,
+        recording: Recording,
+        channel: Any,
+        raw: Json,
+        evidence: Evidence,
+        progress: Progress,
     ) -> tuple[list[Word], Evidence]:
         """Find the words of a recording, and what is to be kept of them beside the evidence.
 

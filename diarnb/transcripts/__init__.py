@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from html import escape
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -342,7 +342,7 @@ def _check_seconds(name: str, value: object) -> None:
         raise InvalidParameterError(f"{name} is a {unit}, not {value!r:.60}")
 
 
-def _read_texts(words: pd.DataFrame) -> pd.Series[Any]:
+def _read_texts(words: pd.DataFrame) -> pd.Series:
     named = next((name for name in ("text", "word") if name in words), None)
     said = [""] * len(words) if named is None else [str(text) if _has_text(text) else "" for text in words[named]]
     return pd.Series(said, index=words.index, dtype=str)

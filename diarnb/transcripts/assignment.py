@@ -6,14 +6,14 @@ span asks only the few stretches that it touches: the work is that of the spans,
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from diarnb.tables.turns import cut_own_overlap
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 NOBODY = -1
 REASONS = np.array(["inside", "overlap", "boundary", "gap", "nobody"], dtype=object)

@@ -109,7 +109,7 @@ def _clean(value: object) -> str:
     return "" if value is None or value is pd.NA or value != value else str(value).strip()
 
 
-def _read_scores(column: pd.Series[Any], name: str) -> list[float | None]:
+def _read_scores(column: pd.Series, name: str) -> list[float | None]:
     scores = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     if ((scores < 0) | (scores > 1 + 1e-6)).any():
         wrong = scores[(scores < 0) | (scores > 1 + 1e-6)][0]
@@ -120,7 +120,7 @@ def _read_scores(column: pd.Series[Any], name: str) -> list[float | None]:
     return [None if np.isnan(score) else min(float(score), 1.0) for score in scores]
 
 
-def _read_channels(column: pd.Series[Any], name: str) -> list[int]:
+def _read_channels(column: pd.Series, name: str) -> list[int]:
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     if not ((numbers >= 0) & (numbers == np.floor(numbers))).all():
         raise TurnTableError(f"{name} has a column 'channel' that does not count channels from 0; leave it out")

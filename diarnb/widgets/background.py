@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from diarnb.errors import DiarnbWarning
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Job = Callable[[threading.Event], None]
+
+T = TypeVar("T")
 
 
 class Worker:
@@ -73,7 +75,7 @@ class Worker:
             return None
 
 
-def quietly(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def quietly(function: Callable[..., T], *arguments: object, **named: object) -> T:
     """Call a public function whose remarks a page shows in its own way, and not as warnings below it as well."""
     # No `catch_warnings`: in a thread it would take away what others set meanwhile. This matches calls from here alone.
     warnings.filterwarnings("ignore", category=DiarnbWarning, module=__name__.replace(".", r"\."))

@@ -18,13 +18,17 @@ from diarnb.widgets.reruns import replace_earlier
 if TYPE_CHECKING:
     import pandas as pd
 
+    from diarnb._types import Options, Source
     from diarnb.corrections import Corrections
+    from diarnb.widgets.sound import Sound
 
 _LONGEST_NAME = 200  # characters
 _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do: every button weighs 6 kB when saved
 
 
-def cards(turns: pd.DataFrame | Corrections, audio: object = None, *, by: str = "person", fresh: bool = False) -> Cards:
+def cards(
+    turns: pd.DataFrame | Corrections, audio: Source | Sound | None = None, *, by: str = "person", fresh: bool = False
+) -> Cards:
     """Listen to each speaker in a few clips, and write down who it is.
 
     Two voices may be given one name: then the panel asks whether they are the same person and are to be merged.
@@ -73,7 +77,9 @@ def cards(turns: pd.DataFrame | Corrections, audio: object = None, *, by: str = 
 class Cards(Panel):
     """What `cards` gives; all it does can be done from Python as well."""
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str = "person", **more: Any) -> None:
+    def __init__(
+        self, turns: pd.DataFrame | Corrections, audio: Source | Sound | None, by: str = "person", **more: Any
+    ) -> None:
         super().__init__(turns, audio, by, **more)
         self._cards: dict[str, _Card] = {}
         self._kept: set[str] = set()  # names that several voices are to have
@@ -160,7 +166,7 @@ class _Card:
         self.box = ipywidgets.VBox([parts.row(voice, self._name, self._said), parts.row(*buttons)])
         self.box.add_class("diarnb-card")
 
-    def show(self, name: str, said: pd.Series[Any]) -> None:
+    def show(self, name: str, said: pd.Series) -> None:
         self._showing = True
         self._name.value = name
         self._showing = False
@@ -168,7 +174,7 @@ class _Card:
         count = f"{said['turns']} turn{'s' if said['turns'] > 1 else ''}"
         self._said.value = parts.note(f"{100 * said['share_of_speech']:.0f} % of the talk, {count}{doubtful}")
 
-    def _handle_name(self, change: Any) -> None:
+    def _handle_name(self, change: Options) -> None:
         if not self._showing:
             self._panel.attempt(lambda: self._rename(change["new"]))
 

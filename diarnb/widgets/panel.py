@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import ipywidgets
 
@@ -20,12 +20,12 @@ from diarnb.widgets.sound import ClipButton, Sound
 from diarnb.widgets.still import frame_still, still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     import pandas as pd
 
-    from diarnb._types import Json
+    from diarnb._types import Json, Source
     from diarnb.widgets.player import Player
 
 _REST = 1.0  # seconds without a correction, after which the picture that stays is drawn again
@@ -170,7 +170,7 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
     def __init__(
         self,
         turns: pd.DataFrame | Corrections,
-        audio: Any,
+        audio: Source | Sound | None,
         by: str = "person",
         *,
         fresh: bool = False,
@@ -211,7 +211,7 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
     def _take_over(self) -> None:
         self._said.value = parts.note(self.take_over())
 
-    def _guard(self, does: dict[str, Callable[[], Any]], label: str) -> parts.Guard:
+    def _guard(self, does: Mapping[str, Callable[[], object]], label: str) -> parts.Guard:
         """Keep the panel's keys from the notebook, and hide what stays while the panel lives."""
         return parts.Guard(does, self.attempt, label, self._trace if self._player is None else "")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anywidget
 import ipywidgets
@@ -19,7 +19,7 @@ from diarnb._text import visible
 from diarnb.widgets.frontend import load_script, load_style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from diarnb._types import Json
 
@@ -54,8 +54,8 @@ class Guard(anywidget.AnyWidget):
 
     def __init__(
         self,
-        does: dict[str, Callable[[], Any]],
-        attempt: Callable[[Callable[[], Any]], None],
+        does: Mapping[str, Callable[[], object]],
+        attempt: Callable[[Callable[[], object]], object],
         label: str,
         still: str = "",
     ) -> None:

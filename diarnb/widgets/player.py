@@ -24,7 +24,7 @@ from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, i
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from diarnb._types import Json, Options
+    from diarnb._types import Json, Options, Source
     from diarnb.widgets.sound import Answer
 
 _LONGEST_NAME = 200  # characters of a speaker's name, from a page
@@ -34,7 +34,7 @@ _READ_AHEAD = 600.0  # seconds of words that one message brings
 
 def player(
     turns: pd.DataFrame | Corrections,
-    audio: object = None,
+    audio: Source | Sound | None = None,
     *,
     reference: pd.DataFrame | None = None,
     words: pd.DataFrame | None = None,

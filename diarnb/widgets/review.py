@@ -21,7 +21,9 @@ from diarnb.widgets.sound import ClipButton
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from diarnb._types import Source
     from diarnb.corrections import Corrections
+    from diarnb.widgets.sound import Sound
 
 _VOICES = 9  # that have a key
 _BEFORE = 1.0  # seconds that are heard before a turn, where a player shows what they are
@@ -33,7 +35,7 @@ _HELP = (
 
 
 def review(
-    turns: pd.DataFrame | Corrections, audio: object = None, *, by: str = "person", fresh: bool = False
+    turns: pd.DataFrame | Corrections, audio: Source | Sound | None = None, *, by: str = "person", fresh: bool = False
 ) -> Review:
     """Listen to the turns that are most worth it, and say of each whether its speaker is right.
 
@@ -95,7 +97,9 @@ class Review(Panel):
         What the engine would change, while that is shown.
     """
 
-    def __init__(self, turns: pd.DataFrame | Corrections, audio: Any, by: str = "person", **more: Any) -> None:
+    def __init__(
+        self, turns: pd.DataFrame | Corrections, audio: Source | Sound | None, by: str = "person", **more: Any
+    ) -> None:
         super().__init__(turns, audio, by, **more)
         self.turn: int | None = None
         self.proposal: pd.DataFrame | None = None

@@ -26,11 +26,12 @@ from diarnb.widgets.peaks import Peaks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Self, TypeAlias
+    from typing import TypeAlias
 
     import pandas as pd
+    from numpy.typing import NDArray
 
-    from diarnb._types import Json, Options
+    from diarnb._types import Json, Options, Source
     from diarnb.audio import Samples
 
     Answer: TypeAlias = tuple[Json, Sequence[bytes]]
@@ -72,7 +73,7 @@ class Sound:
     >>> sound.close()
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Source) -> None:
         self._opened, self._closed = contextlib.ExitStack(), False
         self._recording = self._opened.enter_context(open_recording(source))
         self._decoding = threading.Lock()  # two threads may ask, and a recording decides some things only once
@@ -84,7 +85,7 @@ class Sound:
         self._opened.callback(self.peaks.close)
 
     @classmethod
-    def of(cls, turns: pd.DataFrame, audio: Any = None) -> Self:
+    def of(cls, turns: pd.DataFrame, audio: Source | Sound | None = None) -> Sound:
         """Find the recording of a table through its run, or take the one that is given.
 
         Raises
@@ -95,7 +96,7 @@ class Sound:
             There is another recording in its place.
         """
         if audio is not None:
-            return audio if isinstance(audio, cls) else cls(audio)
+            return audio if isinstance(audio, Sound) else cls(audio)
         try:
             return cls(find_audio(turns))
         except TurnTableError as error:
@@ -161,7 +162,7 @@ class _Copy:
             self._file.seek(0, io.SEEK_END)
             self._file.write(encode_pcm16(block))
 
-    def read(self, first: int, last: int) -> np.ndarray[Any, np.dtype[np.int16]]:
+    def read(self, first: int, last: int) -> NDArray[np.int16]:
         with self._turn:
             self._file.seek(2 * first)
             return np.frombuffer(self._file.read(2 * (last - first)), np.int16)
@@ -226,7 +227,7 @@ class SoundWidget(anywidget.AnyWidget):
         self._answering = threading.RLock()  # JupyterLab may have questions answered while a cell runs
         self.on_msg(self._receive)
 
-    def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
+    def _receive(self, _widget: object, message: Any, _buffers: object) -> None:
         try:
             told, buffers = self._answer(message)
         except WrongMessageError as error:
@@ -234,7 +235,7 @@ class SoundWidget(anywidget.AnyWidget):
         else:
             self.send({**told, "id": message["id"]}, list(buffers))
 
-    def _answer(self, message: Any) -> Answer:
+    def _answer(self, message: object) -> Answer:
         if not isinstance(message, dict):
             raise WrongMessageError("it is no mapping")
         integer(message, "id", 0, 2**53)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets
 import pandas as pd
@@ -21,12 +21,13 @@ from diarnb.widgets.sound import Sound
 from diarnb.widgets.still import frame_still
 
 if TYPE_CHECKING:
+    from diarnb._types import Source
     from diarnb.engines.base import Engine
 
 
 def studio(
-    source_or_turns: object = None,
-    audio: object = None,
+    source_or_turns: Source | pd.DataFrame | Corrections | None = None,
+    audio: Source | None = None,
     *,
     engine: str | Engine = "local",
     words: pd.DataFrame | None = None,
@@ -96,8 +97,8 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(
         self,
-        source_or_turns: Any = None,
-        audio: Any = None,
+        source_or_turns: Source | pd.DataFrame | Corrections | None = None,
+        audio: Source | None = None,
         *,
         engine: str | Engine = "local",
         words: pd.DataFrame | None = None,
@@ -113,7 +114,6 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
         self.cards: Cards | None = None
         self.review: Review | None = None
         self.controls: Controls | None = None
-        given = isinstance(source_or_turns, pd.DataFrame | Corrections)
         self._begin()
         self._guard = parts.Guard({}, lambda act: act(), "Studio", self._trace)
         self._fold = ipywidgets.ToggleButton(value=True, description="Recording and settings", icon="caret-down")
@@ -122,14 +122,14 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
         self._form, self._place = ipywidgets.VBox(), ipywidgets.VBox()
         self._pane = ipywidgets.ToggleButtons(options=["Speakers", "Review"], style={"button_width": "8em"})
         self._pane.observe(lambda _: self._turn_over(), "value")
-        if given:
+        if isinstance(source_or_turns, pd.DataFrame | Corrections):
             self._open(source_or_turns)
         else:
             self.controls = Controls(source_or_turns, engine)
             self.controls.watch(self._open)
             self._form.children = [self.controls]
         self.children: list[ipywidgets.Widget] = [
-            *([] if given else [self._fold, self._form]),
+            *([] if self.controls is None else [self._fold, self._form]),
             self._place,
             self._guard,
         ]

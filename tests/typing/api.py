@@ -25,6 +25,7 @@ from diarnb.widgets.cards import Cards
 from diarnb.widgets.controls import Controls
 from diarnb.widgets.player import Player
 from diarnb.widgets.review import Review
+from diarnb.widgets.still.listing import Listing
 from diarnb.widgets.studio import Studio
 
 
@@ -49,6 +50,9 @@ async def ask(samples: NDArray[np.float32], chunks: queue.Queue[bytes]) -> None:
     diarnb.diarize("a.wav", engine="deepgram", model="nova-3", smart_format=True, keyterm=["diarnb"])
     diarnb.diarize("a.wav", engine="assemblyai", num_speakers=2, keyterms_prompt=["diarnb"])
     diarnb.diarize("a.wav", engine=Yours(), floor=30, progress=lambda stage, fraction: print(stage, fraction))
+    diarnb.diarize({"waveform": samples, "sample_rate": 16000})
+    with Path("a.wav").open("rb") as file:
+        diarnb.diarize(file, channels="split")
     assert_type(await diarnb.diarize_async(b"..."), pd.DataFrame)
     turns = diarnb.diarize_many(["a.wav", Path("b.wav")], executor=ProcessPoolExecutor(), same_speakers=True)
     assert_type(turns, pd.DataFrame)
@@ -69,6 +73,7 @@ def look(turns: pd.DataFrame) -> None:
     assert_type(diarnb.cards(turns), Cards)
     assert_type(diarnb.review(turns), Review)
     assert_type(diarnb.studio("a.wav"), Studio)
+    assert_type(widgets.show(turns, audio=Path("a.wav")), Listing)
     assert_type(diarnb.edits(turns), pd.DataFrame)
     assert_type(diarnb.search(turns, "budget"), pd.DataFrame)
     assert_type(widgets.apply_edits(turns, turns), pd.DataFrame)
@@ -173,6 +178,9 @@ def mistakes(turns: pd.DataFrame) -> None:
     # What is wrong must be seen to be wrong: an ignore that ignores nothing is an error as well.
     diarnb.diarize("a.wav", num_speakers="two")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     diarnb.diarize("a.wav", smart_format=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    diarnb.diarize(16000)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    with Path("a.wav").open() as file:
+        diarnb.diarize(file)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     diarnb.diarize_many("a", thread=2)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     diarnb.rename(turns, "Beth")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     diarnb.diarize_now("a.wav")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

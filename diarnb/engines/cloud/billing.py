@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from diarnb.engines.base import Option
 from diarnb.engines.cloud.keys import check_key
 from diarnb.engines.cloud.service import Body
 from diarnb.errors import AudioChangedError, AudioError, AudioLimitError, InvalidParameterError
+from diarnb.tables.activity import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,10 +30,9 @@ def _address(value: object) -> str:
     return value
 
 
-def positive(name: str, value: Any) -> float:
+def positive(name: str, value: object) -> float:
     """Check a number above 0."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
+    if not is_finite(value) or value <= 0:
         raise InvalidParameterError(f"{name} is a number above 0, not {value!r:.60}")
     return float(value)
 

@@ -21,8 +21,10 @@ from diarnb.engines.cloud.replies import Reply
 from diarnb.errors import ApiConnectionError, ApiError, ApiResponseError, ApiTimeoutError, AudioChangedError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Callable, Generator
 
+    from diarnb._types import Options
     from diarnb.engines.cloud.keys import Secret
 
 log: logging.Logger = logging.getLogger("diarnb")
@@ -85,7 +87,7 @@ class Exchange:
         method: str,
         url: Secret,
         key: tuple[str, Secret] | None,
-        query: Any,
+        query: Options | list[tuple[str, str]] | None,
         body: Body | None,
         headers: dict[str, str],
     ) -> None:
@@ -93,7 +95,7 @@ class Exchange:
         self.pace: Pace = pace
         self.method: str = method
         self.url: Secret = url
-        self.query: Any = query
+        self._query: Any = query
         self.body: Body | None = body
         self.auth: _Key | None = None if key is None else _Key(*key)
         self.secrets: list[Secret] = [url]  # what the answer may echo, and does not show
@@ -141,7 +143,7 @@ class Exchange:
                     stream = client.stream(
                         self.method,
                         self.url.reveal(),
-                        params=self.query,
+                        params=self._query,
                         content=None if self.body is None else self._content(self.body, deadline, within),
                         headers=self.headers,
                         auth=self.auth,
@@ -185,7 +187,7 @@ class Exchange:
             )
         deadline.reschedule(loop.time() + within)
 
-    async def _trace(self, name: str, _info: Any) -> None:
+    async def _trace(self, name: str, _info: object) -> None:
         if name.endswith("send_request_body.failed"):
             self._broke = True
 
@@ -308,7 +310,7 @@ def make_client(url: str, timeout: httpx.Timeout | None = None) -> httpx.AsyncCl
 
 
 @functools.cache
-def _ssl_context() -> Any:  # reading the certificates takes longer than most requests
+def _ssl_context() -> ssl.SSLContext:  # reading the certificates takes longer than most requests
     return httpx.create_ssl_context()
 
 

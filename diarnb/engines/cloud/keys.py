@@ -6,7 +6,7 @@ import hmac
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from diarnb.errors import ConfigurationError, MissingApiKeyError
@@ -51,7 +51,7 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._value)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a key is not pickled; let the other process read it from its environment")
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from diarnb._text import printable, public_url, shorten
@@ -16,7 +16,9 @@ from diarnb.engines.cloud.service import peek
 from diarnb.errors import ApiError, AudioNotFoundError, AudioPermissionError, NotAudioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from diarnb.engines.cloud.service import Reply
 
 _HOPS = 5
 
@@ -102,7 +104,7 @@ def look_at(url: str, origin: str, service: str, progress: Callable[[str, float]
     return Link(url, name, _hash(public_url(url), mark))
 
 
-async def _follow_redirects(url: str, origin: str, service: str) -> Any:
+async def _follow_redirects(url: str, origin: str, service: str) -> Reply:
     for _ in range(_HOPS):
         reply = await peek(url)
         target = reply.headers.get("location")
@@ -117,7 +119,7 @@ def _make_unversioned(url: str, name: str, why: str) -> Link:
     return Link(url, name, _hash(url), [f"{why}: a kept answer is for this address, whatever it holds now."])
 
 
-def _length(headers: Any) -> str:
+def _length(headers: Mapping[str, str]) -> str:
     total: str = headers.get("content-range", "").rpartition("/")[2]
     return total if total.isdecimal() else "" if total else headers.get("content-length", "")
 

@@ -38,7 +38,7 @@ class AnswerReader:
             raise self.wrong(f"{place}.end", item["end"], f"a time within the audio ({until - BEYOND:g} s)")
         return start, end
 
-    def share(self, value: Any, place: str) -> float | None:
+    def share(self, value: object, place: str) -> float | None:
         """Read a number from 0 to 1, or None."""
         if value is None:
             return None
@@ -64,19 +64,19 @@ class AnswerReader:
             raise self.wrong(place, value, "a number, 0 or more")
         return number
 
-    def text(self, value: Any, place: str) -> str:
+    def text(self, value: object, place: str) -> str:
         """Read a text."""
         if not isinstance(value, str):
             raise self.wrong(place, value, "text")
         return value
 
-    def mapping(self, value: Any, place: str) -> Json:
+    def mapping(self, value: object, place: str) -> Json:
         """Read an object."""
         if not isinstance(value, dict):
             raise self.wrong(place, value, "an object")
         return value
 
-    def rows(self, value: Any, place: str) -> list[Any]:
+    def rows(self, value: object, place: str) -> list[Any]:
         """Read a list."""
         if not isinstance(value, list):
             raise self.wrong(place, value, "a list")

@@ -25,7 +25,7 @@ import logging
 import time
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.engines.cloud import replies as _replies
 from diarnb.engines.cloud.exchange import Body as Body
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from diarnb._types import Options
+
 
 log: logging.Logger = logging.getLogger("diarnb")
 
@@ -119,8 +120,8 @@ class Service:
         path: str | Secret,
         *,
         kind: Kind,
-        query: Options | list[tuple[str, Any]] | None = None,
-        json: Any = None,
+        query: Options | list[tuple[str, str]] | None = None,
+        json: object = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         read: float | None = None,

@@ -17,7 +17,7 @@ Check = Callable[[str, Any], Any]
 """Given a parameter's name and value, gives back the normalised value, or raises `InvalidParameterError`."""
 
 
-def check_text(name: str, value: Any, *, most: int = 2000, form: str = ".+", like: str = "text") -> str:
+def check_text(name: str, value: object, *, most: int = 2000, form: str = ".+", like: str = "text") -> str:
     """Check a text of a form, which `like` describes, not too long and fit to be sent."""
     if not isinstance(value, str) or not re.fullmatch(form, value, re.DOTALL) or not value.strip():
         raise InvalidParameterError(f"{name} is {like}, not {value!r:.60}")

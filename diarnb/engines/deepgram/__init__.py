@@ -29,6 +29,8 @@ from diarnb.store.run import hash_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
+    import numpy as np
+
     from diarnb._progress import Progress
     from diarnb._types import Json, Options
     from diarnb.audio import Recording
@@ -175,7 +177,9 @@ class DeepgramEngine(Engine):
         """Compute what a delivered answer costs."""
         return {"billed_seconds": billed_seconds(raw)}
 
-    def stream(self, blocks: Iterable[Any], sample_rate: int, params: Params, options: Options) -> Iterator[list[Json]]:
+    def stream(
+        self, blocks: Iterable[np.ndarray], sample_rate: int, params: Params, options: Options
+    ) -> Iterator[list[Json]]:
         """Stream turns while somebody speaks.
 
         Parameters

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import deque
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from diarnb._text import printable, shorten
@@ -39,6 +39,7 @@ from diarnb.errors import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+    import numpy as np
     from websockets.sync.client import ClientConnection
 
     from diarnb._types import Json
@@ -95,7 +96,7 @@ class LiveStream:
         self._sent = self._sending = 0.0  # when: by the monotonic clock
         self._over = threading.Event()
 
-    def run(self, blocks: Iterable[Any]) -> Generator[list[Json], None, tuple[Answer, dict[str, str]] | None]:
+    def run(self, blocks: Iterable[np.ndarray]) -> Generator[list[Json], None, tuple[Answer, dict[str, str]] | None]:
         """Send blocks of samples as they come, and give turns as they change.
 
         Parameters

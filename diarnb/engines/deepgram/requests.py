@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb._text import shorten
 from diarnb.engines.cloud.billing import content_body
@@ -245,7 +245,7 @@ def _request_id(answer: Json, reply: Reply) -> str:
     return found
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value[:128] if isinstance(value, str) and value.strip() else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from diarnb.engines.local.segments import find_runs
 from diarnb.engines.local.voiceprints import check_length, make_voiceprint, match_voiceprints, unpack
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
+from diarnb.tables.activity import is_finite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Mapping
@@ -55,9 +56,8 @@ def _threads(value: object) -> int:
     return int(value)
 
 
-def _threshold(value: Any) -> float:
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 2:
+def _threshold(value: object) -> float:
+    if not is_finite(value) or not 0 <= value <= 2:
         raise InvalidParameterError(f"threshold is a cosine distance from 0 to 2, not {value!r:.60}")
     return float(value)
 

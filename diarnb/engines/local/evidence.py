@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class Extractor:
         self._energy = np.zeros(0, np.float32)  # dB, of feature frames from the one of the next segmentation frame on
         self._frames = 0  # segmentation frames so far
         self._second = np.uint8(0)  # as `ChannelEvidence` has it
-        self._parts: list[tuple[NDArray[Any], ...]] = []
+        self._parts: list[tuple[np.ndarray, ...]] = []
 
     @property
     def samples(self) -> int:
@@ -182,7 +182,7 @@ def _find_single_speaker(speech: NDArray[np.float32], overlap: NDArray[np.float3
     return (speech >= _ALONE) & (overlap < _ALONE)
 
 
-def _concatenate(parts: list[tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+def _concatenate(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
     return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 

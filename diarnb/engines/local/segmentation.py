@@ -38,7 +38,7 @@ RESOLUTION = STEP / RATE
 """Seconds from one frame to the next (0.016875)."""
 
 
-def seconds(frame: NDArray[np.integer[Any]] | int) -> Any:
+def seconds(frame: NDArray[np.integer] | int) -> Any:
     """Return the time in seconds at which a frame begins; the first one takes in what lies before it."""
     return np.where(np.asarray(frame) <= 0, 0.0, (np.asarray(frame) * STEP + _EDGE) / RATE)
 

@@ -232,9 +232,9 @@ def _scores_by_speaker(given: object, where: str) -> dict[str, float]:
     return {str(label): _number(score, where) for label, score in given.items()}
 
 
-def _number(value: Any, where: str) -> float:
+def _number(value: object, where: str) -> float:
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from diarnb._text import printable, public_url, shorten
@@ -188,8 +188,8 @@ def _find_media(item: Json) -> str | None:
     return next((each for each in shown if isinstance(each, str) and "://" in each), None)
 
 
-def _read_time(text: Any) -> float | None:
+def _read_time(text: object) -> float | None:
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError):
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
+    except ValueError:
         return None

@@ -59,7 +59,7 @@ def make_table(rows: Iterable[tuple[Any, ...]], columns: Sequence[str], reading:
         table["channel"] = number_channels(table["channel"].tolist(), reading)
     silent = [name for name, nothing in _NOTHING.items() if name in table and (table[name] == nothing).all()]
     table = table.drop(columns=silent)
-    recordings: list[Any] = table["uri"].unique().tolist() if "uri" in table else []
+    recordings: list[str] = table["uri"].unique().tolist() if "uri" in table else []
     if len(recordings) > 1:
         return table
     table = table.drop(columns="uri", errors="ignore")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from diarnb._types import Json
 
-_COLUMNS: dict[str, tuple[type, Any]] = {
+_COLUMNS: dict[str, tuple[type, object]] = {
     "start": (float, math.nan),
     "end": (float, math.nan),
     "word": (str, ""),
@@ -67,7 +67,7 @@ def join_words(words: pd.DataFrame) -> pd.DataFrame:
 
 def group_words(words: pd.DataFrame) -> list[list[Json]]:
     """Sort words into turns, those of each recording and channel apart."""
-    places: dict[Any, list[Json]] = {}
+    places: dict[object, list[Json]] = {}
     for word in sorted(list_rows(words), key=lambda word: word["start"]):
         places.setdefault((word.get("uri"), word.get("channel")), []).append(word)
     return [group for own in places.values() for group in transcripts.group_words(own, PAUSE)]

@@ -26,6 +26,8 @@ from diarnb.tables.turns import speakers
 if TYPE_CHECKING:
     import pandas as pd
 
+    from diarnb._types import Source
+
 MOST_SOUND = 20_000_000
 """Bytes of sound in a page at most: about 80 minutes as Opus, and what a mail may weigh."""
 
@@ -33,7 +35,7 @@ _LONGEST_NAME = 60
 _LONGEST_TEXT = 20_000
 
 
-def make_page(turns: pd.DataFrame, *, audio: object = False) -> str:
+def make_page(turns: pd.DataFrame, *, audio: Source | bool = False) -> str:
     """Make the page of a table.
 
     Parameters
@@ -161,14 +163,15 @@ def _paragraphs(table: pd.DataFrame, words: pd.DataFrame | None, colors: dict[st
     ]
 
 
-def _encode(table: pd.DataFrame, audio: object) -> str:
+def _encode(table: pd.DataFrame, audio: Source | bool) -> str:
     """Encode the recording as Opus, in base64."""
-    source = audio
-    if audio is True:
+    if isinstance(audio, bool):
         run = run_of(table)
         if run.path is None or not Path(run.path).is_file():
             raise AudioNotFoundError(f"{run.source} is not where run {run.id} found it: name it with audio=…")
-        source = run.path
+        source: Source = run.path
+    else:
+        source = audio
     encoded = io.BytesIO()
     with open_recording(source) as recording:
         if audio is True and recording.content_hash != run_of(table).content_hash:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.engines.deepgram.parameters import MODELS, UTT_SPLIT
 from diarnb.server.web.refusals import Refusal
@@ -187,7 +187,7 @@ class _Query:
     def flag(self, name: str) -> bool:
         return self.one(name) == "true"
 
-    def number(self, name: str, otherwise: float | None, *, low: float) -> Any:
+    def number(self, name: str, otherwise: float | None, *, low: float) -> float | None:
         value = self.one(name)
         if value is None:
             return otherwise
@@ -199,7 +199,7 @@ class _Query:
             raise _invalid_parameter(name, f"expected a number, {low:g} or more")
         return number
 
-    def whole(self, name: str, otherwise: int | None, *, low: int, high: int) -> Any:
+    def whole(self, name: str, otherwise: int | None, *, low: int, high: int) -> int | None:
         value = self.number(name, otherwise, low=low)
         if value is not None and (value % 1 or value > high):
             raise _invalid_parameter(name, f"expected a whole number from {low} to {high}")
@@ -256,7 +256,7 @@ class _Query:
         value = self.one("endpointing")
         if value in (None, "true"):
             return 0.01
-        return None if value == "false" else float(self.number("endpointing", None, low=0.0)) / 1000
+        return None if value == "false" else (self.number("endpointing", None, low=0.0) or 0.0) / 1000
 
 
 def _warning(name: str, message: str) -> dict[str, str]:

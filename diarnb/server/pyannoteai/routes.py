@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -19,6 +19,8 @@ from diarnb.server.web.media import MAX_UPLOAD
 from diarnb.server.web.refusals import OWNER, Refusal, open_to_all
 
 if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
     from diarnb._types import Json
     from diarnb.server.core import Core
 
@@ -31,10 +33,10 @@ def routes(core: Core) -> list[web.RouteDef]:
     dialect = _Dialect(core)
     limits = Limits(core.settings.rate_limits == "vendor")
 
-    def get(path: str, handler: Any) -> web.RouteDef:
+    def get(path: str, handler: Handler) -> web.RouteDef:
         return web.get(path, limits.limit(handler, "GET"))
 
-    def post(path: str, handler: Any) -> web.RouteDef:
+    def post(path: str, handler: Handler) -> web.RouteDef:
         return web.post(path, limits.limit(handler, "POST"))
 
     return [

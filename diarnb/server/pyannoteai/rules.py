@@ -80,7 +80,7 @@ class _Fields:
     What is wrong with them is gathered in one list, with the place where it is.
     """
 
-    def __init__(self, given: Any, wrong: list[tuple[str, str]], place: str = "") -> None:
+    def __init__(self, given: object, wrong: list[tuple[str, str]], place: str = "") -> None:
         self._place, self._wrong = place, wrong
         if not isinstance(given, dict):
             self.refuse("", "Must be an object")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -164,7 +164,7 @@ def _format_scores(task: Options, answer: Answer) -> Json:
     return {name: {"score": score, "resolution": RESOLUTION} for name, score in found.items()}
 
 
-def _round_share(scores: NDArray[np.floating[Any]]) -> list[float]:
+def _round_share(scores: NDArray[np.floating]) -> list[float]:
     rounded: list[float] = scores.round(3).tolist()
     return rounded
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 
@@ -44,7 +44,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, and no fault
         code: str | None = None,
         errors: tuple[tuple[str, str], ...] = (),
         headers: Mapping[str, str] | None = None,
-        **more: Any,
+        **more: object,
     ) -> None:
         super().__init__(message)
         self.status: int = status

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diarnb.server.workers import wire
 
@@ -161,7 +161,7 @@ class Session:
         self._worker = worker
         self.over: bool = False
 
-    async def send(self, kind: bytes, content: Any = b"") -> None:
+    async def send(self, kind: bytes, content: object = b"") -> None:
         """Send a frame to the task; waits while the worker is behind."""
         await self._worker.send(wire.frame(kind, content))
 

@@ -10,7 +10,7 @@ import os
 import queue
 import struct
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,7 +36,7 @@ _HEAD = struct.Struct(">cI")
 Frame = tuple[bytes, bytes]
 
 
-def frame(kind: bytes, content: Any = b"") -> bytes:
+def frame(kind: bytes, content: object = b"") -> bytes:
     r"""Write a frame; what is not bytes goes as JSON.
 
     Examples
@@ -81,7 +81,7 @@ class ServerPipe:
         """Wait for the next frame."""
         return self._inbox.get()
 
-    def send(self, kind: bytes, content: Any = b"") -> None:
+    def send(self, kind: bytes, content: object = b"") -> None:
         """Send a frame at once."""
         self._outgoing.write(frame(kind, content))
         self._outgoing.flush()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diarnb._progress import Progress
-    from diarnb._types import Json
+    from diarnb._types import Json, Options, Source
     from diarnb.engines.base import OwnEngine
 
 log: logging.Logger = logging.getLogger("diarnb")
@@ -53,7 +53,7 @@ _STYLE = """<style>
 </style>"""
 
 
-def controls(source: Any = None, *, engine: str | OwnEngine = "local") -> Controls:
+def controls(source: Source | None = None, *, engine: str | OwnEngine = "local") -> Controls:
     """Choose, run and see, in a panel.
 
     Parameters
@@ -106,7 +106,7 @@ class _Settings:
 class Controls(ipywidgets.VBox):  # type: ignore[misc]
     """What `controls` gives."""
 
-    def __init__(self, source: Any = None, engine: str | OwnEngine = "local") -> None:
+    def __init__(self, source: Source | None = None, engine: str | OwnEngine = "local") -> None:
         self._engine = engines.get(engine)
         self._given = engine
         self._lock = threading.RLock()  # a front end may call back in another thread while a cell runs
@@ -124,7 +124,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._look()
         self._update()
 
-    def _build(self, source: object) -> None:
+    def _build(self, source: Source | None) -> None:
         names: list[tuple[str, Any]] = [(name, name) for name in engines.names()]
         if not isinstance(self._given, str):
             names.append(("as passed", self._given))
@@ -158,7 +158,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
     # What Python reads and does.
 
     @property
-    def source(self) -> Any:
+    def source(self) -> Source | None:
         """What `diarize` would be given; None where nothing is chosen yet."""
         return self._picker.source.value
 
@@ -242,7 +242,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._picker.facts.value = parts.note(told, problem=problem)
         self._form.offer_channels(channels)
 
-    def _engine_chosen(self, change: Any) -> None:
+    def _engine_chosen(self, change: Options) -> None:
         try:
             engine = engines.get(change["new"])
         except DiarnbError as error:  # one of another package that cannot be loaded

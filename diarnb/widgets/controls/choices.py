@@ -25,6 +25,7 @@ from diarnb.params import Params
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from diarnb import _types
     from diarnb.engines.base import Offer, Option
 
 EXAMPLES = ("meeting", "interview", "call")
@@ -58,7 +59,7 @@ class Source:
         What is to be known about that, for a comment.
     """
 
-    value: Any = None
+    value: _types.Source | None = None
     written: str = "..."
     remark: str = ""
 
@@ -207,7 +208,7 @@ def describe_cost(source: Source, engine: Engine, price_per_hour: float | None, 
     if duration is None:
         return f"Run sends it to {engine.name}, which bills by its length, not known before it is fetched."
     sentence = f"Run sends it to {engine.name}, which bills {spell_duration(engine.billable_seconds(duration))}"
-    if price_per_hour:
+    if price_per_hour and source.value is not None:
         price = estimate_cost(source.value, engine=engine, price_per_hour=price_per_hour)
         return f"{sentence}: {price:.2f} at {price_per_hour:g} an hour. An answer that is kept already costs nothing."
     return f"{sentence}; give your price an hour to see the cost. An answer that is kept already costs nothing."

@@ -97,7 +97,7 @@ class Options:
                 found[name] = choices.parse_typed(option, field.value) if isinstance(field.value, str) else field.value
         return found
 
-    def _open(self, change: Any) -> None:
+    def _open(self, change: Json) -> None:
         self.more.icon = "caret-down" if change["new"] else "caret-right"
         visible_if(self._list, change["new"])
         if self._fields:

@@ -16,6 +16,8 @@ from diarnb.widgets.controls import choices
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from diarnb._types import Options
+
 _SOUNDS = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".mp4", ".webm", ".aiff", ".aif"}
 _MOST_FILES = 200
 
@@ -77,7 +79,7 @@ class Picker:
         self.source = self._choose_source()
         self._changed()
 
-    def _handle_address(self, change: Any) -> None:
+    def _handle_address(self, change: Options) -> None:
         if change["new"] != self._address[0]:
             self._take_address(change["new"])
             self._handle_pick()
@@ -96,7 +98,7 @@ class Picker:
         made.observe(self._handle_upload, "value")
         return made
 
-    def _handle_upload(self, change: Any) -> None:
+    def _handle_upload(self, change: Options) -> None:
         value = change["new"]
         if not value:
             return

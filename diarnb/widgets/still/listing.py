@@ -25,11 +25,13 @@ from diarnb.widgets.sound import ClipButton, Sound, WrongMessageError, integer, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from diarnb._types import Source
+
 _TIMES = ("start", "end", "duration")
 _LONGEST_CELL = 2000  # characters
 
 
-def show(turns: pd.DataFrame, audio: object = None, *, most: int = 5000) -> Listing:
+def show(turns: pd.DataFrame, audio: Source | Sound | None = None, *, most: int = 5000) -> Listing:
     """Show a table of turns to read and to hear.
 
     Times stand as on a clock, rounded to the millisecond; the table itself keeps every digit. Each speaker has the
@@ -75,7 +77,7 @@ def show(turns: pd.DataFrame, audio: object = None, *, most: int = 5000) -> List
 class Listing:
     """What `show` gives."""
 
-    def __init__(self, turns: pd.DataFrame, audio: object, most: int) -> None:
+    def __init__(self, turns: pd.DataFrame, audio: Source | Sound | None, most: int) -> None:
         turns = as_table(turns, name="turns")
         checked = check_turns(turns)  # may raise; what is shown are the rows as they stand
         self._fills = speaker_fills(list_speakers(checked))
