@@ -337,7 +337,7 @@ def _transcript(turns: pd.DataFrame) -> str:
 
 
 def _summary(turns: pd.DataFrame) -> str:
-    """Tell in a few lines how much each speaker talks."""
+    """Write in a few lines how much each speaker talks."""
     import diarnb
     from diarnb._text import visible
 
@@ -374,7 +374,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 
 def _complain(text: str, code: int) -> int:
-    """Say one line on stderr, whatever is in it, and give back the exit code that goes with it."""
+    """Print one line on stderr, whatever is in it, and return the exit code that goes with it."""
     from diarnb._text import visible
 
     _say(f"diarnb: {visible(' '.join(text.split()), limit=2000)}")

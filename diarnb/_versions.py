@@ -55,7 +55,7 @@ def _machine() -> dict[str, str]:
 
 
 def _requirements() -> dict[str, list[str]]:
-    """Give the packages that diarnb names, by extra; each once, those that it always needs under ``""``."""
+    """List the packages that diarnb names, by extra; each once, those that it always needs under ``""``."""
     known: dict[str, list[str]] = {"": []}
     seen = {"diarnb"}
     for line in requires("diarnb") or []:

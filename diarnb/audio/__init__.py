@@ -23,7 +23,7 @@ from diarnb.audio.av import AvDecoder
 from diarnb.audio.content import Content, open_content
 from diarnb.audio.decode import MAX_SAMPLES, Block, Decoder, SamplesDecoder, SoundFileDecoder, Tally, check_shape
 from diarnb.audio.download import MAX_BYTES, MAX_SECONDS
-from diarnb.audio.parts import Part, PartsDecoder, Window, find_parts
+from diarnb.audio.parts import FileSlice, Part, PartsDecoder, find_parts
 from diarnb.audio.sniff import HEAD, Look, check_protection, look
 from diarnb.errors import (
     AudioError,
@@ -439,7 +439,7 @@ def _open_parts(content: Content, seen: Look, shown: str, max_frames: Callable[[
 
     def open_part(part: Part) -> SoundFileDecoder:
         def open_window() -> BinaryIO:
-            return cast("BinaryIO", Window(content.open(), part.start, part.stop))
+            return cast("BinaryIO", FileSlice(content.open(), part.start, part.stop))
 
         return SoundFileDecoder(open_window, seen, shown, part.stop - part.start, max_frames)
 

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from diarnb.audio.parts import Window
+from diarnb.audio.parts import FileSlice
 from diarnb.audio.pcm import FULL_SCALE, find_scale
 from diarnb.audio.sniff import Header, Look, check_riff
 from diarnb.errors import AudioLimitError, CorruptAudioError, EmptyAudioError, InvalidParameterError
@@ -130,8 +130,8 @@ class SoundFileDecoder:
 
     def _open_sound(self) -> soundfile.SoundFile:
         file = self._open_raw()
-        if not isinstance(file, Window) and str(getattr(file, "name", "")).lower().endswith(".raw"):
-            file = cast("BinaryIO", Window(file, 0, self._size))  # by this name libsndfile would ask for a rate
+        if not isinstance(file, FileSlice) and str(getattr(file, "name", "")).lower().endswith(".raw"):
+            file = cast("BinaryIO", FileSlice(file, 0, self._size))  # by this name libsndfile would ask for a rate
         if self._patch is not None:
             file = _Patched(file, *self._patch)  # type: ignore[assignment]
         try:

@@ -192,7 +192,7 @@ def _find_frames(file: BinaryIO, at: int, until: int) -> int | None:
     return None
 
 
-class Window(io.RawIOBase):
+class FileSlice(io.RawIOBase):
     """A part of a file, read as a file of its own. It has no name, by which libsndfile would believe to know it."""
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:

@@ -71,7 +71,7 @@ class Corrected:
 
     @classmethod
     def of(cls, turns: pd.DataFrame) -> Corrected:
-        """Tell which table this is, from its rows and from the run that it says it is of."""
+        """Identify a table, from its rows and from the run that it says it is of."""
         rows = digest_rows(zip(turns["start"].tolist(), turns["end"].tolist(), turns["speaker"].tolist(), strict=True))
         facts = turns.attrs.get("diarnb") or {}
         if not isinstance(facts.get("run"), str):

@@ -474,7 +474,7 @@ def _drop_unnamed(found: pd.DataFrame, reading: Reading, *, has_text: bool) -> p
 
 
 def _tell(table: pd.DataFrame, reading: Reading) -> None:
-    """Tell what was taken for what, in one warning and in the table's facts."""
+    """Report what was taken for what, in one warning and in the table's facts."""
     if not reading.remarks:
         return
     told = "; ".join(reading.remarks)

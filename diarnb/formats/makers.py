@@ -104,7 +104,7 @@ _TASK: Json = {"speaker": "value.labels.0", "text": "meta.text.0", **_LABELS}
 
 
 def _merge_regions(tasks: Any) -> Any:
-    """Give the regions of Label Studio their texts, which stand in rows of their own with the same id."""
+    """Add to the regions of Label Studio their texts, which stand in rows of their own with the same id."""
     for task in tasks:
         for annotation in task.get("annotations") or []:
             regions = [row for row in annotation.get("result") or [] if isinstance(row, dict)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from diarnb.errors import TurnTableError
 from diarnb.formats._shared.fields import make_table
 from diarnb.formats._shared.holds import Holds
-from diarnb.formats._shared.names import Part, assign_names
+from diarnb.formats._shared.names import Voice, assign_names
 from diarnb.formats._shared.text import join_lines, list_texts, parse_cue_times, write_text
 from diarnb.formats._shared.times import format_clock
 
@@ -81,13 +81,13 @@ def _cut_blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
             block = []
 
 
-def _list_voices(caption: str, before: list[Part]) -> Iterator[Part]:
+def _list_voices(caption: str, before: list[Voice]) -> Iterator[Voice]:
     """List who says what in a caption, in which several may speak; `before` is what stands outside voices."""
     _, *voices = _VOICE.split(caption)
     if not voices or before[0].text or before[0].speaker is not None:
         yield from before
     for name, text in zip(voices[::2], voices[1::2], strict=True):
-        yield Part(join_lines(_read_plain(name or "")) or None, _read_plain(text), change=False)
+        yield Voice(join_lines(_read_plain(name or "")) or None, _read_plain(text), change=False)
 
 
 def _read_plain(text: str) -> str:

@@ -78,7 +78,7 @@ class Sound:
         self._recording = self._opened.enter_context(open_recording(source))
         self._decoding = threading.Lock()  # two threads may ask, and a recording decides some things only once
         self.duration: float = self._recording.duration
-        self._copy = None if self._recording.seeks else _Copy()
+        self._copy = None if self._recording.seeks else _SoundCopy()
         if self._copy is not None:
             self._opened.callback(self._copy.close)
         self.peaks: Peaks = Peaks(self._recording, None if self._copy is None else self._copy.append)
@@ -151,7 +151,7 @@ class Sound:
         self._opened.close()
 
 
-class _Copy:
+class _SoundCopy:
     """The samples of a recording in a temporary file, 115 MB an hour: written by one thread, read by others."""
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ _OFTEN = 0.5  # the share of lines with a name in front from which each of them 
 _SELDOM = 0.1  # below, a name in lower case letters is none even where it comes back, and nobody keeps the floor
 
 
-class Part(NamedTuple):
+class Voice(NamedTuple):
     """What one voice says in a cue; the speaker is None where the file does not tell."""
 
     speaker: str | None
@@ -60,7 +60,7 @@ class Part(NamedTuple):
     """Whether the file says that somebody else speaks, whoever it is."""
 
 
-class _Line(NamedTuple):
+class _CueLine(NamedTuple):
     raw: str
     name: str | None = None
     text: str = ""
@@ -88,7 +88,7 @@ def has_name(line: str) -> bool:
     return _split(line).name is not None
 
 
-def assign_names(cues: Sequence[str], reading: Reading) -> list[list[Part]]:
+def assign_names(cues: Sequence[str], reading: Reading) -> list[list[Voice]]:
     """Find who says what in each cue, by the vote of all.
 
     Parameters
@@ -100,7 +100,7 @@ def assign_names(cues: Sequence[str], reading: Reading) -> list[list[Part]]:
 
     Returns
     -------
-    list of list of Part
+    list of list of Voice
         For each cue at least one part.
     """
     lines = [[_split(line) for line in _cut_lines(cue)] for cue in cues]
@@ -108,8 +108,8 @@ def assign_names(cues: Sequence[str], reading: Reading) -> list[list[Part]]:
     return [_join(cue, names) for cue in lines]
 
 
-def keep_floor(cues: Sequence[Sequence[Part]], reading: Reading) -> list[list[Part]]:
-    """Give cues without a name to whoever was named last, where a file names speakers as they change.
+def keep_floor(cues: Sequence[Sequence[Voice]], reading: Reading) -> list[list[Voice]]:
+    """Assign cues without a name to whoever was named last, where a file names speakers as they change.
 
     Where hardly any cue has a name, these are only those who are not seen, and nobody keeps the floor.
     """
@@ -140,7 +140,7 @@ def _cut_lines(cue: str) -> list[str]:
     return [line for line in cue.strip().split("\n") if line.strip()] or [""]
 
 
-def _split(line: str) -> _Line:
+def _split(line: str) -> _CueLine:
     rest = line.strip()
     change = _CHANGE.match(rest) or _DASH.match(rest)
     marked = change is not None and rest.startswith(">>")
@@ -152,16 +152,16 @@ def _split(line: str) -> _Line:
             if pattern is _BRACKETS:
                 name = re.sub(r"\\.", lambda escape: _UNESCAPES.get(escape[0], escape[0]), name)
             if pattern is _BRACKETS and name.endswith(":") and not found[2]:
-                return _Line(line, name[:-1], found[3].strip(), sure=True, change=marked)  # [MAYA:] Hello.
+                return _CueLine(line, name[:-1], found[3].strip(), sure=True, change=marked)  # [MAYA:] Hello.
             sure = pattern is _DOUBLE or (pattern is _BRACKETS and found[2] is not None) or _is_numbered(name)
             if not sure and (_SOUNDS.search(name) or not is_shaped(name)):
                 break
             text = found[3].removeprefix(":").lstrip() if pattern is _PARENTHESES else found[3]
-            return _Line(line, name, text.strip(), sure=sure or marked, change=change is not None)
+            return _CueLine(line, name, text.strip(), sure=sure or marked, change=change is not None)
     if (found := _PLAIN.match(rest)) is not None:
         sure = (marked and is_shaped(found[1])) or _is_numbered(found[1])
-        return _Line(line, found[1], found[2].strip(), sure=sure, change=change is not None)
-    return _Line(line, change=change is not None)
+        return _CueLine(line, found[1], found[2].strip(), sure=sure, change=change is not None)
+    return _CueLine(line, change=change is not None)
 
 
 def _is_numbered(name: str) -> bool:
@@ -177,7 +177,7 @@ def is_shaped(name: str) -> bool:
     return capital[0] and all(high or _SMALL.fullmatch(word) for high, word in zip(capital, words, strict=True))
 
 
-def _elect(cues: list[list[_Line]], reading: Reading) -> set[str]:
+def _elect(cues: list[list[_CueLine]], reading: Reading) -> set[str]:
     """Find the names of a file."""
     found = [line for cue in cues for line in cue if line.name is not None]
     if reading.speakers is False:
@@ -200,7 +200,7 @@ def _elect(cues: list[list[_Line]], reading: Reading) -> set[str]:
 
 
 def _remark_on(names: set[str], counts: Counter[str], sure: set[str | None], said: int, reading: Reading) -> None:
-    """Tell what was taken for a name where it might be otherwise."""
+    """Report what was taken for a name where it might be otherwise."""
     rejected = [repr(name) for name, _ in counts.most_common() if name not in names]
     once = [name for name in names if counts[name] == 1 and name not in sure]
     doubtful = said >= 4 and 0 < len(once) < len(names)
@@ -213,17 +213,17 @@ def _remark_on(names: set[str], counts: Counter[str], sure: set[str | None], sai
         reading.remarks.append("speakers=[...] or speakers=False says otherwise")
 
 
-def _join(cue: list[_Line], names: set[str]) -> list[Part]:
+def _join(cue: list[_CueLine], names: set[str]) -> list[Voice]:
     """Join the lines of a cue to the parts of those who speak in it."""
-    parts: list[list[Part]] = []
+    parts: list[list[Voice]] = []
     for line in cue:
         named = line.name is not None and line.name in names
-        part = Part(line.name, line.text, line.change) if named else Part(None, line.raw.strip(), line.change)
+        part = Voice(line.name, line.text, line.change) if named else Voice(None, line.raw.strip(), line.change)
         if parts and not named and not line.change:
             parts[-1].append(part)
         else:
             parts.append([part])
     return [
-        Part(first.speaker, "\n".join(filter(None, (first.text, *(part.text for part in rest)))), first.change)
+        Voice(first.speaker, "\n".join(filter(None, (first.text, *(part.text for part in rest)))), first.change)
         for first, *rest in parts
     ]
