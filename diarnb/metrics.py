@@ -166,8 +166,9 @@ def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd
     takes two people for one it does so again, and everything agrees. The limits were chosen for `second_opinions` on 58
     simulated conversations, from easy to hopeless. On 58 others the rank correlation with the true error rate was 0.72
     (collar 0.25), and that rate with "trust" 4 % in the middle and 16 % at worst, with "check" 9 and 41 %, below that
-    31 % in the middle; on 26 real recordings 0.68, and 2 and 5, 10 and 31, 23 % (``python -m benchmarks.agreement``).
-    So listen to a few turns of each speaker before you trust, and take the tables of several engines where you can.
+    31 % in the middle; on 26 real recordings 0.68, and 2 and 5, 10 and 31, 23 % (``python -m
+    benchmarks.metrics_agreement``). So listen to a few turns of each speaker before you trust, and take the tables of
+    several engines where you can.
 
     Examples
     --------

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,16 +97,33 @@ SUBJECTS = {  # what is tested of the whole, and belongs to no module
 }  # fmt: skip
 
 
+def is_named_for(stem: str, names: set[str]) -> bool:
+    return any(stem == each or stem.startswith(f"{each}_") for each in names)
+
+
+@cache
+def names_in(*folders: str) -> set[str]:
+    """The names of all modules and folders there."""
+    paths = [path.relative_to(ROOT).with_suffix("") for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return {part.strip("_") for path in paths for part in path.parts}
+
+
+QUALITIES = {  # what is measured of the whole, or made for it
+    "accuracy", "speed", "reliability", "verbs", "notebooks", "strangers", "simulate", "peer", "run",
+    "bounds", "calibration", "crops",  # of the local engine's accuracy
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_a_test_is_found_by_the_name_of_what_it_tests(path: Path) -> None:
     """`test_NAME.py` or `test_NAME_subject.py`, where NAME is a module or a folder, here or in tools and benchmarks."""
-    folders = [
-        *SOURCES,
-        *(f"{folder}/{path.stem}" for folder in ("tools", "benchmarks") for path in (ROOT / folder).glob("*.py")),
-    ]
-    names = {part.strip("_") for name in folders for part in name.split("/")} | SUBJECTS
-    name = path.stem.removeprefix("test_")
-    assert any(name == each or name.startswith(f"{each}_") for each in names)
+    assert is_named_for(path.stem.removeprefix("test_"), names_in("diarnb", "tools", "benchmarks") | SUBJECTS)
+
+
+@pytest.mark.parametrize("path", (ROOT / "benchmarks").glob("[!_]*.py"), ids=lambda path: path.stem)
+def test_a_benchmark_is_found_by_the_name_of_what_it_measures(path: Path) -> None:
+    """`NAME.py` or `NAME_subject.py`, where NAME is a module, a folder, or a quality of the whole."""
+    assert is_named_for(path.stem, names_in("diarnb") | QUALITIES)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)

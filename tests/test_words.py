@@ -50,7 +50,7 @@ class Counting:
 
 
 def right(found: pd.DataFrame, truth: pd.DataFrame) -> float:
-    """The share of the words whose speaker is right, as in `benchmarks.transcribing`."""
+    """The share of the words whose speaker is right, as in `benchmarks.transcribers`."""
     names = pd.crosstab(truth["speaker"].to_numpy(), found["speaker"].to_numpy())
     return names.max(axis=1).sum() / len(truth)
 

@@ -1,4 +1,4 @@
-"""Shows whether agreement tells how good a diarization is: ``python -m benchmarks.agreement FOLDER ...``.
+"""Shows whether agreement tells how good a diarization is: ``python -m benchmarks.metrics_agreement FOLDER ...``.
 
 A FOLDER is what ``python -m benchmarks.accuracy`` takes, and what ``python -m benchmarks.simulate`` makes.
 """
@@ -47,7 +47,7 @@ def correlate(rows: pd.DataFrame) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics_agreement", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     arguments = parser.parse_args(argv)
     parts = {folder: pd.concat(map(judge, read_folder(folder)), ignore_index=True) for folder in arguments.folders}

@@ -1,4 +1,4 @@
-"""Shows what is left of a side that is heard on the other channel: ``python -m benchmarks.bleed``.
+"""Shows what is left of a side that is heard on the other channel: ``python -m benchmarks.stereo``.
 
 Without FOLDER the example ``call``, as it is and with each side added to the other, 4 ms later and so many dB lower.
 With two folders the recordings of two channels in the first, as they are; NAME.rttm in the second, for NAME.flac or
@@ -74,7 +74,7 @@ def _power(samples: np.ndarray[Any, Any], rate: int, side: pd.DataFrame, channel
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bleed", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stereo", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="*", metavar="RECORDINGS REFERENCES")
     folders = parser.parse_args(argv).folders
     rows = []

@@ -1,4 +1,4 @@
-"""Measures what a transcriber hears: ``python -m benchmarks.transcribing [--words NAME]``.
+"""Measures what a transcriber hears: ``python -m benchmarks.transcribers [--words NAME]``.
 
 NAME is what `diarnb.diarize` takes as ``words=``. It is scored on the shipped examples, whose words are known exactly.
 """
