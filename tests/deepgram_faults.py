@@ -148,7 +148,6 @@ def _ask(server: Any, samples: Any) -> bool:
     """Return whether the answer is lost; what fails otherwise is asked once more."""
     arguments: dict[str, Any] = {
         "engine": DeepgramEngine(pace=QUICK),
-        "progress": False,
         "api_key": KEY,
         "timeout": 1.0,
     }
