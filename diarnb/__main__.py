@@ -55,7 +55,7 @@ examples:
                            every recording in a folder; the table that is printed has a line for each
   diarnb many monday.wav tuesday.wav --same-speakers -o both.csv
                            one label for a person in both recordings
-  diarnb many "calls/**/*.wav" --workers 4 --json > calls.json
+  diarnb many calls/ --recursive --workers 4 --json > calls.json
                            folders in it as well, four recordings at a time
 
 Run the same command again after an interruption or a failure: what is done is answered at once, and only the rest is
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser_of_many() if many else _parser()
     asked = parser.parse_args(arguments[1:] if many else arguments)
     try:
-        _check_outputs(parser, asked.output, pictures=() if many else _PICTURES)
+        _check_outputs(parser, asked.output, many=many)
         with _warnings_in_one_line():
             return _finish(asked, _diarize_many if many else _diarize)
     except KeyboardInterrupt as error:
@@ -113,9 +113,10 @@ def _parser_of_many() -> argparse.ArgumentParser:
         "sources", nargs="+", metavar="FOLDER|FILE", help='A folder, a pattern such as "calls/**/*.wav", or recordings.'
     )
     parser.add_argument("--same-speakers", action="store_true", help="One label for a person in all recordings.")
+    parser.add_argument("--recursive", action="store_true", help="Look through the folders in a folder as well.")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="Recordings at a time; by default one.")
     _add_questions(parser)
-    _add_outputs(parser, "Also write the turns of all (.csv, .parquet, .json, .rttm)")
+    _add_outputs(parser, "Also write the turns of all (.csv, .parquet, .json, .rttm, ...)")
     return parser
 
 
@@ -183,12 +184,13 @@ def _channels(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path], pictures: tuple[str, ...]) -> None:
+def _check_outputs(parser: argparse.ArgumentParser, outputs: list[Path], *, many: bool) -> None:
     """Refuse an output that could not be written, before minutes of work."""
-    from diarnb.formats import FORMATS, READ_ONLY, WORDS_ONLY
+    from diarnb.formats import FORMATS, READ_ONLY, WORDS_ONLY, holds_several
 
+    fitting = {suffix for suffix, form in FORMATS.items() if holds_several(form)} if many else {*FORMATS, *_PICTURES}
+    known = sorted(fitting - WORDS_ONLY - READ_ONLY)
     for path in outputs:
-        known = sorted({*FORMATS, *pictures} - WORDS_ONLY - READ_ONLY)
         if path.suffix.lower() not in known:
             parser.error(f"cannot write {str(path)!r}: an output ends in one of {', '.join(known)}")
         try:
@@ -249,7 +251,8 @@ def _diarize_many(asked: argparse.Namespace) -> pd.DataFrame:
     if asked.workers < 1:
         raise InvalidParameterError(f"--workers is 1 or more, not {asked.workers}")
     with ProcessPoolExecutor(asked.workers) if asked.workers > 1 else nullcontext() as executor:
-        return diarnb.diarize_many(sources, executor=executor, same_speakers=asked.same_speakers, **_questions(asked))
+        how = {"executor": executor, "same_speakers": asked.same_speakers, "recursive": asked.recursive}
+        return diarnb.diarize_many(sources, **how, **_questions(asked))
 
 
 def _questions(asked: argparse.Namespace) -> Json:

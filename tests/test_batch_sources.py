@@ -51,6 +51,10 @@ def test_a_folder_gives_whatever_holds_sound_and_names_the_rest(folder: Path) ->
     assert found["c.wav"] == str(folder / "monday" / "c.wav")
 
 
+def test_folders_in_a_list_are_looked_into(folder: Path) -> None:
+    assert list(name_sources([folder / "monday", folder / "a.wav"])) == ["c.wav", "a.wav"]
+
+
 def test_a_folder_of_recordings_alone_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(encoded(speechlike(seconds=1)))
     with warnings.catch_warnings():

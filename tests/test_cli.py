@@ -109,6 +109,25 @@ def test_one_bad_recording_of_many_is_told_and_costs_no_other(calls: Path, capsy
     assert {turn["uri"] for turn in json.loads(shown.out)["turns"]} == {"call.flac"}
 
 
+@pytest.mark.usefixtures("known")
+def test_a_folder_is_looked_through_when_asked_and_one_that_is_missing_is_one_line(
+    calls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (calls / "monday").mkdir()
+    (calls / "call.flac").rename(calls / "monday" / "call.flac")
+    (calls / "silence.wav").unlink()
+    assert main(["many", str(calls)]) == 0
+    assert "1 folders (monday), which recursive=True (--recursive) looks through" in capsys.readouterr().err
+    assert main(["many", str(calls), "--recursive", "--json"]) == 0
+    assert {turn["uri"] for turn in json.loads(capsys.readouterr().out)["turns"]} == {"interview.flac", "call.flac"}
+    assert main(["many", str(tmp_path / "calls2")]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        f"diarnb: error: {tmp_path / 'calls2'} is neither a file nor a folder; check the path."
+    ]
+
+
 @pytest.mark.slow
 def test_many_recordings_can_be_heard_at_once(calls: Path) -> None:
     done = run("many", calls / "call.flac", calls / "interview.flac", "--workers", "2", "--json")
@@ -168,6 +187,7 @@ def test_columns_line_up_and_a_name_cannot_command_the_terminal() -> None:
         (["talk.wav", "--num-speakers", "two"], "--num-speakers"),
         (["many"], "FOLDER"),
         (["many", "calls", "-o", "calls.png"], "an output ends in one of .csv, "),
+        (["many", "calls", "-o", "calls.srt"], "an output ends in one of .csv, "),
     ],
 )
 def test_a_wrong_command_is_refused_with_its_usage(

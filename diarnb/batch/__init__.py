@@ -129,10 +129,10 @@ def diarize_many(
     Parameters
     ----------
     sources : str, os.PathLike, iterable of these, mapping or pandas.DataFrame
-        A folder, a pattern such as ``"calls/**/*.wav"``, or paths and addresses, as `diarize` takes them, from anything
-        that can be iterated. Of a folder everything that holds sound is taken, whatever it is called, and what is left
-        out is told. A mapping names each recording: ``{"monday": "a.wav"}``; a table has them in a column ``source``,
-        ``path`` or ``uri``.
+        A folder, a pattern such as ``"calls/**/*.wav"``, or paths, folders and addresses, as `diarize` takes them, from
+        anything that can be iterated. Of a folder everything that holds sound is taken, whatever it is called, and what
+        is left out is told. A mapping names each recording: ``{"monday": "a.wav"}``; a table has them in a column
+        ``source``, ``path`` or ``uri``.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Who works. By default this process does: the local engine one recording after the other with all cores, the
         services ten at a time, for there waiting is the work. See the notes.

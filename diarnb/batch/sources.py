@@ -25,8 +25,8 @@ def name_sources(sources: Any, *, recursive: bool = False) -> dict[str, str]:
     Parameters
     ----------
     sources : str, os.PathLike, iterable or mapping
-        As `diarnb.diarize_many` takes them. Of a list nothing is opened; what does not exist is found out later, one
-        by one.
+        As `diarnb.diarize_many` takes them. Of a list no recording is opened, and only its folders are looked into;
+        what does not exist is found out later, one by one.
     recursive : bool, default False
         Whether the folders in a folder are looked through as well.
 
@@ -61,7 +61,8 @@ def name_sources(sources: Any, *, recursive: bool = False) -> dict[str, str]:
             f"sources are paths and addresses: a list of them, a folder, or a pattern such as 'calls/*.wav', "
             f"not {type(sources).__name__}"
         )
-    found = list(dict.fromkeys(_make_absolute(source) for source in sources))  # what is named twice counts once
+    listed = (each for source in sources for each in _expand_folder(source, recursive=recursive))
+    found = list(dict.fromkeys(map(_make_absolute, listed)))  # what is named twice counts once
     return dict(zip(_name_paths([_split_parts(source) for source in found]), found, strict=True))
 
 
@@ -101,6 +102,14 @@ def _list_folder(given: str | bytes, *, recursive: bool) -> list[str]:
     return found
 
 
+def _expand_folder(source: Any, *, recursive: bool) -> list[Any]:
+    """List the recordings of a folder in a list; anything else stays as it is."""
+    text = os.fsdecode(source) if isinstance(source, str | os.PathLike) else ""
+    if not text or is_address(text) or "\0" in text or not Path(text).expanduser().is_dir():
+        return [source]
+    return list(_list_folder(text, recursive=recursive))
+
+
 def _search(folder: Path, *, recursive: bool) -> list[str]:
     """Find the recordings in a folder, and name what is left out; what begins with a dot is not looked at."""
     inside = sorted(folder.rglob("*") if recursive else folder.iterdir())
@@ -110,7 +119,11 @@ def _search(folder: Path, *, recursive: bool) -> list[str]:
     others = [path.name for path in files if path not in set(found)]
     folders = [] if recursive else [path.name for path in seen if path.is_dir()]
     told = [f"{len(others)} files that hold no sound ({_list_some(others)})"] if others else []
-    told += [f"{len(folders)} folders ({_list_some(folders)}), which recursive=True looks through"] if folders else []
+    told += (
+        [f"{len(folders)} folders ({_list_some(folders)}), which recursive=True (--recursive) looks through"]
+        if folders
+        else []
+    )
     if told:
         message = f"left out of {shorten(printable(folder.name), 60)}: {' and '.join(told)}"
         warnings.warn(message, DiarnbWarning, stacklevel=2)

@@ -492,11 +492,15 @@ def _check_table(turns: pd.DataFrame, form: Format) -> pd.DataFrame:
     return check_turns(turns)
 
 
+def holds_several(form: Format) -> bool:
+    """Return whether a file of this format keeps several recordings apart."""
+    return form.HOLDS is not None and ("uri" in form.HOLDS.also or "every column" in form.HOLDS.also)
+
+
 def _check_recordings(turns: pd.DataFrame, form: Format, path: Path) -> None:
     """Refuse several recordings where the format would put them on one timeline."""
-    holds = form.HOLDS.also if form.HOLDS is not None else ""
     count = turns["uri"].nunique() if "uri" in turns else 0
-    if count > 1 and "uri" not in holds and "every column" not in holds:
+    if count > 1 and not holds_several(form):
         suffix = "".join(path.suffixes[-2:]) if _suffix_of(path).count(".") > 1 else path.suffix
         one_each = 'for uri, part in turns.groupby("uri"): diarnb.write(part, f"{uri}' + f'{suffix}")'
         raise TurnTableError(f"it holds one recording, and uri names {count}; one file each: `{one_each}`")
