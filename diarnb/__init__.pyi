@@ -29,6 +29,7 @@ from .tables.turns import overlap as overlap, speakers as speakers
 from .results import confidences as confidences, exclusive as exclusive, frames as frames
 from .scoring import score as score, worst as worst
 from .comparing import compare as compare
+from .tables.fusion import fuse as fuse
 
 # Files
 from .examples import example as example
