@@ -32,7 +32,7 @@ _COLUMNS = {"start": float, "end": float, "duration": float, "speaker": str, "ag
 def fuse(
     tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame], *, weights: Sequence[float] | None = None
 ) -> pd.DataFrame:
-    """Make one diarization of several of the same recording, by vote: it is seldom worse than the best of them.
+    """Make one diarization of several of the same recording, by vote.
 
     Parameters
     ----------
