@@ -148,29 +148,60 @@ def test_a_slice_travels_when_it_is_asked_for(made: Player, ear: Ear) -> None:
     assert answer == ({"id": 7}, [made._sound.encode(8.0, 12.0)])
 
 
-def test_words_come_for_the_moments_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"))
-    shown = player(table("A"), diarnb.example("interview"), words=words)
-    page = Ear(shown, monkeypatch)
-    answer = page.ask(ask="words", start=10.0, end=20.0)
-    shown.close()
+def read_paragraphs(page: Ear) -> tuple[list[list[Any]], list[int]]:
+    """The words of every paragraph, and the lanes of these."""
+    answer = page.ask(ask="paragraphs")
     assert answer is not None
-    expected = words[(words["start"] >= 10) & (words["start"] < 20)]
-    assert [text for _, _, text in answer[0]["words"]] == expected["text"].tolist()
+    data = answer[1][0]
+    count = len(data) // 8
+    words = page.ask(ask="words", first=0, beyond=count)
+    assert words is not None
+    assert [words[0][0] for words in words[0]["words"]] == (np.frombuffer(data, "<u4", count) / TICKS).tolist()
+    return words[0]["words"], np.frombuffer(data, "<u2", count, 6 * count).tolist()
+
+
+def test_words_come_in_paragraphs_of_one_speaker_and_follow_corrections(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"))
+    turns = diarnb.read(diarnb.example("interview").with_suffix(".rttm"))
+    shown = player(turns, diarnb.example("interview"), words=words)
+    page = Ear(shown, monkeypatch)
+    page.ask(ask="hello")
+    paragraphs, lanes = read_paragraphs(page)
+    assert [text for each in paragraphs for _, _, text in each] == words["text"].tolist()
+    said = diarnb.assign_speakers(words, turns)["speaker"].ffill()
+    assert len(paragraphs) == (said != said.shift()).sum()
+    labels = list(dict.fromkeys(turns["speaker"]))
+    assert [labels[lane] for lane in lanes] == said[said != said.shift()].tolist()
+    shown.corrections.merge(labels[1], into=labels[0])
+    paragraphs, lanes = read_paragraphs(page)
+    assert set(lanes) == {0}
+    assert max(map(len, paragraphs)) == 80  # one who never stops has several
+    shown.close()
 
 
 def test_without_words_the_texts_of_turns_are_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = table("A", "B").assign(text=["Good <b>morning</b>.", None])
+    turns = table("A", "B").assign(text=["Good <b>morning</b>.", ""])
     shown = player(turns, diarnb.example("interview"))
-    answer = Ear(shown, monkeypatch).ask(ask="words", start=0, end=60)
+    page = Ear(shown, monkeypatch)
+    page.ask(ask="hello")
+    assert read_paragraphs(page) == ([[[0.0, 1.0, "Good <b>morning</b>."]]], [0])
     shown.close()
-    assert answer is not None
-    assert answer[0]["words"] == [[0.0, 1.0, "Good <b>morning</b>."]]
 
 
 def test_the_words_of_one_message_are_bounded() -> None:
     spoken = Spoken(pd.DataFrame({"start": [5.0, 1.0], "end": [6.0, 2.0], "word": ["x" * 10_000, "b"]}))
-    assert [(start, len(text)) for start, _, text in spoken.between(0, 10)] == [(1.0, 1), (5.0, 2000)]
+    assert [(start, len(text)) for start, _, text in spoken.between(0, 10)[0]] == [(1.0, 1), (5.0, 2000)]
+
+
+def test_what_is_said_is_found_across_words_and_whichever_way_it_is_written() -> None:
+    words = ["The", "Budget", "is", "STRASSE,", "the", "budget"]
+    times = [float(number) for number in range(len(words))]
+    spoken = Spoken(pd.DataFrame({"start": times, "end": times, "word": words, "speaker": [*"AABBBB"]}))
+    spoken.follow(pd.DataFrame({"start": times, "end": times, "word": words, "speaker": [*"AABBBB"]}), {"A": 0, "B": 1})
+    assert spoken.find("the  budget") == [(0, 0, 2), (1, 2, 2)]
+    assert spoken.find("straße") == [(1, 1, 1)]
+    assert spoken.find("udge") == [(0, 1, 1), (1, 3, 1)]
+    assert spoken.find("nobody") == spoken.find(" ") == []
 
 
 # Corrections from the page
@@ -247,10 +278,10 @@ WRONG: list[dict[str, Any]] = [
 ]
 QUESTIONS: list[dict[str, Any]] = [
     *({"ask": "slice"}, {"ask": "slice", "number": -1, "format": "FLAC"}),
-    *({"ask": "slice", "number": 1e3, "format": "WAV"}, {"ask": "words", "start": 0, "end": "9"}),
+    *({"ask": "slice", "number": 1e3, "format": "WAV"}, {"ask": "words", "first": 0, "beyond": "9"}),
     *({"ask": "slice", "number": 10**9, "format": "WAV"}, {"ask": "slice", "number": 0, "format": "/etc/passwd"}),
     *({"ask": "peaks", "level": 9, "tile": 0}, {"ask": "peaks", "level": 0, "tile": -1}, {"ask": "peaks", "level": 0}),
-    *({"ask": "peaks", "level": 0, "tile": 2**40}, {"ask": "words", "start": 0}),
+    *({"ask": "peaks", "level": 0, "tile": 2**40}, {"ask": "words", "first": 0}, {"ask": "find"}),
     *({"ask": "close"}, {"ask": "__class__"}, {"ask": "turns"}),
 ]  # fmt: skip
 
@@ -388,7 +419,7 @@ def test_a_hostile_name_stays_text(name: str, monkeypatch: pytest.MonkeyPatch) -
     shown = player(turns, diarnb.example("interview"), reference=turns)
     data = shown._repr_mimebundle_()
     found = Markup(data["text/html"])
-    assert found.tags <= {"div", "img", "table", "thead", "tbody", "tr", "th", "td", "p"}
+    assert found.tags <= {"style", "div", "img", "table", "thead", "tbody", "tr", "th", "td", "p"}
     assert [(name, (value or "")[:22]) for name, value in found.active] == [("src", "data:image/png;base64,")]
     for text in (found.text, data["text/plain"], repr(shown)):
         assert all(c.isprintable() or c in "\n\u00a0" for c in text)

@@ -185,10 +185,10 @@ class Corrections:
         - ``edit``: int64 from 1; the rows of one edit share its number
         - ``at``: when, in UTC; ``by``: a person, or an engine's name
         - ``what``: rename, merge, split, reassign, move, delete, add; confirm and reject (a person has listened, and
-          this speaker is right, or wrong); undo, redo
-        - ``turn``: id of the turn, -1 where the edit is of a voice
+          this speaker is right, or wrong); word (it is written otherwise); undo, redo
+        - ``turn``: id of the turn, -1 where the edit is of a voice or a word
         - ``speaker``, ``start``, ``end``: label and times before; for rename and merge the voice and its longest turn;
-          empty and NaN for what was not there
+          for word how it was written, and its times; empty and NaN for what was not there
         - ``to``, ``new_start``, ``new_end``: label and times after, or the new name; empty and NaN for what is gone
         - ``to_start``, ``to_end``: the longest turn of the voice `to` before, by which it is found in a later run
         - ``of``: the edit that is undone or redone, else -1
@@ -464,6 +464,27 @@ class Corrections:
         """
         voices = self._history.voices()
         self._record("reject", [{**row, "to": "", "speaker": voices[row["turn"]]} for row in self._remarks(turns)])
+
+    @_keep_edit
+    def correct_word(self, start: float, end: float, word: str, text: str) -> None:
+        """Correct how a word is written; who speaks stays as it is.
+
+        Parameters
+        ----------
+        start, end : float
+            When it is said, in seconds, as `diarnb.words` has it.
+        word, text : str
+            As it is written now, and as it is to be.
+
+        Raises
+        ------
+        InvalidParameterError
+            There is nothing to change.
+        """
+        times = {"start": _second(start, "start"), "end": _second(end, "end")}
+        if not isinstance(text, str) or not text.strip() or text.strip() == word:
+            raise InvalidParameterError(f"a word becomes another text, and not {text!r:.40}")
+        self._record("word", [{"speaker": word, **times, "to": text.strip()}])
 
     @_keep_edit
     def undo(self) -> bool:

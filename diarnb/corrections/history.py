@@ -202,6 +202,12 @@ class History:
             table.loc[other, "confidence"] = np.nan
         if "text" in table:
             table.loc[table.index >= len(self.base), "text"] = ""
+            for row in self._corrected_words():
+                own = (table["start"] <= (row.start + row.end) / 2) & (table["end"] >= (row.start + row.end) / 2)
+                for turn in table.index[own]:
+                    table.loc[turn, "text"] = _replace_word(
+                        str(table["text"][turn]), row, *table.loc[turn, ["start", "end"]]
+                    )
         if "channel" in table:
             usual = dict(zip(first, self.base["channel"].tolist(), strict=True))
             where = pd.Series([usual.get(was.label, 0) for was in state], table.index)
@@ -252,6 +258,9 @@ class History:
             self._overlay = into, shown
         return self._overlay
 
+    def _corrected_words(self) -> list[Edit]:
+        return [row for row in self.standing() if row.what == "word"]
+
     def _attrs(self) -> dict[Any, Any]:
         """Return the attrs of the first table, with the names under which other tables of the run show the voices."""
         attrs = deepcopy(self.base.attrs)
@@ -262,9 +271,22 @@ class History:
         now = {first: self.shown[self.into[name]] if name in self.into else name for first, name in names.items()}
         if now != names:
             facts["names"] = now
+        if words := self._corrected_words():
+            facts["words"] = [[row.start, row.end, row.to] for row in words]
         if any(row.turn >= 0 and row.what not in REMARKS for row in self.standing()):
             facts["corrected"] = True
         return {**attrs, "diarnb": facts}
+
+
+def _replace_word(text: str, row: Edit, start: float, end: float) -> str:
+    """Replace a word in the text of its turn; of several that are written alike, the one about where it is said."""
+    words = text.split()
+    places = [at for at, word in enumerate(words) if word == row.speaker]
+    if not places:
+        return row.to if text == row.speaker else text
+    share = ((row.start + row.end) / 2 - start) / (end - start)
+    words[min(places, key=lambda at: abs((at + 0.5) / len(words) - share))] = row.to
+    return " ".join(words)
 
 
 def digest_rows(rows: Iterable[tuple[float, float, str]]) -> str:

@@ -152,6 +152,8 @@ class _Placing:
             voice, into = self._there(row.speaker), self._there(row.to)
             if voice != into:  # else they are one here from the beginning
                 self._to.merge(voice, into)
+        elif row.what == "word":
+            self._to.correct_word(row.start, row.end, row.speaker, row.to)
         elif row.what == "add":
             turn = self._to.add(row.new_start, row.new_end, self._voice(row.to))
             self._turns[row.turn], self._voices[row.to] = turn, self._to.voices[turn]
@@ -210,7 +212,7 @@ def _same_voices(corrections: Corrections, rows: list[Edit], made: set[str]) -> 
     """Find the voices of a log in a table, by whoever speaks most during their longest turns."""
     heard: dict[str, set[tuple[float, float]]] = {}
     for row in rows:
-        if row.turn < 0:
+        if row.what in ("rename", "merge"):
             heard.setdefault(row.speaker, set()).add((row.start, row.end))
         if not math.isnan(row.to_start):
             heard.setdefault(row.to, set()).add((row.to_start, row.to_end))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
 from diarnb._text import visible
 from diarnb.corrections import Corrections
-from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
-from diarnb.results import has_words
+from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError
+from diarnb.formats import FORMATS, PAGE, READ_ONLY, WORDS_ONLY, write
+from diarnb.results import correct_words, has_words
 from diarnb.results import words as words_of
 from diarnb.tables.activity import match_speakers
 from diarnb.tables.checks import as_table, check_spans, check_turns
 from diarnb.tables.colors import PALETTE
+from diarnb.transcripts import assign_speakers
 from diarnb.widgets.frontend import load_script, load_style
 from diarnb.widgets.packing import KINDS, Spoken, differences, pack_differences, pack_turns
 from diarnb.widgets.panel import Correcting
@@ -28,8 +34,10 @@ if TYPE_CHECKING:
     from diarnb.widgets.sound import Answer
 
 _LONGEST_NAME = 200  # characters of a speaker's name, from a page
+_LONGEST_WORD = 200
 _MOST_TURNS = 1000  # that one message from a page changes
-_READ_AHEAD = 600.0  # seconds of words that one message brings
+_MOST_PARAGRAPHS = 100  # that one message brings
+_FORMATS = sorted({*FORMATS, PAGE} - READ_ONLY)
 
 
 def player(
@@ -88,8 +96,8 @@ def player(
     turns = turns if isinstance(turns, Corrections) else as_table(turns)
     other = None if reference is None else check_turns(reference, name="reference")
     corrections = turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh)
-    spoken = find_spoken(corrections.turns, words)
-    made = Player(Sound.of(corrections.turns, audio), corrections, other, spoken)
+    said = None if words is None else check_words(words)
+    made = Player(Sound.of(corrections.turns, audio), corrections, other, said)
     replace_earlier(made, Player)
     return made
 
@@ -102,15 +110,21 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         "hello": "_hello",
         "slice": "_slice",
         "peaks": "_peaks",
+        "paragraphs": "_paragraphs",
         "words": "_words",
+        "find": "_find",
+        "export": "_export",
         "edit": "_edit",
         "selected": "_select",
         "verdict": "_judge",
     }
 
-    def __init__(self, sound: Sound, corrections: Corrections, reference: pd.DataFrame | None, spoken: Spoken) -> None:
+    def __init__(
+        self, sound: Sound, corrections: Corrections, reference: pd.DataFrame | None, words: pd.DataFrame | None
+    ) -> None:
         super().__init__(sound)
-        self._reference, self._spoken = reference, spoken
+        self._reference, self._given_words = reference, words
+        self._spoken = Spoken(find_said(corrections.turns, words))
         self._voices: list[str] = []  # in the order in which they were first seen: their lanes, and their colours
         self._begin()
         self._correct(corrections)
@@ -160,6 +174,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
             "words": len(self._spoken) > 0,
             "still": self._trace,
             "judges": list(self.judges),
+            "formats": _FORMATS,
             "selected": self._selected,
             "follows": self.follows is not None,
         }
@@ -176,9 +191,35 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         done = peaks.done  # before the tile is made: what is done afterwards may be missing from it
         return {"done": min(done, 1e9), "problem": peaks.error}, [peaks.tile(level, number).tobytes()]
 
+    def _paragraphs(self, _message: Mapping[str, object]) -> Answer:
+        """Say where paragraphs begin: speakers of words follow the corrections."""
+        labels = self.corrections.labels
+        lanes = {labels[label]: lane for lane, label in reversed(list(enumerate(self._voices))) if label in labels}
+        self._spoken.follow(find_said(self.turns, self._given_words), lanes)
+        return {}, [self._spoken.pack()]
+
     def _words(self, message: Mapping[str, object]) -> Answer:
-        first = seconds(message, "start", 1e9)
-        return {"words": self._spoken.between(first, min(seconds(message, "end", 1e9), first + _READ_AHEAD))}, []
+        first = integer(message, "first", 0, 1 << 24)
+        beyond = integer(message, "beyond", first, first + _MOST_PARAGRAPHS)
+        return {"words": self._spoken.between(first, beyond)}, []
+
+    def _find(self, message: Options) -> Answer:
+        return {"hits": self._spoken.find(text(message, "text", 200))}, []
+
+    def _export(self, message: Options) -> Answer:
+        """Write what is shown in a format of `diarnb.write`, for the page to save."""
+        suffix = text(message, "format", 20)
+        if suffix not in _FORMATS:
+            raise WrongMessageError("there is no such format")
+        turns = self.turns
+        table = find_said(turns, self._given_words) if suffix in WORDS_ONLY else turns
+        name = Path(str((turns.attrs.get("diarnb") or {}).get("source") or "turns")).stem
+        with tempfile.TemporaryDirectory(prefix="diarnb-") as folder, warnings.catch_warnings(record=True) as remarks:
+            warnings.simplefilter("always", DiarnbWarning)
+            path = Path(folder, visible(name, limit=80).replace("/", "_") + suffix)
+            write(table, path)
+            content = path.read_bytes()
+        return {"name": path.name, "told": " ".join(str(each.message) for each in remarks)}, [content]
 
     def _edit(self, message: Options) -> Answer:
         """Make a correction; voices are told by their lanes, so that a page can name none that does not exist."""
@@ -204,6 +245,9 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
             case "add":
                 start, end = seconds(message, "start", 1e9), seconds(message, "end", 1e9)
                 make.add(start, end, self._voice(message, "to", new=True))
+            case "word":
+                start, end = seconds(message, "start", 1e9), seconds(message, "end", 1e9)
+                make.correct_word(start, end, text(message, "was"), text(message, "text", _LONGEST_WORD))
             case "undo":
                 make.undo()
             case "redo":
@@ -270,25 +314,18 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         return told, buffers
 
 
-def find_spoken(turns: pd.DataFrame, words: pd.DataFrame | None) -> Spoken:
-    """Find what is said: the words that are given, else those of the run, else the texts of the turns."""
-    return Spoken(_pieces(turns) if words is None else _checked_words(words))
+def find_said(turns: pd.DataFrame, words: pd.DataFrame | None) -> pd.DataFrame:
+    """Find what is said, by whom: the words that are given, else those of the run, else the texts of the turns."""
+    if words is not None:
+        return correct_words(assign_speakers(words, turns), turns)
+    with suppress(TurnTableError, RunNotFoundError):
+        if has_words(turns) and len(found := words_of(turns)):
+            return found
+    return check_turns(turns) if "text" in turns else pd.DataFrame({"start": [], "end": [], "text": []})
 
 
-def _pieces(turns: pd.DataFrame) -> pd.DataFrame:
-    """Find what is said: the words of the run, or the texts of the turns, or nothing."""
-    try:
-        found = words_of(turns) if has_words(turns) else pd.DataFrame()
-    except (TurnTableError, RunNotFoundError):
-        found = pd.DataFrame()
-    if len(found):
-        return found
-    if "text" in turns:
-        return check_turns(turns)[["start", "end", "text"]]
-    return pd.DataFrame({"start": [], "end": [], "text": []})
-
-
-def _checked_words(words: pd.DataFrame) -> pd.DataFrame:
+def check_words(words: pd.DataFrame) -> pd.DataFrame:
+    """Check a table of words from elsewhere."""
     if not isinstance(words, pd.DataFrame) or not {"text", "word"} & set(words.columns):
         raise TurnTableError("words needs the columns start and end in seconds, and word or text")
     return check_spans(words)

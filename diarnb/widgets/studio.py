@@ -14,7 +14,7 @@ from diarnb.widgets import parts
 from diarnb.widgets.cards import Cards
 from diarnb.widgets.controls import Controls
 from diarnb.widgets.panel import Correcting
-from diarnb.widgets.player import Player, find_spoken
+from diarnb.widgets.player import Player, check_words
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.review import Review
 from diarnb.widgets.sound import Sound
@@ -107,7 +107,8 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.add_class("diarnb-studio")
-        self._audio, self._words, self._by, self._fresh = audio, words, by, fresh
+        self._audio, self._by, self._fresh = audio, by, fresh
+        self._words = None if words is None else check_words(words)
         self._lock = threading.RLock()
         self._sound: Sound | None = None
         self.player: Player | None = None
@@ -165,7 +166,7 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
             self._close_parts()
             self._sound = sound
             self._correct(corrections)
-            self.player = Player(sound, corrections, None, find_spoken(corrections.turns, self._words))
+            self.player = Player(sound, corrections, None, self._words)
             self.cards = Cards(corrections, sound, player=self.player)
             self.review = review = Review(corrections, sound, player=self.player)
             self.player.follows = review.look_at

@@ -43,9 +43,9 @@ export function swatch(color, round = 0) {
 // Keys without a modifier are ours wherever the focus is within: a notebook takes x, d or b for commands on its cells.
 // What a notebook does with Shift Enter or Ctrl S stays as it is. A notebook that listens at the document before anybody
 // else asks the element that has the focus, and no other, whether keys are for it.
-export function guardKeys(root) {
+export function guardKeys(root, wanted = () => false) {
   const SUPPRESS = "data-lm-suppress-shortcuts";
-  const isOurs = (event) => !event.ctrlKey && !event.metaKey && !event.altKey && !(event.shiftKey && event.key === "Enter");
+  const isOurs = (event) => wanted(event) || (!event.ctrlKey && !event.metaKey && !event.altKey && !(event.shiftKey && event.key === "Enter"));
   const mark = (event) => { if (root.contains(event.target)) event.target.toggleAttribute(SUPPRESS, isOurs(event)); };
   const stop = (event) => { if (isOurs(event)) event.stopPropagation(); };
   window.addEventListener("keydown", mark, { capture: true });

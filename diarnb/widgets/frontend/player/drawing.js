@@ -74,7 +74,7 @@ function drawTurns(brush, turns, place, colors, { from, until, width, selected, 
       brush.roundRect(left + 0.5, y + 2.5, wide - 1, LANE - 5, Math.min(3, wide / 3));
       brush.stroke();
     }
-    if (turns.id[at] === selected) {
+    if (selected?.includes(turns.id[at])) {
       brush.globalAlpha = 1;
       brush.lineWidth = 2;
       brush.strokeStyle = look.ink;
@@ -130,7 +130,7 @@ export function drawView(player) {
   player.stale = false;
   const [from, until] = player.view, { look, turns, colors } = player;
   const [brush, width] = prepareCanvas(player, player.canvas, player.height);
-  const frame = { from, until, width, look, selected: player.selected?.turn, rounds: player.rounds };
+  const frame = { from, until, width, look, selected: player.chosen(), rounds: player.rounds };
   const lanes = (places) => places.forEach((y) => { if (y !== undefined) { brush.fillStyle = look.lane; brush.beginPath(); brush.roundRect(0, y + 2, width, LANE - 4, 3); brush.fill(); } });
   lanes(player.place);
   lanes(player.places);

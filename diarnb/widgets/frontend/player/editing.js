@@ -13,9 +13,29 @@ function voiceMenu(player, label, taken, done, { fresh = true, first = label } =
   return select;
 }
 
+// A field in which one word is written otherwise.
+function writeWord(player, [start, end, was]) {
+  const input = make("input", { "aria-label": "How it is written", maxlength: 200, spellcheck: "true" });
+  input.value = was;
+  const write = () => {
+    const text = input.value.trim();
+    if (text && text !== was) { player.choose(null); player.edit({ what: "word", start, end, was, text }); }
+  };
+  input.onkeydown = (event) => { if (event.key === "Enter") write(); };
+  return [input, worded("correct", write, "Write this word so, here and in what is exported")];
+}
+
 export function fillBar(player, naming) {
   const { selected } = player, at = player.turnAt(), text = (words) => make("span", {}, words);
-  if (at >= 0) {
+  const chosen = player.chosen();
+  if (chosen.length > 1) {
+    const places = chosen.map((id) => player.turns.id.indexOf(id)), lanes = new Set(places.map((place) => player.turns.lane[place]));
+    const seconds = places.reduce((sum, place) => sum + player.turns.end[place] - player.turns.start[place], 0);
+    player.bar.replaceChildren(text(`${chosen.length} turns, ${clock(seconds)}`),
+      voiceMenu(player, "Who speaks in these turns (1 … 9)", lanes.size === 1 ? [...lanes][0] : null,
+        (to) => player.edit({ what: "reassign", turns: chosen, to }), { first: "all of them are …" }),
+      worded("delete", () => player.edit({ what: "delete", turns: chosen }), "Delete these turns (Del)"));
+  } else if (at >= 0) {
     const { start, end, lane } = player.turns, id = [selected.turn];
     player.bar.replaceChildren(swatch(player.colors[lane[at]], player.rounds[lane[at]]),
       text(`${clock(start[at])} – ${clock(end[at])}`),
@@ -25,9 +45,12 @@ export function fillBar(player, naming) {
       worded("ends here", () => player.edit({ what: "move", turns: id, start: player.turns.start[player.turnAt()], end: player.transport.time }), "Move its end to the playhead (])"),
       worded("delete", () => player.edit({ what: "delete", turns: id }), "Delete this turn (Del)"));
   } else if (selected?.range) {
-    const [start, end] = selected.range;
+    const [start, end] = selected.range, before = player.speaking(start + 0.01).filter((turn) => player.turns.start[turn] < start).pop();
     player.bar.replaceChildren(text(`${clock(start)} – ${clock(end)}`),
       voiceMenu(player, "Who speaks in this stretch", null, (to) => player.edit({ what: "select", start, end, voice: null, to }), { first: "all of it is …" }),
+      ...(before === undefined ? [] : [voiceMenu(player, "Split the turn: who speaks from here on", player.turns.lane[before], (to) => player.edit({
+        what: "select", start, end: player.turns.end[before], voice: player.turns.lane[before], to }), { first: "from here on …" })]),
+      ...(selected.word ? writeWord(player, selected.word) : []),
       voiceMenu(player, "Add a turn of", null, (to) => player.edit({ what: "add", start, end, to }), { first: "add a turn of …" }),
       worded("play", () => { player.loops = true; player.tune(); player.seek(start); player.transport.play(); }, "Play this stretch in a loop"));
   } else if (selected?.voice !== undefined) {

@@ -5,6 +5,7 @@ export const KEYS = [
   ["C", "next change of speaker"], ["S", "only this speaker"], ["G", "skip silence"], ["L", "loop this turn"], ["< >", "slower, faster"],
   ["+ −", "zoom"], ["0", "all in view"], ["1 … 9", "the turn is this speaker's"], ["[ ]", "it starts, ends here"],
   ["X", "from here on: a new voice"], ["Enter", "name its speaker"], ["Del", "delete it"], ["Ctrl Z, Y", "undo, redo"], ["Esc", "select nothing"],
+  ["Shift click", "several turns"], ["Ctrl F", "find, with the focus in the words"],
 ];
 
 // Where a review stands beside the player, these answer it.
@@ -20,7 +21,7 @@ export function pressKey(player, event) {
   }
   const control = event.ctrlKey || event.metaKey, at = player.turnAt(), now = player.transport.time;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const times = at >= 0 ? [player.turns.start[at], player.turns.end[at]] : null, id = at >= 0 ? [player.turns.id[at]] : null;
+  const times = at >= 0 ? [player.turns.start[at], player.turns.end[at]] : null, id = at >= 0 ? player.chosen() : null, one = id?.length === 1;
   const onButton = event.target.tagName === "BUTTON" && (key === " " || key === "Enter");
   if (onButton || event.altKey) return;
   const keys = control ? {
@@ -35,11 +36,12 @@ export function pressKey(player, event) {
     0: () => player.show(0, player.duration), "?": () => player.assist(), Escape: () => player.choose(null),
     Enter: () => { if (at >= 0) player.choose({ voice: player.turns.lane[at] }, true); },
   };
-  if (id && !control) Object.assign(keys, {
+  if (one && !control) Object.assign(keys, {
     "[": () => player.edit({ what: "move", turns: id, start: now, end: times[1] }),
     "]": () => player.edit({ what: "move", turns: id, start: times[0], end: now }),
-    x: () => player.cut(-1), Delete: () => player.edit({ what: "delete", turns: id }), Backspace: () => player.edit({ what: "delete", turns: id }),
+    x: () => player.cut(-1),
   });
+  if (id && !control) Object.assign(keys, { Delete: () => player.edit({ what: "delete", turns: id }), Backspace: () => player.edit({ what: "delete", turns: id }) });
   if (id && !control && /^[1-9]$/.test(key)) {
     const to = player.voices()[Number(key) - 1];
     if (to !== undefined) keys[key] = () => player.edit({ what: "reassign", turns: id, to });

@@ -10,7 +10,7 @@ import { KEYS, SPEEDS, VERDICTS, pressKey } from "./keyboard.js";
 import { movePointer, pressPointer, turnWheel } from "./pointer.js";
 import { Transport } from "./transport.js";
 import { Waveform } from "./waveform.js";
-import { highlightWord } from "./words.js";
+import { WordsPane } from "./words.js";
 
 class Player {
   constructor(model, el) {
@@ -38,9 +38,8 @@ class Player {
     try { told = await this.link.ask("hello"); } catch (error) { this.say(error.message); return; } finally { clearTimeout(late); }
     if (this.closed) return;
     Object.assign(this, { title: told.title, duration: told.duration, hasWords: told.words, selected: null, solo: null, skips: false, loops: false,
-      judges: told.judges, follows: told.follows, until: null });
+      judges: told.judges, formats: told.formats, follows: told.follows, until: null });
     this.view = [0, Math.min(this.duration, this.duration > 900 ? 300 : this.duration)];
-    this.texts = new Map();
     this.take(told, told.buffers);
     this.build();
     this.waveform = new Waveform(this.link, told.levels, () => { if (this.waveform?.problem) this.say(this.waveform.problem); this.redraw(); });
@@ -58,13 +57,16 @@ class Player {
     if (message.do === "select" && this.view) this.showTurn(message.turn);
     if (message.do !== "turns" || !this.view) return;
     this.take(message, buffers);
-    if (this.turnAt() < 0 && this.selected?.turn !== undefined) this.selected = null;
+    if (this.selected?.turn !== undefined) {
+      const [turn, ...more] = this.chosen();
+      this.selected = turn === undefined ? null : { turn, more };
+    }
     if (this.selected?.voice !== undefined && !this.names[this.selected.voice]) this.selected = null;
     if (this.solo !== null && !this.names[this.solo]) this.solo = null;
     this.lay();
     this.tune();
     this.choose(this.selected);
-    this.spell = null;
+    this.pane?.load();
   }
 
   take(told, buffers) {
@@ -97,10 +99,15 @@ class Player {
       over: make("canvas", { "aria-hidden": "true" }), window: make("div", { class: "window" }), overHead: make("div", { class: "head" }),
       canvas: make("canvas", { "aria-hidden": "true" }), head: make("div", { class: "head" }), tip: make("div", { class: "tip", hidden: "" }),
       side: make("div", { class: "names", role: "list", "aria-label": "Speakers" }),
-      words: make("div", { class: "words", "aria-label": "Words" }),
+      pane: this.hasWords ? new WordsPane(this) : null,
       notices: make("div"),
       bar: make("div", { class: "bar edit", role: "group", "aria-label": "Correct", hidden: "" }),
     });
+    const volume = make("input", { type: "range", class: "volume", title: "Volume", "aria-label": "Volume", min: 0, max: 1.5, step: 0.05,
+      oninput: () => this.transport.setVolume(Number(volume.value)) });
+    volume.value = "1";
+    const exporting = make("select", { title: "Save as a file", "aria-label": "Export", onchange: () => this.export(exporting) },
+      make("option", { value: "" }, "Export …"), ...this.formats.map((format) => make("option", { value: format }, format)));
     const helping = toggle("?", "Keys (?)", () => this.assist());
     helping.setAttribute("aria-label", "Keys");
     this.helping = helping;
@@ -113,20 +120,21 @@ class Player {
         make("div", { class: "bar" }, this.playButton,
           button("previous", "Previous turn (P)", () => this.go(-1)), button("next", "Next turn (N)", () => this.go(1)),
           button("change", "Next change of speaker (C)", () => this.go(1, true)), this.clock),
-        make("div", { class: "bar" }, speed, this.skipping, this.looping),
+        make("div", { class: "bar" }, speed, volume, this.skipping, this.looping),
         make("div", { class: "bar" }, button("out", "Zoom out (−)", () => this.zoom(2)), button("in", "Zoom in (+)", () => this.zoom(0.5)),
-          button("fit", "All in view (0)", () => this.show(0, this.duration)), this.undo, this.redo, helping)),
+          button("fit", "All in view (0)", () => this.show(0, this.duration)), this.undo, this.redo, exporting, helping)),
       this.help,
       make("div", { class: "stage" }, this.overview, this.side, this.stage),
-      this.words, this.notices, this.bar, this.status);
-    this.words.hidden = !this.hasWords;
+      ...(this.reference ? [make("div", { class: "bar legend", role: "note" }, ...this.reference.kinds.flatMap((kind, at) => [make("i", { class: `kind${at}` }), kind]))] : []),
+      ...(this.pane ? [this.pane.root] : []), this.notices, this.bar, this.status);
     this.listen();
+    this.pane?.load();
   }
 
   listen() {
     const { signal } = this.listening;
     this.root.addEventListener("keydown", (event) => pressKey(this, event));
-    this.letGo = guardKeys(this.root);
+    this.letGo = guardKeys(this.root, (event) => this.pane?.root.contains(event.target) && event.key.toLowerCase() === "f");
     this.stage.addEventListener("pointerdown", (event) => pressPointer(this, event));
     this.stage.addEventListener("pointermove", (event) => movePointer(this, event));
     this.stage.addEventListener("pointerleave", () => { this.tip.hidden = true; });
@@ -300,6 +308,24 @@ class Player {
     this.edit({ what: "select", start: now, end: this.turns.end[at], voice: this.turns.lane[at], to });
   }
 
+  async export(menu) {
+    const format = menu.value;
+    menu.value = "";
+    try {
+      const { name, told, buffers } = await this.link.ask("export", { format }), link = make("a", { download: name });
+      link.href = URL.createObjectURL(new Blob([buffers[0]]));
+      link.click();
+      URL.revokeObjectURL(link.href);
+      this.say(told);
+    } catch (error) { this.say(error.message); }
+  }
+
+  // The turns that are selected; the first one is it where only one can be meant.
+  chosen() {
+    const { turn, more = [] } = this.selected ?? {};
+    return turn === undefined ? [] : [turn, ...more].filter((id) => this.turns.id.includes(id));
+  }
+
   turnAt() {
     return this.selected?.turn === undefined ? -1 : this.turns.id.indexOf(this.selected.turn);
   }
@@ -354,7 +380,7 @@ class Player {
     this.head.hidden = x < 0 || x > width;
     this.overHead.style.transform = `translateX(${(time / this.duration) * width}px)`;
     const shown = `${clock(time)}|${playing}`;
-    if (this.hasWords) highlightWord(this, time);
+    this.pane?.follow(time);
     if (shown === this.shown) return;
     this.shown = shown;
     this.clock.replaceChildren(clock(time), make("span", {}, ` / ${clock(this.duration)}`));
@@ -379,6 +405,7 @@ class Player {
     clearTimeout(this.late);
     this.transport.close();
     this.waveform?.close();
+    this.pane?.close();
     this.link.close();
     this.forget();
     this.letGo?.();

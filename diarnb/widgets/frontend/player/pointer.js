@@ -59,6 +59,12 @@ export function pressPointer(player, event) {
     else if (drag) player.choose({ range: drag.range });
     else {
       const hit = turnUnder(player, last);
+      if ((last.shiftKey || last.ctrlKey || last.metaKey) && hit?.turns === player.turns) {
+        const id = player.turns.id[hit.at], chosen = player.chosen(), left = chosen.filter((each) => each !== id);
+        const [turn, ...more] = left.length < chosen.length ? left : [...left, id];
+        player.choose(turn === undefined ? null : { turn, more });
+        return;
+      }
       player.choose(hit?.turns === player.turns ? { turn: player.turns.id[hit.at] } : null);
       player.seek(began);
     }

@@ -4,7 +4,7 @@ import { RATE, SLICE, plan, stretched } from "./arithmetic.js";
 
 export class Transport {
   constructor(link, { changed, failed, ended }) {
-    Object.assign(this, { link, changed, failed, ended, at: 0, playing: false, speed: 1, options: { duration: 0 } });
+    Object.assign(this, { link, changed, failed, ended, at: 0, playing: false, speed: 1, volume: 1, options: { duration: 0 } });
     this.slices = new Map();  // number -> samples, or a promise of them; the oldest are forgotten
     this.pieces = [];  // what is scheduled: [when, until] of the context's clock, [from, to] of the recording
     this.turn = 0;  // counts seeks, so that what was fetched for an earlier one is not played
@@ -25,11 +25,20 @@ export class Transport {
     if (this.playing) return;
     document.dispatchEvent(new CustomEvent("diarnb-play", { detail: this }));
     this.context ??= new AudioContext({ sampleRate: RATE });
+    if (!this.gain) {
+      this.gain = new GainNode(this.context, { gain: this.volume });
+      this.gain.connect(this.context.destination);
+    }
     this.context.resume();
     this.playing = true;
     if (!plan(this.at, this.options)) this.at = 0;
     this.pump = setInterval(() => this.fill(), 100);
     this.restart(this.at);
+  }
+
+  setVolume(volume) {
+    this.volume = volume;
+    if (this.gain) this.gain.gain.value = volume;
   }
 
   pause() {
@@ -156,7 +165,7 @@ export class Transport {
     buffer.copyToChannel(samples, 0);
     const when = Math.max(this.until, this.context.currentTime + 0.01);
     const source = new AudioBufferSourceNode(this.context, { buffer });
-    source.connect(this.context.destination);
+    source.connect(this.gain);
     source.start(when);
     this.until = when + samples.length / RATE;
     this.pieces.push({ source, when, until: this.until, from, to });
