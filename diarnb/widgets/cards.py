@@ -83,9 +83,10 @@ class Cards(Panel):
         super().__init__(turns, audio, by, **more)
         self._cards: dict[str, _Card] = {}
         self._kept: set[str] = set()  # names that several voices are to have
-        self._stack, self._asking = ipywidgets.VBox(), ipywidgets.VBox()
+        self._stack, self._asking, self._nobody = ipywidgets.VBox(), ipywidgets.VBox(), ipywidgets.HTML()
         self.children: list[ipywidgets.Widget] = [
             self._told,
+            self._nobody,
             self._stack,
             self._asking,
             parts.row(self._undo, self._redo, self._said, self._guard({}, "Cards of speakers")),
@@ -130,6 +131,7 @@ class Cards(Panel):
         for label, name in labels.items():
             self._cards[label].show(name, said.loc[[label]].iloc[0])
         self._stack.children = [self._cards[label].box for label in said.index]
+        self._nobody.value = "" if labels else parts.note("There are no turns in this table: nobody speaks.")
         self._ask()
 
     def _ask(self) -> None:

@@ -218,7 +218,9 @@ class Review(Panel):
     def _show_turn(self) -> None:
         table, state = self.turns, self.left
         if self.turn is None:
-            self._shown.value = parts.note("Every turn has a verdict.")
+            self._shown.value = parts.note(
+                "Every turn has a verdict." if len(table) else "There are no turns in this table: nobody speaks."
+            )
             self._playing.children = []
         else:
             start, end = (float(table["start"][self.turn]), float(table["end"][self.turn]))

@@ -113,6 +113,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._worker = Worker()
         self._stop: threading.Event | None = None  # of the run that goes on
         self._closed = False
+        self._failed = False  # whether the last run did, so that what is shown is of the one before
         self._result: tuple[pd.DataFrame, _Settings] | None = None
         self._duration: float | None = None
         self._trace = f"diarnb-{secrets.token_hex(8)}"  # the output that holds the result
@@ -282,8 +283,14 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
 
     def _settle(self, asked: _Settings) -> Question:
         """Make a question of what is set, or refuse what contradicts itself; nothing is read or sent."""
+        if asked.source.problem:
+            raise InvalidParameterError(asked.source.problem)
         common = {name: value for name, value in asked.arguments.items() if name in Params.help()}
-        own = {name: value for name, value in asked.arguments.items() if name not in common and name != "engine"}
+        own = {
+            name: value
+            for name, value in asked.arguments.items()
+            if name not in common and name not in ("engine", "words")
+        }
         return Question.settle(self._engine, Params(**common), own)
 
     def _told_cost(self) -> str:
@@ -369,6 +376,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             if stop.is_set() and self._closed:
                 raise KeyboardInterrupt
             self._heard = asked if partly else None
+        self._failed = False
         self._show(turns, asked)
         self._update()  # what was set meanwhile
         return turns
@@ -389,11 +397,10 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         except KeyboardInterrupt as error:
             told = str(error).replace("interrupted", "Stopped", 1) or "Stopped; the table is as it was."
             raise
-        except DiarnbError as error:
-            told = str(error)
-            raise
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
+            told = str(error) if isinstance(error, DiarnbError) else f"{type(error).__name__}: {error}"
+            self._failed = True
+            self._draw()
             raise
         finally:
             report.close()
@@ -412,7 +419,11 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             self._say(self._summary(asked))
         for watcher in self._watchers:
             watcher(turns)
-        if self._displayed:
+        self._draw()
+
+    def _draw(self) -> None:
+        """Show the result as it is now."""
+        if self._displayed and not self._closed:
             from IPython.display import update_display
 
             update_display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
@@ -459,7 +470,10 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
             self.code if self._result is None else choices.write_line(self._result[1].source, self._result[1].arguments)
         )
         kept = {"text/plain": "", "text/html": ""} if self._result is None else still(self._result[0])
-        body = f'<pre class="diarnb-line">{line}</pre>{kept["text/html"]}'
+        shown = kept["text/html"]
+        if self._failed and self._result is not None:
+            shown = f'<p>Of the run before: the last one failed.</p><div style="opacity: 0.45">{shown}</div>'
+        body = f'<pre class="diarnb-line">{line}</pre>{shown}'
         plain = "\n".join(filter(None, [self.code, kept["text/plain"]]))
         return {"text/plain": plain, "text/html": _STYLE + frame_still(body, "diarnb-result")}
 

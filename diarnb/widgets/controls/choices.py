@@ -10,6 +10,7 @@ import ast
 import io
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +58,14 @@ class Source:
         The same as Python, without what may be secret.
     remark : str
         What is to be known about that, for a comment.
+    problem : str
+        Why this can be no recording.
     """
 
     value: _types.Source | None = None
     written: str = "..."
     remark: str = ""
+    problem: str = ""
 
 
 class Upload(io.BytesIO):
@@ -93,6 +97,11 @@ def source_of(kind: str, value: Any) -> Source:
         return Source()
     if kind == "file":
         return Source(value, literal(os.fsdecode(value)))
+    if kind == "url" and "://" not in str(value):
+        told = (
+            f"{visible(value, limit=60)} is no address: one begins with https:// or http://. For a file choose “file”"
+        )
+        return Source(value, literal(str(value)), problem=told)
     if kind == "url":
         shown = public_url(value)
         hides = "" if shown == value else f"url: {visible(shown, limit=200)} with what belongs to it"
@@ -136,6 +145,12 @@ def describe_count(mode: str, exactly: int, between: tuple[int, int]) -> str:
 def flags_of(offer: Offer) -> dict[str, str]:
     """Return the switches that an engine offers, each with its line of help."""
     return {name: Params.help()[name] for name in FLAGS if getattr(offer, name)}
+
+
+def transcribers() -> list[str]:
+    """Return the transcribers that are installed, the best one first."""
+    packages = {"whisper": "faster_whisper", "sphinx": "pocketsphinx"}
+    return [name for name, package in packages.items() if find_spec(package) is not None]
 
 
 def options_of(offer: Offer) -> dict[str, Option]:
@@ -195,7 +210,7 @@ def look_at(source: Source) -> tuple[float | None, int]:
     DiarnbError
         It cannot be read.
     """
-    if source.value is None or is_link(source.value):
+    if source.value is None or is_link(source.value) or source.problem:
         return None, 1
     with open_recording(source.value) as recording:
         return recording.duration, recording.channels

@@ -28,6 +28,12 @@ _LEGEND = {
 }
 
 
+_WORDS = "what is said, heard on this machine; it takes longer than finding who speaks"
+_NO_WORDS = (
+    'what is said, once something that hears it is installed: `pip install "diarnb[sphinx]"` or `"diarnb[whisper]"`'
+)
+
+
 class SpeakerCount:
     """How many speak: automatic, exactly, or between; one excludes the others."""
 
@@ -144,6 +150,9 @@ class EngineForm:
         for flag, box in self.flags.items():
             box.layout.margin = "0 0 0 88px"
             parts.append(row(box, help_line(choices.flags_of(offer)[flag])))
+        self.words: Any = None if offer.words else self._words()
+        if self.words is not None:
+            parts.append(row(self.words, help_line(_WORDS if choices.transcribers() else _NO_WORDS)))
         self.price: Any = None
         if "price_per_hour" in offer.options:
             self.price = ipywidgets.BoundedFloatText(
@@ -153,7 +162,15 @@ class EngineForm:
         self.options: Options | None = Options(name, offer, changed) if choices.options_of(offer) else None
         parts += [] if self.options is None else [self.options.box]
         self.box: ipywidgets.VBox = ipywidgets.VBox(parts)
-        for widget in (self.model, self.threshold, self.threshold_on, self.channels, self.price, *self.flags.values()):
+        for widget in (
+            self.model,
+            self.words,
+            self.threshold,
+            self.threshold_on,
+            self.channels,
+            self.price,
+            *self.flags.values(),
+        ):
             if widget is not None:
                 widget.observe(self._set, "value")
         self._show()
@@ -172,6 +189,8 @@ class EngineForm:
             found["model"] = self.model.value
         if self.count is not None:
             found |= self.count.arguments
+        if self.words is not None and self.words.value is not None:
+            found["words"] = self.words.value
         found |= {flag: True for flag, box in self.flags.items() if box.value}
         if self._channels > 1 and self.channels.value != "mix":
             found["channels"] = self.channels.value
@@ -198,6 +217,12 @@ class EngineForm:
                 options=models, placeholder=models[0], description="Model", continuous_update=False, **wide("31em")
             )
         return ipywidgets.Dropdown(options=models, description="Model", **wide("31em")) if len(models) > 1 else None
+
+    def _words(self) -> ipywidgets.Dropdown:
+        names = [(name, name) for name in choices.transcribers()]
+        return ipywidgets.Dropdown(
+            options=[("none", None), *names], description="Words", disabled=not names, **wide("19em")
+        )
 
     def _threshold(self, option: Option) -> ipywidgets.Widget:
         self.threshold_on = radio("Threshold", ["automatic", "at"], "automatic")

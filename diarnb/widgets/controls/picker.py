@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from diarnb._text import public_url
+from diarnb._text import public_url, visible
 from diarnb.engines.cloud.links import is_link
 from diarnb.widgets import parts
 from diarnb.widgets.controls import choices
@@ -54,12 +54,21 @@ class Picker:
             **place,
         )
         self.upload: ipywidgets.HBox = ipywidgets.HBox([self._uploader()])
+        self._uploaded = ipywidgets.HTML()
+        self._clear = ipywidgets.Button(description="Clear", icon="times", layout={"width": "auto"})
+        self._clear.on_click(lambda _: self._take_upload(None))
+        parts.visible_if(self._clear, False)
+        self._browser = Browser(self._take_path)
         self.url: ipywidgets.Text = ipywidgets.Text(
             description="Address", placeholder="https://…", continuous_update=False, **place
         )
         self.facts: ipywidgets.HTML = parts.help_line()
-        self._places = {"example": self.example, "file": self.path, "upload": self.upload, "url": self.url}
-        self.box: ipywidgets.VBox = ipywidgets.VBox([self.kind, parts.row(*self._places.values(), self.facts)])
+        file = parts.row(self.path, self._browser.button)
+        upload = parts.row(self.upload, self._uploaded, self._clear)
+        self._places = {"example": self.example, "file": file, "upload": upload, "url": self.url}
+        self.box: ipywidgets.VBox = ipywidgets.VBox(
+            [self.kind, parts.row(*self._places.values(), self.facts), self._browser.box]
+        )
         if kind == "url":
             self._take_address(source)
         self.source: choices.Source = self._choose_source()
@@ -71,6 +80,8 @@ class Picker:
         kind = self.kind.value
         for name, place in self._places.items():
             parts.visible_if(place, name == kind)
+        if kind != "file":
+            self._browser.button.value = False
         self.facts.layout.margin = "2px 2px 2px 92px" if kind == "given" else "2px"
         values = {"example": self.example.value, "file": self.path.value, "upload": self._upload}
         return choices.source_of(kind, {**values, "url": self._address[1], "given": self._given}[kind])
@@ -103,12 +114,83 @@ class Picker:
         if not value:
             return
         [name, file] = next(iter(value.items())) if isinstance(value, dict) else (value[0]["name"], value[0])
-        self._upload = choices.Upload(str(name), bytes(file["content"]))
         # A widget's state holds what was uploaded, and a saved notebook would have it too: the next widget does not.
         [old] = self.upload.children
         self.upload.children = [self._uploader()]
         parts.close_all(old)
+        self._take_upload(choices.Upload(str(name), bytes(file["content"])))
+
+    def _take_upload(self, upload: choices.Upload | None) -> None:
+        self._upload = upload
+        size = 0 if upload is None else len(upload.getbuffer())
+        told = "" if upload is None else f"{visible(upload.name, limit=60)} · {size / 1e6:.1f} MB"
+        self._uploaded.value = parts.note(told)
+        parts.visible_if(self._clear, upload is not None)
         self._handle_pick()
+
+    def _take_path(self, path: Path) -> None:
+        self.path.value = os.fsdecode(path)
+
+
+class Browser:
+    """The folders and recordings on the machine where Python runs, from the working directory on.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        What is shown.
+    button : ToggleButton
+        Shows the list, or hides it.
+    list : Select
+        A folder in it opens, a recording in it is chosen.
+    """
+
+    def __init__(self, chosen: Callable[[Path], None]) -> None:
+        self._chosen, self._filling = chosen, False
+        self.folder: Path = Path()
+        self.button: ipywidgets.ToggleButton = ipywidgets.ToggleButton(
+            description="Browse", icon="folder-open", layout={"width": "auto"}
+        )
+        self.list: ipywidgets.Select = ipywidgets.Select(
+            description="Files", rows=10, options=[], value=None, **parts.wide("31em")
+        )
+        self._where = parts.help_line()
+        self.box: ipywidgets.VBox = ipywidgets.VBox([parts.row(self.list, self._where)])
+        parts.visible_if(self.box, False)
+        self.button.observe(lambda change: self._open(change["new"]), "value")
+        self.list.observe(self._enter, "value")
+
+    def _open(self, shown: bool) -> None:
+        parts.visible_if(self.box, shown)
+        if shown:
+            self._fill(Path.cwd() if self.folder == Path() else self.folder)
+
+    def _fill(self, folder: Path) -> None:
+        try:
+            inside = sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=_sort_key)
+        except OSError as error:
+            self._where.value = parts.note(f"{folder.name}: {error.strerror}", problem=True)
+            return
+        known = [path for path in inside if path.is_dir() or path.suffix.lower() in _SOUNDS]
+        self.folder, self._filling = folder, True  # new options choose the first one by themselves
+        self._where.value = parts.note(str(folder) + ("" if len(known) <= _MOST_FILES else " (the first 200)"))
+        shown = [(f"{path.name}/" if path.is_dir() else path.name, path) for path in known[:_MOST_FILES]]
+        self.list.options = [("../", folder.parent), *((visible(name, limit=60), path) for name, path in shown)]
+        self.list.index = None
+        self._filling = False
+
+    def _enter(self, change: Any) -> None:
+        path = change["new"]
+        if path is None or self._filling:
+            return
+        if path.is_dir():
+            self._fill(path.resolve())
+        else:
+            self._chosen(path)
+
+
+def _sort_key(path: Path) -> tuple[bool, str]:
+    return not path.is_dir(), path.name.casefold()
 
 
 def _sounds_here() -> list[str]:

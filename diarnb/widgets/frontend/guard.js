@@ -6,6 +6,7 @@ import { watchKernel } from "./link.js";
 
 function render({ model, el }) {
   const keys = new Set(model.get("watched"));
+  const sliders = new MutationObserver(() => nameHandles(panel));
   let panel = null, frame = 0, letGo = () => {};
   const press = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
@@ -25,6 +26,8 @@ function render({ model, el }) {
     panel.setAttribute("aria-label", model.get("label"));
     panel.addEventListener("keydown", press);
     letGo = guardKeys(panel);
+    nameHandles(panel);
+    sliders.observe(panel, { childList: true, subtree: true });
   };
   find();
   if (model.get("still")) el.append(hideStill(model.get("still")));
@@ -35,8 +38,20 @@ function render({ model, el }) {
     cancelAnimationFrame(frame);
     panel?.removeEventListener("keydown", press);
     letGo();
+    sliders.disconnect();
     forget();
   };
+}
+
+// The handles of a slider have no names of their own.
+function nameHandles(panel) {
+  for (const slider of panel.querySelectorAll(".widget-slider, .widget-hslider")) {
+    const name = slider.querySelector(".widget-label")?.textContent ?? "", handles = [...slider.querySelectorAll(".noUi-handle")];
+    handles.forEach((handle, at) => {
+      const own = handles.length > 1 ? `${name}, ${at ? "most" : "least"}` : name;
+      if (handle.getAttribute("aria-label") !== own) handle.setAttribute("aria-label", own);
+    });
+  }
 }
 
 export default { render };

@@ -106,7 +106,7 @@ class Player {
     const volume = make("input", { type: "range", class: "volume", title: "Volume", "aria-label": "Volume", min: 0, max: 1.5, step: 0.05,
       oninput: () => this.transport.setVolume(Number(volume.value)) });
     volume.value = "1";
-    const exporting = make("select", { title: "Save as a file", "aria-label": "Export", onchange: () => this.export(exporting) },
+    const exporting = make("select", { class: "export", title: "Save as a file", "aria-label": "Export", onchange: () => this.export(exporting) },
       make("option", { value: "" }, "Export …"), ...this.formats.map((format) => make("option", { value: format }, format)));
     const helping = toggle("?", "Keys (?)", () => this.assist());
     helping.setAttribute("aria-label", "Keys");
