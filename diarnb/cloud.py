@@ -183,6 +183,8 @@ def accept_loss() -> None:
     The ledger tells what was sent and paid. Where it was damaged beyond what its second copy could mend, whatever it
     does not know is a `SubmissionUncertainError` until this is said once, or ``resubmit=True`` for each recording.
 
+    .. versionadded:: 0.2.0
+
     Raises
     ------
     StoreError

@@ -314,6 +314,8 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
 def search(turns: pd.DataFrame, text: str, *, context: int = 6) -> pd.DataFrame:
     """Find where something is said: a word, or several that follow each other.
 
+    .. versionadded:: 0.2.0
+
     Parameters
     ----------
     turns : pandas.DataFrame

@@ -7,7 +7,10 @@ import base64
 import copy
 import doctest
 import re
+import sys
+import tomllib
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -15,7 +18,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 import diarnb
-from tools.execute_notebooks import METADATA
+from tools.execute_notebooks import METADATA, head_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,8 +92,10 @@ def not_run_in_order(notebook: Notebook) -> list[Any]:
 
 
 def begins_otherwise(notebook: Notebook) -> list[Any]:
-    first = code_cells(notebook)[0].source
-    return [] if first.startswith("import diarnb") else [first]
+    """A cell that installs diarnb, and does so on Colab only; then the import."""
+    install, first = (cell.source for cell in code_cells(notebook)[:2])
+    wrong = [] if 'if "google.colab" in sys.modules:\n    %pip install' in install else [install]
+    return wrong if first.startswith("import diarnb") else [*wrong, first]
 
 
 def no_code(notebook: Notebook) -> list[Any]:
@@ -159,6 +164,31 @@ RULES: list[Callable[[Notebook], list[Any]]] = [
     dead_links,
     no_way_on,
 ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_colab_opens_it_and_installs_the_version_of_the_repository(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    badge, install = head_of(path.name)
+    assert notebook.cells[0].source.startswith(f"{badge}# ")
+    assert notebook.cells[1].source == install
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"/v{version}/notebooks/{path.name})" in badge
+    assert install.endswith(f'@v{version}"')
+
+
+@pytest.mark.parametrize("name", ["01_quickstart.ipynb", "05_deepgram.ipynb"])
+@pytest.mark.parametrize("colab", [True, False])
+def test_the_first_cell_installs_on_colab_and_nowhere_else(
+    name: str, colab: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+    shell = SimpleNamespace(run_line_magic=lambda magic, line: ran.append(f"{magic} {line}"))
+    if colab:
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    exec(TransformerManager().transform_cell(head_of(name)[1]), {"get_ipython": lambda: shell})
+    assert len(ran) == colab
+    assert all(line.startswith('pip install -q "diarnb') for line in ran)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

@@ -108,6 +108,16 @@ def test_progress_is_told_between_stretches_and_can_stop_them() -> None:
     assert told[0] == 0.0
 
 
+@pytest.mark.slow
+def test_the_examples_can_be_transcribed_without_a_model() -> None:
+    script = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"))
+    turns = diarnb.diarize(diarnb.example("interview"), words="diarnb.testing:hear_example", progress=False)
+    heard = diarnb.words(turns)
+    assert 0.8 < len(heard) / len(script) <= 1
+    assert set(heard["word"]) <= set(script["word"])
+    assert diarnb.testing.hear_example(np.ones(16_000, np.float32), 16_000).empty
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -26,6 +26,37 @@ METADATA = {
 }
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
+# Where Colab gets diarnb and the notebooks from: the one place to change with a release (RELEASING.md).
+TAG = "v0.2.0"
+EXTRAS = {"04": "server", "05": "server,live", "15": "dask"}
+INSTALL = """\
+# Only on Google Colab: install diarnb there. Anywhere else this cell does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install -q "diarnb{extras} @ git+https://github.com/diarnb/diarnb@{tag}"
+"""
+BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/diarnb/diarnb/blob/{tag}/notebooks/{name})\n\n"
+)
+
+
+def head_of(name: str) -> tuple[str, str]:
+    """Return the badge that opens a notebook in Colab, and the source of the cell that installs diarnb there."""
+    extras = f"[{EXTRAS[name[:2]]}]" if name[:2] in EXTRAS else ""
+    return BADGE.format(tag=TAG, name=name), INSTALL.format(tag=TAG, extras=extras).strip()
+
+
+def put_head(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Begin a notebook with the badge and the cell for Colab, in place of those that it has."""
+    badge, source = head_of(name)
+    first = notebook.cells[0]
+    first.source = badge + re.sub(r"^\[!\[Open in Colab\].*\n+", "", first.source)
+    if notebook.cells[1].id != "colab":
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(id="colab", metadata={"tags": ["remove-cell"]}))
+    notebook.cells[1].source = source
+
 
 def executed(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Run a notebook from its first cell to its last, in a kernel and a run store of its own, and clean it."""
@@ -78,7 +109,9 @@ def main() -> None:
     changed = []
     for path in asked.notebooks:
         before = compared(nbformat.read(path, as_version=4))
-        notebook = executed(nbformat.read(path, as_version=4))
+        notebook = nbformat.read(path, as_version=4)
+        put_head(notebook, path.name)
+        notebook = executed(notebook)
         if asked.check:
             pairs = zip(notebook.cells, before, compared(notebook), strict=True)
             changed += [f"{path.name}, cell {cell.id}" for cell, old, new in pairs if old != new]

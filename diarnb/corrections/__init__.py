@@ -652,6 +652,8 @@ def edits(turns: pd.DataFrame) -> pd.DataFrame:
     ``corrections`` beside the run store, and are taken up by every widget that opens the same table of the same run.
     `forget` removes those of a run.
 
+    .. versionadded:: 0.2.0
+
     Parameters
     ----------
     turns : pandas.DataFrame

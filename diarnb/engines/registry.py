@@ -116,6 +116,8 @@ def register(engine: E) -> E:
     From then on ``engine="its name"`` works wherever a name does, and its earlier runs can be opened again. A package
     does the same for good with an entry point of the group ``diarnb.engines``.
 
+    .. versionadded:: 0.2.0
+
     Parameters
     ----------
     engine : Engine, or any object that has what one has, or the class of one
@@ -173,6 +175,8 @@ def find_registered(name: str) -> Engine | OwnEngine | None:
 
 def available() -> pd.DataFrame:
     """List the engines, what each offers, and what is missing to use it.
+
+    .. versionadded:: 0.2.0
 
     Returns
     -------

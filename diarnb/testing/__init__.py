@@ -1,21 +1,26 @@
-"""For tests of code that makes turns: of tables, and of engines."""
+"""For tests of code that makes turns or hears words: of tables, of engines, and a transcriber without a model."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from diarnb import engines
+from diarnb.examples import example
 from diarnb.tables.checks import check_turns
 from diarnb.testing.engine_checks import EngineChecks
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pathlib import Path
 
     from diarnb._types import Source
+    from diarnb.audio import Samples
     from diarnb.engines.base import Engine, OwnEngine
     from diarnb.testing.engine_checks import FakeService
 
-__all__ = ["assert_turns_equal", "check_engine"]
+__all__ = ["assert_turns_equal", "check_engine", "hear_example"]
 
 
 def __dir__() -> list[str]:
@@ -23,6 +28,52 @@ def __dir__() -> list[str]:
 
 
 _SHOWN = 10
+
+
+def hear_example(samples: Samples, rate: int) -> pd.DataFrame:
+    """Transcribe a part of the examples ``meeting`` or ``interview`` by their scripts: a transcriber without a model.
+
+    It looks up where in the example these very samples stand, and returns the words that lie in them as a whole. With
+    ``words="diarnb.testing:hear_example"`` a server or `diarize` can be tried with words before a real transcriber is
+    installed. It knows nothing but the examples.
+
+    .. versionadded:: 0.2.0
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        float32 of one channel, as every transcriber gets them: a tenth of a second or more, unchanged from the example.
+    rate : int
+        Samples a second: 16000.
+
+    Returns
+    -------
+    pandas.DataFrame
+        start and end in seconds from the first sample, word, text, and confidence, which is 1.0; empty for other sound.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> samples, rate = soundfile.read(example("interview"), dtype="float32")
+    >>> hear_example(samples[: 3 * rate], rate)["word"].head(3).tolist()
+    ['welcome', 'back', 'with']
+    """
+    for name in ("meeting", "interview"):
+        path = example(name)
+        begin = _sound(path).find(samples[: rate // 10].tobytes()) / samples.itemsize / rate
+        if begin >= 0:
+            break
+    end = begin + len(samples) / rate if begin >= 0 else begin
+    script = pd.read_csv(path.with_suffix(".words.csv"))
+    said = script[(script["start"] >= begin) & (script["end"] <= end)].drop(columns="speaker")
+    return said.assign(start=said["start"] - begin, end=said["end"] - begin, confidence=1.0)
+
+
+@functools.cache
+def _sound(path: Path) -> bytes:
+    import soundfile
+
+    return soundfile.read(path, dtype="float32")[0].tobytes()
 
 
 def assert_turns_equal(left: pd.DataFrame, right: pd.DataFrame, *, tolerance: float = 0.0) -> None:
@@ -83,6 +134,8 @@ def check_engine(
     """Check that an engine keeps what diarnb promises of every engine.
 
     It works in a run store of its own, which goes away afterwards.
+
+    .. versionadded:: 0.2.0
 
     Parameters
     ----------

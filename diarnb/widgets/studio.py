@@ -41,6 +41,8 @@ def studio(
     what was done in any of them, and the turn that is selected on the lanes is the one that the review asks about.
     In the player ``y`` and ``w`` answer the review, and ``d`` goes to the next doubtful turn.
 
+    .. versionadded:: 0.2.0
+
     Parameters
     ----------
     source_or_turns : anything that `diarize` takes, pandas.DataFrame or Corrections, optional
