@@ -46,7 +46,8 @@ def adapt_links(text: str, *, here: str = "") -> str:
     """Turn links that hold in the repository, where these files are read as well, into links that hold in the site."""
     text = re.sub(r"\]\((?:\.\./)?notebooks/", f"]({here}tutorials/", text)
     text = re.sub(r"\]\((?:\.\./)?docs/", f"]({here}", text)
-    return re.sub(r"\]\((?:\.\./)*(CONTRIBUTING\.md|benchmarks/[\w.]*)", rf"]({REPOSITORY}\1", text)
+    elsewhere = r"\]\((?:\.\./)*((?:CONTRIBUTING|RELEASING|SECURITY)\.md|benchmarks/[\w.]*)"
+    return re.sub(elsewhere, rf"]({REPOSITORY}\1", text)
 
 
 def groups() -> dict[str, list[str]]:

@@ -46,10 +46,18 @@ def test_every_public_name_has_a_page(site: Path) -> None:
     assert expected - described <= aliases
 
 
+def test_a_name_says_since_when_it_is_there(site: Path) -> None:
+    added = "Added in version 0.2.0"
+    names = site / "reference" / "names"
+    assert added in (names / "diarnb.search.html").read_text(encoding="utf-8")
+    assert added not in (names / "diarnb.diarize.html").read_text(encoding="utf-8")
+
+
 def test_every_notebook_is_a_page_with_its_stored_outputs(site: Path) -> None:
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         page = (site / "tutorials" / f"{path.stem}.html").read_text(encoding="utf-8")
         assert page.count("cell_output") >= 3, path.name
+        assert "google.colab" not in page
         assert "jupyter-widgets" not in page or "application/vnd.jupyter.widget-view" not in page
 
 

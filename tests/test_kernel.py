@@ -61,7 +61,7 @@ class Kernel:
         replies: dict[str, dict[str, Any]] = {}
         texts = dict.fromkeys(sent, "")
         idle: set[str] = set()
-        while len(replies) < len(sent):
+        while not replies.keys() >= set(sent):  # on a busy machine a late answer to the first hello comes too
             reply = self.client.get_shell_msg(timeout=60)  # a cell that was dropped is never answered
             replies[reply["parent_header"]["msg_id"]] = reply["content"]
         while idle != set(sent):
