@@ -73,7 +73,8 @@ def hear_example(samples: Samples, rate: int) -> pd.DataFrame:
 def _sound(path: Path) -> bytes:
     import soundfile
 
-    return soundfile.read(path, dtype="float32")[0].tobytes()
+    samples: Samples = soundfile.read(path, dtype="float32")[0]
+    return samples.tobytes()
 
 
 def assert_turns_equal(left: pd.DataFrame, right: pd.DataFrame, *, tolerance: float = 0.0) -> None:
