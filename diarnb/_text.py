@@ -15,7 +15,7 @@ _RECORDING = 'diarnb.diarize("talk.wav") takes a recording, diarnb.read("talk.rt
 _PLAY = "diarnb.player(turns) plays a recording with its turns, diarnb.clip(turns, 0, 10) a stretch of it"
 _ONE_OF_TWO = (
     'diarnb.rename(turns, {"SPEAKER_01": "SPEAKER_00"}) makes one speaker of two, '
-    "diarnb.recluster(turns, num_speakers=3) decides anew, and pandas.concat joins tables"
+    "diarnb.recluster(turns, num_speakers=3) decides again, and pandas.concat joins tables"
 )
 _WRITE = 'diarnb.write(turns, "talk.rttm") writes turns; the suffix decides the format'
 _MEANT = {

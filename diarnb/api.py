@@ -106,11 +106,11 @@ def diarize(
     words : str, callable or pandas.DataFrame, optional
         What is said, for the local engine: a transcriber (``"sphinx"``, ``"whisper"``, ``"whisper:medium"`` or a
         callable, as `diarnb.transcribers` describes them), or a table of words from elsewhere, whisperX for one, with
-        ``start``, ``end`` and ``word`` or ``text``. A word goes to whoever has the floor; the turns get a column
-        ``text``, and `diarnb.words` and `diarnb.utterances` tell the rest. What a transcriber with a ``version`` heard
-        is kept, and not heard again for another number of speakers.
+        ``start``, ``end`` and ``word`` or ``text``. A word goes to the speaker who has the floor; the turns get a
+        column ``text``, and `diarnb.words` and `diarnb.utterances` tell the rest. What a transcriber with a ``version``
+        heard is kept, and not heard again for another number of speakers.
     refresh : bool, default False
-        Ask anew, even if the run store holds an answer.
+        Run the engine again, even if the run store holds an answer.
     progress : bool or callable, default True
         Show how far the work has come: a bar in a notebook, a line in a terminal. A callable is given the stage in
         words and the finished fraction, 0-1, instead.

@@ -115,7 +115,7 @@ def check_key(engine: str | OwnEngine = "pyannoteai", **options: object) -> bool
 
 
 def jobs(engine: str | OwnEngine = "pyannoteai", **options: Any) -> pd.DataFrame:
-    """List the newest jobs of the key's team at a service, at most 100, whoever submitted them.
+    """List the newest jobs of the key's team at a service, at most 100, by all of its members.
 
     Parameters
     ----------

@@ -197,7 +197,7 @@ class ApiError(DiarnbError):
     request_id : str or None
         What the service calls the request; it asks for this when one asks it.
     status : int
-        Of the answer by HTTP, whoever gave it; 0 where none came.
+        Of the answer by HTTP, from the service or a proxy; 0 where none came.
     """
 
     status: int = 0
@@ -276,7 +276,7 @@ class RateLimitedError(ApiStatusError):
     Attributes
     ----------
     retry_after : float or None
-        Seconds that the service wants to be left alone.
+        Seconds that the service asks to wait.
     """
 
     retry_after: float | None = None

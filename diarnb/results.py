@@ -323,7 +323,7 @@ def search(turns: pd.DataFrame, text: str, *, context: int = 6) -> pd.DataFrame:
     text : str
         Upper and lower case and punctuation make no difference; words are whole ones.
     context : int, default 6
-        How many words before and after to show, whoever says them.
+        How many words before and after to show, by any speaker.
 
     Returns
     -------

@@ -126,13 +126,13 @@ def test_an_empty_block_sends_no_empty_frame(server: Server) -> None:
 
 def test_a_broken_connection_is_made_anew_and_its_speakers_are_others(server: Server) -> None:
     server.drops = [14.0]
-    with pytest.warns(errors.DiarnbWarning, match="numbers speakers anew") as caught:
+    with pytest.warns(errors.DiarnbWarning, match="Speakers get new numbers") as caught:
         turns, _ = gathered(stream(server))
     assert len(server.opened) == 2
     assert len(caught) == 1
     message = str(caught[0].message)
     assert "lost" not in message
-    again = float(message.partition("anew at ")[2].partition(" s")[0])
+    again = float(message.partition("reopened at ")[2].partition(" s")[0])
     before = {turn["speaker"] for turn in turns.values() if turn["end"] <= again}
     after = {turn["speaker"] for turn in turns.values() if turn["start"] >= again}
     assert before
@@ -294,7 +294,7 @@ def test_a_stream_that_was_closed_for_its_silence_goes_on(server: Server) -> Non
         server.idle = 20.0
         yield SAMPLES[4 * RATE : 8 * RATE]
 
-    with pytest.warns(errors.DiarnbWarning, match="anew"):
+    with pytest.warns(errors.DiarnbWarning, match="reopened"):
         turns, _ = gathered(stream(server, hesitating()))
     assert len(server.opened) == 2
     assert max(turn["end"] for turn in turns.values()) > 6

@@ -211,7 +211,7 @@ def test_a_damaged_run_counts_as_absent_and_an_older_one_answers(store: Store, d
 def test_damaged_evidence_is_dropped(store: Store) -> None:
     store.put_evidence("e", arrays())
     harm(store, "UPDATE evidence SET arrays = x'00'")
-    with pytest.warns(StoreWarning, match="computed anew"):
+    with pytest.warns(StoreWarning, match="computed again"):
         assert store.evidence("e") is None
     assert store.evidence("e") is None
 

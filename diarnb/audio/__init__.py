@@ -423,8 +423,8 @@ def _open_decoder(content: Content, max_duration: float, max_untold: int) -> Dec
         )
         if not decoder.announced and decoder.frames * decoder.channels > max_untold:
             raise AudioLimitError(
-                f"{shown} does not tell its length, and holds more than {max_untold:,} samples. Write it anew with its "
-                "length: ffmpeg -i OLD NEW.flac"
+                f"{shown} does not tell its length, and holds more than {max_untold:,} samples. Write it again with "
+                "its length: ffmpeg -i OLD NEW.flac"
             )
     if not decoder.frames:
         raise EmptyAudioError(f"{shown} holds no samples (0.0 s). Record or export it again.")

@@ -138,7 +138,7 @@ def diarize_many(
         services ten at a time, for there waiting is the work. See the notes.
     same_speakers : bool, default False
         Label a person the same in all recordings, by the voice: ``SPEAKER_00`` is then one person in the whole
-        table. Without it, labels count anew in each recording, so that only ``uri`` and ``speaker`` together name
+        table. Without it, labels start from zero in each recording, so that only ``uri`` and ``speaker`` together name
         somebody: ``turns.groupby(["uri", "speaker"])``.
     recursive : bool, default False
         Look through the folders in a folder as well.
@@ -147,7 +147,7 @@ def diarize_many(
     words : str or callable, optional
         A transcriber, as for `diarize`; in other processes one that is named, or can be pickled.
     refresh : bool, default False
-        Ask anew, for all recordings, even if the run store holds answers.
+        Run the engine again for all recordings, even if the run store holds answers.
     progress : bool or callable, default True
         Show how many are done and how long the rest will take; a callable is given words and a fraction, 0-1.
     **settings
@@ -186,7 +186,7 @@ def diarize_many(
     workers``: ``python -m benchmarks.batch`` measures both for your machine. If a worker dies, the pool takes no more
     work: what is done is kept, the rest are failures (`WorkerLostError`), and the same line with a new pool goes on.
 
-    *A cluster.* ``diarize_many(urls, executor=dask.distributed.Client(address))`` wants diarnb on each worker, models
+    *A cluster.* ``diarize_many(urls, executor=dask.distributed.Client(address))`` needs diarnb on each worker, models
     included: they are in the package, and nothing is downloaded but the recordings. A path must mean the same file on
     each worker; with object storage pass addresses that it signs (in an interrupted batch, sign those that are left:
     what is known by another signature is found by its content, once fetched). Dask gives a recording whose worker died
@@ -202,7 +202,7 @@ def diarize_many(
     lost, and `diarize` says how to ask again.
 
     *The same person* is found as `identify` finds one: voices that are rather one person than two, averaged over all
-    recordings, are one; two speakers of one recording never are. Whoever speaks for less than 2 s has a label alone.
+    recordings, are one; two speakers of one recording never are. A speaker of less than 2 s has a separate label.
 
     Examples
     --------

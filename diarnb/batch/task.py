@@ -69,7 +69,7 @@ class Outcome:
     Attributes
     ----------
     again_after : float or None
-        Seconds after which the service wants to be asked again.
+        Seconds that the service asks to wait.
     """
 
     seconds: float

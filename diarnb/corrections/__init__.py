@@ -62,9 +62,9 @@ _opened: WeakSet[Corrections] = WeakSet()  # those that are kept, so that they h
 class Corrections:
     """A table of turns that can be corrected, and remembers how it was.
 
-    A *label* names a voice for good: the text that the table came with, or the one that a new voice was given. Every
-    method that takes a label takes the name shown for it as well, where just one voice has that name and it is no
-    label itself. Methods check everything before they change anything.
+    A *label* is the permanent name of a voice: the text that the table came with, or the one that a new voice was
+    given. Every method that takes a label takes the name shown for it as well, where just one voice has that name and
+    it is no label itself. Methods check everything before they change anything.
 
     Parameters
     ----------

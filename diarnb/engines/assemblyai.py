@@ -106,7 +106,7 @@ class AssemblyAIJobs:
             raise JobFailedError(f"{about} failed at AssemblyAI: {said}. Mend that, then run again", job_id=job_id)
         if not isinstance(job.get("words"), list):
             gone = f"{about} is done, and AssemblyAI has deleted its result"
-            raise JobExpiredError(f"{gone}; resubmit=True submits it anew, and is billed again", job_id=job_id)
+            raise JobExpiredError(f"{gone}; resubmit=True submits it again, and is billed again", job_id=job_id)
         last, told = max((word["end"] for word in read_words(job)), default=0.0), job.get("audio_duration")
         billed = row.about.duration if told is None else _read.number(told, "audio_duration")
         return Result(reply.body, last, time.time(), billed)

@@ -114,7 +114,7 @@ def register(engine: E) -> E:
     """Make an engine known by its name, for as long as this Python runs.
 
     From then on ``engine="its name"`` works wherever a name does, and its earlier runs can be opened again. A package
-    does the same for good with an entry point of the group ``diarnb.engines``.
+    does so permanently with an entry point of the group ``diarnb.engines``.
 
     .. versionadded:: 0.2.0
 

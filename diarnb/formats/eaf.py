@@ -52,7 +52,7 @@ def load(reading: Reading) -> pd.DataFrame:
     if root.tag != "ANNOTATION_DOCUMENT":
         raise TurnTableError(f"{name} is no file of ELAN's: its root is {root.tag!r:.60}")
     if header is not None and header.get("TIME_UNITS", "milliseconds") != "milliseconds":
-        raise TurnTableError(f"{name} counts time in {header.get('TIME_UNITS')!r:.40}; save it anew with ELAN")
+        raise TurnTableError(f"{name} counts time in {header.get('TIME_UNITS')!r:.40}; save it again with ELAN")
     origin = _find_origin(root, reading)
     times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
     tiers = []

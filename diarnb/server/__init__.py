@@ -52,7 +52,7 @@ def serve(
     port : int, default 0
         Of this machine; 0 takes a free one.
     key : str, optional
-        Whoever has it may use the server. By default ``DIARNB_SERVER_KEY`` of the environment, else a new one.
+        Everybody who has it may use the server. By default ``DIARNB_SERVER_KEY`` of the environment, else a new one.
     words : str or bool, default True
         The transcriber: ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names. True takes the best
         that is installed and needs no download, and warns if there is none; False answers without words.

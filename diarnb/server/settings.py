@@ -32,7 +32,7 @@ class Settings:
     folder : Path
         Jobs, uploads and the secret that signs addresses; one server at a time uses it.
     keys : tuple of str
-        Whoever has one may use the server; each sees its own jobs and uploads only.
+        Everybody who has one may use the server; each sees its own jobs and uploads only.
     host, port : str, int
         Where it listens; port 0 takes a free one.
     workers : int

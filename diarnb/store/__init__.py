@@ -182,7 +182,7 @@ class Store:
             return None
         if _sha256(row["arrays"]) != row["sha256"]:
             self._automatic(lambda db: db.execute("DELETE FROM evidence WHERE key = ?", [key]), None)
-            _warn("what was kept of the audio is damaged in the run store and was dropped; it is computed anew")
+            _warn("what was kept of the audio is damaged in the run store and was dropped; it is computed again")
             return None
         used = "UPDATE evidence SET last_used = ? WHERE key = ?"
         self._automatic(lambda db: db.execute(used, [format_time(datetime.now(UTC)), key]), None)

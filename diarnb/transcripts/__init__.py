@@ -30,7 +30,7 @@ _FIELDS = ("who", "n", "speaker", "text", "start", "end")
 def assign_speakers(
     words: pd.DataFrame | Iterable[object], turns: pd.DataFrame, *, within: float = 0.5
 ) -> pd.DataFrame:
-    """Assign each word to a speaker, with how clearly and why: whoever speaks longest during it.
+    """Assign each word to a speaker, with how clearly and why: the one who speaks longest during it.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def doubtful_words(
         Words with less than this (0-1) are doubtful, where there is another candidate: who speaks second longest
         during the word or, if nobody else does, whoever else has a turn within `within` seconds of it.
     context : int, default 3
-        How many words before and after to show, in the order of time, whoever says them.
+        How many words before and after to show, in the order of time, by any speaker.
 
     Returns
     -------

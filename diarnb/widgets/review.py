@@ -147,7 +147,7 @@ class Review(Panel):
         self._play()
 
     def wrong(self) -> None:
-        """Reject the speaker of this turn, whoever it is instead."""
+        """Reject the speaker of this turn, without naming another."""
         self.corrections.reject(self._now())
         self._play()
 

@@ -472,7 +472,7 @@ class PaidJobs:
         look = f"diarnb.resume({candidates[0]!r}) fetches it" if candidates else "Run the cell again to look once more"
         return SubmissionUncertainError(
             f"{shorten(row.source, 80)} may have been submitted to {self._vendor.name}, {why}; nothing was sent "
-            f"again. {look}; resubmit=True submits anew, and may be billed twice.",
+            f"again. {look}; resubmit=True submits again, and may be billed twice.",
             candidates=candidates,
         )
 

@@ -165,7 +165,7 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
     if isinstance(error, RateLimitedError):
         error.retry_after = wait(reply)
         if error.retry_after:
-            error.args = (f"{error.args[0]} It wants to be left alone for {error.retry_after:.0f} s.",)
+            error.args = (f"{error.args[0]} It asks to wait {error.retry_after:.0f} s.",)
     return error
 
 

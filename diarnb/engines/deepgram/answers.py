@@ -97,7 +97,7 @@ def _check_diarized(words: list[Word], options: Mapping[str, object]) -> None:
             " A self-hosted deployment answers so where the diarizer of the diarize_model that was asked for is not"
             " installed; try another (diarize_model='v2' or 'v1'), or ask its operator."
         )
-    raise ApiResponseError(f"{message} This answer is billed and kept; refresh=True asks, and pays, anew.")
+    raise ApiResponseError(f"{message} This answer is billed and kept; refresh=True sends and pays again.")
 
 
 def _remarks(words: list[Word], metadata: Mapping[str, object], options: Mapping[str, object]) -> list[str]:

@@ -326,7 +326,7 @@ class LiveStream:
         lost = self._began - done
         gap = f" {lost:.1f} s of sound before that are lost." if lost > 0.05 and done > 0 else ""
         warnings.warn(
-            f"the connection to Deepgram broke and was made anew at {self._began:.1f} s. It numbers speakers anew: "
+            f"the connection to Deepgram broke and was reopened at {self._began:.1f} s. Speakers get new numbers then: "
             f"those from SPEAKER_{asked:02d} on may be people who were heard before.{gap}",
             DiarnbWarning,
             stacklevel=2,

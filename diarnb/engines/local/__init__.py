@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 MODEL = "segmentation-3.0+campplus"
 REVISION = 4  # raised whenever the same networks would answer differently
-_EARLIER = "An earlier diarnb analysed the recording, less exactly at edges of speech: diarize it anew for better ones."
+_EARLIER = "An earlier diarnb analysed the recording, less exactly at edges of speech: diarize it again."
 
 
 def _providers(value: object) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def _make_job_error(row: Submission, reply: Reply, job: Json) -> ApiError:
     if job.get("status") == "succeeded" and _is_deleted(row, reply, job):
         return JobExpiredError(
             f"job {job_id} ({name}) is done, but pyannoteAI has deleted its result, as it does after 24 h. "
-            f"diarnb.resume({job_id!r}) asks for it again; resubmit=True submits it anew, and is billed again.",
+            f"diarnb.resume({job_id!r}) asks for it again; resubmit=True submits it again, and is billed again.",
             job_id=job_id,
         )
     if job.get("status") not in ("failed", "canceled"):

@@ -131,7 +131,7 @@ def keep_floor(cues: Sequence[Sequence[Voice]], reading: Reading) -> list[list[V
         kept.append(own)
     if count:
         reading.remarks.append(
-            f"{count} of {len(parts)} lines without a name are taken to be by whoever was named last"
+            f"{count} of {len(parts)} lines without a name are given to the speaker who was named last"
         )
     return kept
 
