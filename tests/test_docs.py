@@ -11,7 +11,12 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
+import av
+import numpy as np
+import pandas as pd
 import pytest
+import soundfile
+from pyannote.core import Annotation, Segment
 
 import diarnb
 
@@ -92,3 +97,47 @@ def test_the_code_of_a_page_is_python_and_names_what_there_is(path: Path) -> Non
         for name in names.strip(".").split("."):
             value = getattr(value, name)
         assert callable(value)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder, now the working directory, that holds what the guides and the tour name."""
+    meeting, rate = soundfile.read(diarnb.example("meeting"), dtype="float32")
+    interview, _ = soundfile.read(diarnb.example("interview"), dtype="float32")
+    maya = diarnb.read(diarnb.example("interview").with_suffix(".rttm")).query("speaker == 'Maya'")
+    alone = [interview[int(turn.start * rate) : int(turn.end * rate)] for turn in maya.itertuples()]
+    for name in ("meeting.wav", "field.wav"):
+        soundfile.write(tmp_path / name, meeting, rate)
+    soundfile.write(tmp_path / "beth.wav", np.concatenate(alone), rate)
+    soundfile.write(tmp_path / "episode.mp3", interview, rate)
+    soundfile.write(tmp_path / "talk.wav", interview, rate)
+    soundfile.write(tmp_path / "call.wav", *soundfile.read(diarnb.example("call")))
+    for folder in ("calls", "episodes"):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            soundfile.write(tmp_path / folder / f"{number}.flac", interview[number * 30 * rate :][: 30 * rate], rate)
+    with av.open(str(tmp_path / "talk.mp4"), "w") as video:
+        stream = video.add_stream("aac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(interview[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        video.mux([*stream.encode(frame), *stream.encode()])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::diarnb.errors.DiarnbWarning")
+def test_the_code_of_the_guides_runs(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (DOCS / "howto.md").read_text(encoding="utf-8").replace('words="whisper"', "words=transcript")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    transcript = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv")).drop(columns="speaker")
+    names = {"diarnb": diarnb, "transcript": transcript, "annotation": Annotation(uri="talk")}
+    names["annotation"][Segment(0, 3)] = "A"
+    with diarnb.serve(words=False, workers=1) as server:
+        monkeypatch.setenv("PYANNOTEAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("PYANNOTEAI_API_KEY", server.key)
+        for block in blocks:
+            exec(block, names)
+    assert len(blocks) >= 8
+    assert {"field.eaf", "talk.vtt"} <= {path.name for path in recordings.iterdir()}
+    assert set(diarnb.runs()["engine"]) == {"local", "pyannoteai"}
