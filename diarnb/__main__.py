@@ -25,29 +25,29 @@ _EPILOG = """\
 examples:
   diarnb --example meeting -o timeline.png
                            try it: a synthetic conversation of four voices, drawn as a timeline
-  diarnb talk.wav          who speaks when in a recording of your own
+  diarnb talk.wav          who speaks when in your own recording
   diarnb talk.wav --num-speakers 2 -o talk.rttm -o talk.csv
                            you know that two people speak; keep the turns in two files
   diarnb call.wav --channels split
-                           each side of the call has a channel of its own
+                           each side of the call is on a separate channel
   diarnb talk.wav --words whisper
                            what is said as well, line by line below the table
   diarnb talk.wav --json | jq -r .turns[].speaker
                            the turns as JSON, for other programs
   diarnb many calls/ -o calls.parquet
-                           every recording in a folder, in one table; many --help tells more
-  diarnb serve             answer the APIs of pyannoteAI and Deepgram on this machine; serve --help tells more
+                           every recording in a folder, in one table; see diarnb many --help
+  diarnb serve             answer the APIs of pyannoteAI and Deepgram on this machine; see diarnb serve --help
   diarnb ./many            a recording that is called "many" or "serve"
 
-The table, what is said and JSON go to stdout; all the rest goes to stderr.
+The table, the words and JSON go to stdout, everything else to stderr.
 
 exit codes:
   0  done                            1  the recording, the work or an output failed; stderr says why
   2  the command is wrong            130  interrupted
 
-Times are in seconds from the start of the recording. The local engine sends nothing anywhere. The answer is kept: the
-same command is answered at once the next time. In Python the same is `diarnb.diarize("talk.wav")`. Where `diarnb` is
-not found, `python -m diarnb` is the same.
+Times are in seconds from the start of the recording. The local engine sends nothing anywhere. The answer is kept, so
+the same command is answered at once next time. In Python: `diarnb.diarize("talk.wav")`. If `diarnb` is not found, use
+`python -m diarnb`.
 """
 _MANY = """\
 examples:
@@ -56,10 +56,10 @@ examples:
   diarnb many monday.wav tuesday.wav --same-speakers -o both.csv
                            one label for a person in both recordings
   diarnb many calls/ --recursive --workers 4 --json > calls.json
-                           folders in it as well, four recordings at a time
+                           with its subfolders, four recordings at a time
 
-Run the same command again after an interruption or a failure: what is done is answered at once, and only the rest is
-worked on. Files that cannot be used are named on stderr, the others are answered all the same, and the exit code is 1.
+Run the same command again after an interruption or a failure: finished recordings are answered at once, and only the
+rest is processed. Files that cannot be used are named on stderr; the others are answered, and the exit code is 1.
 """
 
 
@@ -98,11 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = _new_parser("diarnb", "Who spoke when: prints the speaker turns of a recording as a table.", _EPILOG)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("source", nargs="?", metavar="FILE", help="A recording: a path or an http(s) URL.")
-    source.add_argument("--example", metavar="NAME", help="Or one of ours: meeting, interview, call (synthetic).")
+    source.add_argument("--example", metavar="NAME", help="An example instead: meeting, interview or call (synthetic).")
     _add_questions(parser)
     _add_outputs(parser, "Also write the turns (.rttm, .csv, .vtt, ...) or draw the timeline (.png, .svg, .pdf)")
-    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version and leave.")
-    parser.add_argument("--versions", action=_Versions, nargs=0, help="Print what a bug report needs and leave.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version and exit.")
+    parser.add_argument("--versions", action=_Versions, nargs=0, help="Print what a bug report needs and exit.")
     return parser
 
 
@@ -112,7 +112,7 @@ def _parser_of_many() -> argparse.ArgumentParser:
     parser.add_argument(
         "sources", nargs="+", metavar="FOLDER|FILE", help='A folder, a pattern such as "calls/**/*.wav", or recordings.'
     )
-    parser.add_argument("--same-speakers", action="store_true", help="One label for a person in all recordings.")
+    parser.add_argument("--same-speakers", action="store_true", help="The same label for a person in all recordings.")
     parser.add_argument("--recursive", action="store_true", help="Look through the folders in a folder as well.")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="Recordings at a time; by default one.")
     _add_questions(parser)
@@ -136,14 +136,14 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
     from diarnb.params import Params
 
     told = {name: text.replace("%", "%%") for name, text in Params.help().items()}
-    parser.add_argument("--engine", default="local", help="What listens; by default local, on this machine.")
+    parser.add_argument("--engine", default="local", help="The engine; by default local, on this machine.")
     for name in ("num_speakers", "min_speakers", "max_speakers"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=told[name])
     for name in ("exclusive", "confidence", "turn_level_confidence"):
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=told[name])
     parser.add_argument("--channels", type=_channels, default="mix", metavar="mix|split|N", help=told["channels"])
     parser.add_argument(
-        "--words", metavar="NAME", help="Hear the words too: sphinx, whisper or whisper:SIZE (extras of these names)."
+        "--words", metavar="NAME", help="Transcribe too: sphinx, whisper or whisper:SIZE (extras of these names)."
     )
 
 
@@ -159,7 +159,7 @@ def _add_outputs(parser: argparse.ArgumentParser, written: str) -> None:
     )
     parser.add_argument("--json", action="store_true", help="Print the turns as JSON, as -o turns.json writes them.")
     parser.add_argument("--no-progress", action="store_true", help="Show no progress on the terminal.")
-    parser.add_argument("-h", "--help", action="help", help="Show this and leave.")
+    parser.add_argument("-h", "--help", action="help", help="Show this help and exit.")
 
 
 class _Version(argparse.Action):
