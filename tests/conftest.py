@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("meeting", "interview", "call")
-LONGEST = ("test_environments", "test_package", "test_docs")
+LONGEST = (  # the files that take most processor time, in this order
+    "test_environments",
+    "test_browser_player",
+    "test_package",
+    "test_browser_studio",
+    "test_kernel",
+    "test_docs",
+    "test_typing",
+)
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 # A shell that starts something in the background has it ignore interrupts, and with it all that it starts.
