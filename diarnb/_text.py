@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from difflib import get_close_matches
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +40,16 @@ _MEANT = {
     "evaluate": "diarnb.score(reference, hypothesis) has DER, its parts and JER",
     "edit": "diarnb.player(turns) corrects turns by mouse and keys",
 }
+
+_CALLED = {
+    "analysis": "diarnb.analysis.summary(turns) counts what each recording holds, diarnb.speakers(turns) who talks",
+    "batch": "diarnb.diarize_many(files) diarizes many recordings",
+    "cloud": 'diarnb.diarize("talk.wav", engine="pyannoteai") asks a service',
+    "formats": f'{_WRITE}, and diarnb.read("talk.rttm") reads them',
+    "metrics": "diarnb.score(reference, hypothesis) has DER, its parts and JER",
+    "plot": "diarnb.timeline(turns) draws who speaks when",
+}
+"""What people mean who call a module."""
 
 # Invisible, yet at home in names: joiners in Persian, Hindi and emoji, the wide space in Japanese, the no-break space.
 _INNOCENT = "\u200c\u200d\u3000\u00a0"
@@ -195,6 +207,18 @@ def explain(name: str, known: Iterable[str]) -> str:
     else:
         meant = _MEANT.get(name.lower()) or suggest(name, known, show=str)
     return f": {meant}" if meant else ""
+
+
+class _Uncalled(ModuleType):
+    """A module that says what whoever calls it may have meant."""
+
+    def __call__(self, *_: object, **__: object) -> None:
+        raise TypeError(f"{self.__name__} is a module: {_CALLED[self.__name__.rpartition('.')[2]]}")
+
+
+def refuse_call(name: str) -> None:
+    """Let a module say what to call in its place; called by itself, with its ``__name__``."""
+    sys.modules[name].__class__ = _Uncalled
 
 
 def clock(seconds: float, *, decimals: int = 0, hours: bool | None = None, pad: int = 1, point: str = ".") -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from diarnb import engines
 from diarnb._pipeline import keep_answer, open_source, show_progress
+from diarnb._text import refuse_call
 from diarnb.audio import open_recording
 from diarnb.engines.base import Answer, Engine, Receipt
 from diarnb.engines.cloud.billing import positive
@@ -48,6 +49,9 @@ __all__ = ["accept_loss", "check_key", "estimate_cost", "from_payload", "jobs", 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+refuse_call(__name__)
 
 
 TOLERANCE = 300.0

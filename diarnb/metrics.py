@@ -13,7 +13,7 @@ import pandas as pd
 import soundfile
 
 from diarnb import api
-from diarnb._text import visible
+from diarnb._text import refuse_call, visible
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.comparing import measure_agreement
 from diarnb.errors import InvalidParameterError
@@ -33,6 +33,9 @@ __all__ = ["agreement", "count_evidence", "difference", "second_opinions"]
 
 def __dir__() -> list[str]:
     return __all__
+
+
+refuse_call(__name__)
 
 
 _TRUST, _CHECK = 93.0, 85.0  # agreement from which a table is to be trusted, or checked

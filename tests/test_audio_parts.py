@@ -97,6 +97,40 @@ def test_parts_of_mp3_with_the_tags_of_ffmpeg_are_all_heard() -> None:
         assert len(samples) == pytest.approx(seconds * RATE, abs=0.15 * RATE)
 
 
+@pytest.mark.parametrize("second", [(RATE, "stereo"), (22_050, "mono"), (44_100, "stereo"), (RATE, "mono")])
+@pytest.mark.parametrize("first", [(RATE, "mono"), (44_100, "mono")])
+def test_parts_of_mp3_without_tags_are_all_heard_whatever_their_rates(
+    first: tuple[int, str], second: tuple[int, str]
+) -> None:
+    bare = {"write_xing": "0", "id3v2_version": "0"}
+    parts = [
+        mux("mp3", "libmp3lame", seconds, *kind, **bare) for seconds, kind in ((6, first), (4, second), (3, first))
+    ]
+    samples, problems, duration = decode(b"".join(parts))
+    assert duration == pytest.approx(13, abs=0.3)
+    assert len(samples) == pytest.approx(13 * RATE, abs=0.3 * RATE)
+    assert [problem for problem in problems if "damaged" in problem] == []
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"), [("mp4", "aac"), ("ipod", "aac"), ("mov", "aac"), ("webm", "libopus"), ("matroska", "aac")]
+)
+def test_parts_of_a_container_are_all_heard(container: str, codec: str) -> None:
+    one, other = (mux(container, codec, seconds, 48_000) for seconds in (6, 4))
+    samples, problems, duration = decode(one + other)
+    assert duration == pytest.approx(10.0, abs=0.2)
+    assert len(samples) == pytest.approx(10 * RATE, abs=0.2 * RATE)
+    assert problems == []
+    assert best_match(samples[int(5.9 * RATE) :], OTHER) < best_match(samples[int(5.9 * RATE) :], ONE[: 4 * RATE])
+
+
+def test_a_part_of_a_container_that_cannot_be_opened_is_told() -> None:
+    one = mux("mp4", "aac", 6, 48_000)
+    samples, problems, _ = decode(one + one[: len(one) // 2])
+    assert len(samples) == pytest.approx(6 * RATE, abs=0.2 * RATE)
+    assert problems == ["bytes is made of 2 files one behind the other, 1 of which cannot be opened and are left out."]
+
+
 def test_a_picture_in_a_tag_is_no_part() -> None:
     tag = b"APIC" + os.urandom(200_000).replace(b"\xff", b"\xfe")
     size = len(tag)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -58,6 +59,22 @@ def test_what_a_guess_is_told_runs(turns: pd.DataFrame, tmp_path: Path, monkeypa
     exec(explain("to_csv", []).removeprefix(": ").partition(")")[0] + ")", {"diarnb": diarnb, "turns": turns})
     assert Path("talk.csv").is_file()
     exec(explain("read_csv", []).removeprefix(": ").partition(")")[0] + ")", {"diarnb": diarnb})
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("plot", "diarnb.timeline(turns)"),
+        ("formats", "diarnb.write(turns"),
+        ("analysis", "diarnb.speakers(turns)"),
+        ("metrics", "diarnb.score(reference, hypothesis)"),
+        ("batch", "diarnb.diarize_many(files)"),
+        ("cloud", 'engine="pyannoteai"'),
+    ],
+)
+def test_a_module_that_is_called_says_what_was_meant(turns: pd.DataFrame, name: str, says: str) -> None:
+    with pytest.raises(TypeError, match=f"diarnb.{name} is a module: .*{re.escape(says)}"):
+        getattr(diarnb, name)(turns)
 
 
 def test_a_wrong_name_loads_nothing_heavy() -> None:

@@ -17,6 +17,7 @@ first's turn. Content is not heard: read the words, or listen, before you blame 
 
 from __future__ import annotations
 
+from diarnb._text import refuse_call
 from diarnb.analysis.drawing import profile_plot, responses_plot, turn_taking_plot
 from diarnb.analysis.floor import interruptions, monologues, responses, turn_taking
 from diarnb.analysis.profiles import per_minute, summary
@@ -43,3 +44,6 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
+
+
+refuse_call(__name__)

@@ -91,7 +91,7 @@ class Recording:
         self.sample_rate: int = decoder.rate
         self.channels: int = decoder.channels
         self.duration: float = decoder.frames / decoder.rate
-        self.seeks: bool = not isinstance(decoder, AvDecoder)
+        self.seeks: bool = decoder.seeks
         self._shown = shorten(name)
         self._decoder, self._content, self._open = decoder, content, True
         self._max_frames = min(max_duration * decoder.rate, MAX_SAMPLES / decoder.channels)
@@ -416,7 +416,7 @@ def _open_decoder(content: Content, max_duration: float, max_untold: int) -> Dec
             check_protection(file, shown, content.size)
     decoder: Decoder
     if seen.reader == "av":
-        decoder = AvDecoder(content.open, seen, shown)
+        decoder = _open_contained(content, seen, shown)
     else:
         decoder = _open_parts(
             content, seen, shown, lambda rate, channels: int(min(max_duration * rate, max_untold / channels))
@@ -432,16 +432,39 @@ def _open_decoder(content: Content, max_duration: float, max_untold: int) -> Dec
     return decoder
 
 
+def _open_contained(content: Content, seen: Look, shown: str) -> Decoder:
+    """Open a file that PyAV reads, all of its parts; tell of those that it cannot open."""
+    parts = _find_parts(content, seen.container)
+    first = AvDecoder(content.open if len(parts) == 1 else _window(content, parts[0]), seen, shown)
+    opened: list[Decoder] = [first]
+    for part in parts[1:]:
+        try:
+            opened.append(AvDecoder(_window(content, part), seen, shown))
+        except AudioError:
+            continue
+    if len(opened) < len(parts):
+        first.remarks.append(
+            f"{shown} is made of {len(parts)} files one behind the other, {len(parts) - len(opened)} of which cannot "
+            "be opened and are left out."
+        )
+    return first if len(opened) == 1 else PartsDecoder(opened, shown)
+
+
+def _find_parts(content: Content, kind: str) -> list[Part]:
+    with content.open() as file:
+        return find_parts(file, kind, content.size)
+
+
+def _window(content: Content, part: Part) -> Callable[[], BinaryIO]:
+    return lambda: cast("BinaryIO", FileSlice(content.open(), part.start, part.stop))
+
+
 def _open_parts(content: Content, seen: Look, shown: str, max_frames: Callable[[int, int], int]) -> Decoder:
     """Open a file that libsndfile reads, all of its parts; tell where the last one is cut off."""
-    with content.open() as file:
-        parts = find_parts(file, seen.kind, content.size)
+    parts = _find_parts(content, seen.kind)
 
     def open_part(part: Part) -> SoundFileDecoder:
-        def open_window() -> BinaryIO:
-            return cast("BinaryIO", FileSlice(content.open(), part.start, part.stop))
-
-        return SoundFileDecoder(open_window, seen, shown, part.stop - part.start, max_frames)
+        return SoundFileDecoder(_window(content, part), seen, shown, part.stop - part.start, max_frames)
 
     decoder: SoundFileDecoder | PartsDecoder
     if len(parts) == 1:

@@ -49,6 +49,7 @@ class AvDecoder:
     """
 
     floating: bool = False
+    seeks: bool = False  # containers seek to key frames only
 
     def __init__(self, open_file: Callable[[], BinaryIO], look: Look, name: str) -> None:
         self._open_file, self._look, self._name = open_file, look, name

@@ -54,6 +54,8 @@ class Decoder(Protocol):
         Whether fewer decoded frames are a loss.
     floating : bool
         Whether samples are stored as floats, so that they may lie beyond -1 to 1.
+    seeks : bool
+        Whether a later start saves time.
     remarks : list of str
         What is known before decoding.
     """
@@ -63,6 +65,7 @@ class Decoder(Protocol):
     frames: int
     announced: bool
     floating: bool
+    seeks: bool
     remarks: list[str]
 
     def read(self, first: int, size: int, tally: Tally) -> Iterator[Block]:
@@ -93,6 +96,7 @@ class SoundFileDecoder:
         self._patch: tuple[int, bytes] | None = None
         self._size = size
         self.announced: bool = True
+        self.seeks: bool = True
         self.remarks: list[str] = []
         header = None
         if look.kind in ("WAV", "AIFF"):
@@ -310,6 +314,7 @@ class SamplesDecoder:
     """
 
     announced = True
+    seeks = True
 
     def __init__(self, samples: Any, rate: int) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,11 +20,12 @@ from diarnb.audio.sniff import measure_mp3_frame
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from diarnb.audio.decode import Block, SoundFileDecoder, Tally
+    from diarnb.audio.decode import Block, Decoder, Tally
 
 _PIECE = 1 << 20  # bytes looked through at once
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # the mark, and the header of the block that must follow it
 _XING = re.compile(rb"Xing|Info")
+_EBML = re.compile(rb"\x1a\x45\xdf\xa3[\x80-\xff\x01].{0,48}?\x42\x82.(?:webm|matroska)", re.DOTALL)
 _SEARCH = 1 << 16  # bytes behind a part in which the next one's frames must begin
 _FIRST, _LAST = 2, 4  # flags of an Ogg page: of the first of its stream, and of the last
 _MAX_PARTS = 10_000
@@ -45,11 +47,18 @@ def find_parts(file: BinaryIO, kind: str, size: int) -> list[Part]:
     file : binary file
         Open anywhere.
     kind : str
-        As `diarnb.audio.sniff.look` calls it.
+        As `diarnb.audio.sniff.look` calls it, or the container that it is for PyAV.
     size : int
         Bytes in the whole file.
     """
-    finders = {"OGG": _find_ogg, "FLAC": _find_flac, "MP3": _find_mp3, "WAV": _find_wav}
+    finders = {
+        "OGG": _find_ogg,
+        "FLAC": _find_flac,
+        "MP3": _find_mp3,
+        "WAV": _find_wav,
+        "mov": _find_mov,
+        "matroska": _find_matroska,
+    }
     parts = finders[kind](file, size) if kind in finders else []
     return parts[:_MAX_PARTS] or [Part(0, size)]
 
@@ -124,7 +133,61 @@ def _find_wav(file: BinaryIO, size: int) -> list[Part]:
     return _cut(starts, size)
 
 
+def _find_mov(file: BinaryIO, size: int) -> list[Part]:
+    """Walk the boxes: a second one that tells the type of a file begins another file."""
+    starts, at = [0], 0
+    while at + 16 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length, kind = struct.unpack(">I", head[:4])[0], head[4:8]
+        if kind == b"ftyp" and at:
+            starts.append(at)
+        length = struct.unpack(">Q", head[8:])[0] if length == 1 else length
+        if length < 8 or not re.fullmatch(rb"[ -~]{4}", kind):
+            break  # the last box, or no box at all
+        at += length
+    return _cut(starts, size)
+
+
+def _find_matroska(file: BinaryIO, size: int) -> list[Part]:
+    return _cut([0, *list(_search(file, _EBML, size, 64))[1:]], size)
+
+
 def _find_mp3(file: BinaryIO, size: int) -> list[Part]:
+    """Find the parts of different makers, and within what no tag tells of those of another rate or other channels."""
+    parts = _find_encoded(file, size) or [Part(0, size)]
+    found = [cut for part in parts for cut in _cut_where_frames_change(file, part)]
+    return found if len(found) > 1 else []
+
+
+def _cut_where_frames_change(file: BinaryIO, part: Part) -> list[Part]:
+    """Walk the frames of a part, and cut it where three and more are of another rate or number of channels."""
+    at = _find_frames(file, _skip_tag(file) if part.start == 0 else part.start, part.stop)
+    starts, usual, begin, changed = [part.start], b"", 0, 0
+    text, base = b"", at or 0
+    while at is not None and at + 4 <= part.stop:
+        if at - base + 4 > len(text):
+            file.seek(at)
+            text, base = file.read(_PIECE), at
+        head = text[at - base : at - base + 4]
+        length = _measure(head[:3])
+        if not length:
+            at = _find_frames(file, at, part.stop)
+            text = b""
+            continue
+        kind = bytes((head[1] & 0xFE, head[2] & 0x0C, head[3] >> 6 == 3))
+        if not usual or kind == usual:
+            usual, changed = kind, 0
+        else:
+            begin, changed = begin if changed else at, changed + 1
+            if changed == 3:
+                starts.append(begin)
+                usual, changed = kind, 0
+        at += length
+    return _cut(starts, part.stop)
+
+
+def _find_encoded(file: BinaryIO, size: int) -> list[Part]:
     """Find the frames that tell of a whole file, as encoders put one first; what lies behind that is another one."""
     tagged = [at for at in (_find_tagged(file, mark) for mark in _search(file, _XING, size, 4)) if at is not None]
     if not tagged:
@@ -138,6 +201,11 @@ def _find_mp3(file: BinaryIO, size: int) -> list[Part]:
         if rest is not None:
             parts.append(Part(rest, until))
     return parts if len(parts) > 1 else []
+
+
+@lru_cache
+def _measure(head: bytes) -> int:
+    return measure_mp3_frame(head + b"\0")
 
 
 def _skip_tag(file: BinaryIO) -> int:
@@ -234,13 +302,13 @@ class PartsDecoder:
 
     Parameters
     ----------
-    parts : sequence of SoundFileDecoder
+    parts : sequence of Decoder
         At least two.
     name : str
         What messages call the recording.
     """
 
-    def __init__(self, parts: Sequence[SoundFileDecoder], name: str) -> None:
+    def __init__(self, parts: Sequence[Decoder], name: str) -> None:
         self._parts = parts
         self.rate: int = parts[0].rate
         self.channels: int = parts[0].channels
@@ -248,6 +316,7 @@ class PartsDecoder:
         self.frames: int = sum(self._frames)
         self.announced: bool = all(part.announced for part in parts)
         self.floating: bool = any(part.floating for part in parts)
+        self.seeks: bool = all(part.seeks for part in parts)
         self.remarks: list[str] = list(dict.fromkeys(remark for part in parts for remark in part.remarks))
         if len({(part.rate, part.channels) for part in parts}) > 1:
             self.remarks.append(
@@ -270,7 +339,7 @@ class PartsDecoder:
             for block in blocks:
                 yield self._fit_channels(block)
 
-    def _resample(self, part: SoundFileDecoder, size: int, tally: Tally) -> Iterator[Block]:
+    def _resample(self, part: Decoder, size: int, tally: Tally) -> Iterator[Block]:
         stream = soxr.ResampleStream(part.rate, self.rate, part.channels, quality="HQ")
         for block in part.read(0, size, tally):
             yield np.asarray(stream.resample_chunk(block), dtype=np.float32).reshape(-1, part.channels)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from diarnb import engines, errors
 from diarnb._pipeline import show_progress
+from diarnb._text import refuse_call
 from diarnb.audio import open_recording
 from diarnb.batch.executors import Dispatcher, adapt_executor
 from diarnb.batch.members import Batch, Member
@@ -56,6 +57,9 @@ __all__ = ["diarize_many", "manifest"]
 
 def __dir__() -> list[str]:
     return __all__
+
+
+refuse_call(__name__)
 
 
 @overload

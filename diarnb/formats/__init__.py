@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import pandas as pd
 
-from diarnb._text import public_url
+from diarnb._text import public_url, refuse_call
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import (
     audacity,
@@ -61,6 +61,9 @@ __all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_ann
 
 def __dir__() -> list[str]:
     return __all__
+
+
+refuse_call(__name__)
 
 
 @runtime_checkable

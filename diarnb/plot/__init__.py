@@ -15,7 +15,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import MultipleLocator, NullLocator
 
-from diarnb._text import visible
+from diarnb._text import refuse_call, visible
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.plot.lanes import BELOW_ROW, TimelineRow, Track, break_rows, height_of, lay_out, looks_of
 from diarnb.plot.styles import LITERAL, ClockFormatter, ClockLocator, Style, multiples, plain, step_of
@@ -37,6 +37,9 @@ __all__ = ["count_plot", "timeline"]
 
 def __dir__() -> list[str]:
     return __all__
+
+
+refuse_call(__name__)
 
 
 _NARROWEST = 0.9  # points; a shorter turn is drawn this wide
