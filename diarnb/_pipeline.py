@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -214,6 +215,9 @@ def update_place(run: Run, about: Description, store: Store) -> Run:
         place |= {name: getattr(about, name) for name in ("path", "size", "mtime_ns")}
     if all(getattr(run, name) == value for name, value in place.items()):
         return run
+    if run.warning is not None:  # what is wrong with the content is wrong with this file
+        name = re.compile(rf"(?<!\w){re.escape(shorten(run.source))}(?!\w)")
+        place["warning"] = name.sub(lambda _: shorten(about.source), run.warning)
     run = replace(run, **place)
     store.save(run)
     return run

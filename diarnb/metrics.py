@@ -55,7 +55,7 @@ _COUNTS: dict[str, type] = {
 
 
 def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
-    """List what speaks for each number of speakers, and which two would become one next.
+    """List what speaks for each number of speakers in the run of a table, and which two would become one next.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def clip(
     *,
     audio: Source | None = None,
 ) -> Audio:
-    """Hear a stretch.
+    """Hear a stretch of a recording, or of that of a run, whatever the rows of its table are by now.
 
     Parameters
     ----------

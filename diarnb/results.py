@@ -433,7 +433,7 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def confidences(turns: pd.DataFrame) -> pd.DataFrame:
-    """Return how likely each speaker is in each turn.
+    """Return how likely each speaker is in each of these turns.
 
     Parameters
     ----------

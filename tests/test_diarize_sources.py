@@ -185,3 +185,15 @@ def test_a_long_recording_needs_little_memory_and_is_decided_again_alike(home: P
         assert heard_to_the_end == "True"
     assert peaks[1] < 700
     assert 3 * (peaks[1] - peaks[0]) < 90  # MiB an hour
+
+
+def test_a_kept_warning_speaks_of_the_file_that_was_asked_about(tmp_path: Path) -> None:
+    sound, rate = soundfile.read(diarnb.example("call"), stop=8000 * 12, dtype="float32")
+    soundfile.write(tmp_path / "first.ogg", sound, rate, format="OGG", subtype="VORBIS")
+    content = (tmp_path / "first.ogg").read_bytes()
+    for name in ("first.ogg", "the second.ogg", "first.ogg"):
+        (tmp_path / name).write_bytes(content[: 2 * len(content) // 3])
+        with pytest.warns(DiarnbWarning, match=rf"^{name}: {name} seems to be cut off"):
+            turns = diarnb.diarize(tmp_path / name, progress=False)
+        assert turns.attrs["diarnb"]["source"] == name
+        assert turns.attrs["diarnb"]["warning"].startswith(f"{name} seems to be cut off")

@@ -158,3 +158,15 @@ def test_the_table_of_environment_variables_names_those_that_the_code_reads() ->
     )
     told = "".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
     assert set(re.findall(VARIABLE, told)) == set(re.findall(VARIABLE, table))
+
+
+FOLLOWS = ["words", "utterances", "confidences", "exclusive", "player", "cards", "review", "write"]
+OF_THE_RUN = ["frames", "recluster", "raw", "clip", "metrics.count_evidence"]
+
+
+@pytest.mark.parametrize("name", [*FOLLOWS, *OF_THE_RUN])
+def test_a_verb_says_first_whether_it_follows_the_rows_or_speaks_of_their_run(name: str) -> None:
+    home, _, verb = name.rpartition(".")
+    first = (getattr(getattr(diarnb, home) if home else diarnb, verb).__doc__ or "").partition("\n\n")[0]
+    pattern = r"\brows\b|\bturns\b" if name in FOLLOWS else r"\b(a|the) run\b"
+    assert re.search(pattern, first), first

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import struct
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -433,3 +435,40 @@ def test_guards_against_formulas_are_told(tmp_path: Path) -> None:
 def test_every_format_says_what_it_reads() -> None:
     for suffix, form in FORMATS.items():
         assert form.READS, suffix
+
+
+# -- what makers leave out, pack and call otherwise --------------------------------------------------------------------
+
+
+def test_google_leaves_out_what_is_zero(tmp_path: Path) -> None:
+    """A word at 0 s has no start there, and a speaker 0 is nobody."""
+    first = {"startTime": "0s", "endTime": "0.300s", "word": "hi", "speakerTag": 0}
+    words = [{"endTime": "0.300s", "word": "hi", "speakerTag": 1}, {**first, "startTime": "0.900s", "endTime": "1.2s"}]
+    results = [
+        {"alternatives": [{"words": [first]}]},
+        {"alternatives": [{"words": [words[0], words[1] | {"speakerTag": 2}]}]},
+    ]
+    turns = read(saved(tmp_path, "talk.json", json.dumps({"results": results})))
+    assert rows(turns) == [(0.0, 0.3, "SPEAKER_01"), (0.9, 1.2, "SPEAKER_02")]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_supervisions_of_lhotse_are_read_as_it_keeps_them(suffix: str, count: int, tmp_path: Path) -> None:
+    line = {"id": "a", "recording_id": "r", "start": 0.5, "duration": 1.0, "channel": 0, "speaker": "A"}
+    text = "".join(json.dumps({**line, "start": 0.5 + number}) + "\n" for number in range(count)).encode()
+    path = tmp_path / f"supervisions{suffix}"
+    path.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
+    assert rows(read(path)) == [(0.5 + number, 1.5 + number, "A") for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("header", "encoding"),
+    [("Anfang;Ende;Sprecher", "cp1252"), ("Début;Fin;Locuteur", "utf-8"), ("Inicio;Fin;Hablante", "utf-16")],
+)
+def test_headers_of_other_languages_are_known(header: str, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "talk.csv"
+    path.write_bytes(f"{header}\n0,5;1,5;Zoé\n2,0;3,25;Jürgen\n".encode(encoding))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Windows-1252")
+        assert rows(read(path)) == [(0.5, 1.5, "Zoé"), (2.0, 3.25, "Jürgen")]

@@ -110,6 +110,7 @@ FORMATS: dict[str, Format] = {
     ".eaf": eaf,
     ".json": document,
     ".jsonl": document,
+    ".jsonl.gz": document,
     ".lab": lab,
     ".labelstudio.json": labelstudio,
     ".parquet": parquet,
@@ -133,7 +134,7 @@ PAGE = ".html"
 WORDS_ONLY = frozenset({".ctm", ".deepgram.json"})
 """Those that are written from a table of words only."""
 
-READ_ONLY = frozenset({".cha", ".jsonl"})
+READ_ONLY = frozenset({".cha", ".jsonl", ".jsonl.gz"})
 """Those that are read, and not written."""
 
 _GUARDED = frozenset({".csv", ".csv.gz", ".tsv", ".xlsx"})
@@ -198,7 +199,7 @@ def read(
                    everywhere; ``.tsv``, ``.csv.gz`` and ``.xlsx`` (extra ``formats``) are the same
     ``.parquet``   the same; needs the extra ``parquet``
     ``.json``      by its content: ours, an answer of pyannoteAI or Deepgram, a transcript of WhisperX, or one of
-                   the makers that `diarnb.formats.makers.MAKERS` lists; ``.jsonl`` a row a line
+                   the makers that `diarnb.formats.makers.MAKERS` lists; ``.jsonl`` and ``.jsonl.gz`` a row a line
     ``.rttm``      the evaluations' turns
     ``.stm``       their segments with text; those that stand for a gap are left out
     ``.ctm``       their words; if they have speakers
@@ -297,7 +298,7 @@ def read_words(
 
 
 def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Source | bool = False) -> None:
-    """Write turns or words to a file, which is replaced as a whole if it exists.
+    """Write these rows, turns or words, to a file, which is replaced as a whole if it exists.
 
     Parameters
     ----------

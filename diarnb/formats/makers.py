@@ -50,6 +50,8 @@ class Rows(NamedTuple):
         The path to what says whether a row is a word, the punctuation behind one, or nothing that is said.
     pieces : bool
         Whether rows are pieces of words, of which each word's first begins with a space.
+    zeros : bool
+        Whether what is 0 is left out, as protocol buffers do: a missing start is 0, and a speaker 0 is nobody.
     """
 
     at: str
@@ -64,6 +66,7 @@ class Rows(NamedTuple):
     uri: str = ""
     kind: str = ""
     pieces: bool = False
+    zeros: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,10 @@ _AZURE_TICKS: Json = {
     "unit": _TICK,
     "channel": "channel",
 }
-_GOOGLE_OLD: Json = {"start": "startTime", "end": "endTime", "speaker": "speakerTag", "text": "word"}
-_GOOGLE_NEW: Json = {"start": "startOffset", "end": "endOffset", "speaker": "speakerLabel", "text": "word"}
-_GOOGLE_SNAKE: Json = {"start": "start_time", "end": "end_time", "speaker": "speaker_tag", "text": "word"}
+_GOOGLE: Json = {"text": "word", "confidence": "confidence", "zeros": True}
+_GOOGLE_OLD: Json = {"start": "startTime", "end": "endTime", "speaker": "speakerTag", **_GOOGLE}
+_GOOGLE_NEW: Json = {"start": "startOffset", "end": "endOffset", "speaker": "speakerLabel", **_GOOGLE}
+_GOOGLE_SNAKE: Json = {"start": "start_time", "end": "end_time", "speaker": "speaker_tag", **_GOOGLE}
 _MILLISECONDS: Json = {"unit": 0.001, "confidence": "confidence"}
 _OFFSETS: Json = {"start": "offsets.from", "end": "offsets.to", "unit": 0.001}
 _SOUNDS: Json = {"start": "timestamp.0", "end": "timestamp.1"}
@@ -184,9 +188,9 @@ MAKERS: list[Maker] = [
         ["results[].alternatives[].words[].word"],
         [],
         [
-            Rows("results[].alternatives.0.words[]", **_GOOGLE_OLD, confidence="confidence"),
-            Rows("results[].alternatives.0.words[]", **_GOOGLE_NEW, confidence="confidence"),
-            Rows("results[].alternatives.0.words[]", **_GOOGLE_SNAKE, confidence="confidence"),
+            Rows("results[].alternatives.0.words[]", **_GOOGLE_OLD),
+            Rows("results[].alternatives.0.words[]", **_GOOGLE_NEW),
+            Rows("results[].alternatives.0.words[]", **_GOOGLE_SNAKE),
         ],
     ),
     Maker(
@@ -356,7 +360,8 @@ def _read_first(places: Sequence[Rows], data: object, reading: Reading) -> list[
     """Read the rows of the first place that holds any."""
     for place in places:
         found = list(_walk(data, place.at.replace("[]", ".[]").strip(".").split("."), ()))
-        if any(_get(item, place.start) is not _MISSING for item, _ in found):
+        telling = place.end if place.zeros else place.start
+        if any(_get(item, telling) is not _MISSING for item, _ in found):
             return _read_rows(place, found, reading)
     return []
 
@@ -374,7 +379,8 @@ def _read_rows(place: Rows, found: list[tuple[object, tuple[object, ...]]], read
             continue
         try:
             start, end = _read_times(place, item)
-            speaker = read_speaker(_inherit(item, parents, place.speaker))
+            said = _inherit(item, parents, place.speaker)
+            speaker = None if place.zeros and said == 0 else read_speaker(said)
         except ValueError as error:
             reading.skip(f"{place.at.removesuffix('[]')}[{number}]", error)
             continue
@@ -399,13 +405,14 @@ def _read_rows(place: Rows, found: list[tuple[object, tuple[object, ...]]], read
             }
         )
     # Google repeats all words in its last result, and only there with their speakers.
-    if any(row["speaker"] for row in rows) and place.speaker == "speakerTag":
+    if place.zeros and any(row["speaker"] for row in rows):
         rows = [row for row in rows if row["speaker"]]
     return rows
 
 
 def _read_times(place: Rows, item: object) -> tuple[float, float]:
-    start = parse_seconds(_take(item, place.start)) * place.unit
+    begin = 0.0 if place.zeros and _get(item, place.start) is _MISSING else _take(item, place.start)
+    start = parse_seconds(begin) * place.unit
     if place.length:
         end = start + parse_seconds(_take(item, place.length)) * place.unit
     else:

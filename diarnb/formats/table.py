@@ -35,12 +35,22 @@ _RISKY = re.compile(r"'*[=+\-@\t\r]")
 _MISSING = re.compile(r"nan|NaN|None|NA|N/A|null|NULL|<NA>|")
 _NO_NAME = re.compile(rf"'*(?:[=+\-@\t\r]|(?:{_MISSING.pattern})$)")
 _UNITS = {"ms": 0.001, "msec": 0.001, "millis": 0.001, "milliseconds": 0.001}
-_NAMES = {
-    "start": re.compile(r"start|starttime|begin|begintime|onset|from|tmin|xmin|starts|timestart|tstart|startseconds"),
-    "end": re.compile(r"end|endtime|stop|stoptime|offset|to|tmax|xmax|ends|timeend|tend|finish|endseconds"),
-    "duration": re.compile(r"duration|dur|length"),
-    "speaker": re.compile(r"speaker|speakers|speakerlabel|speakerid|speakername|spk|spkr|label|name|who|participant"),
-    "text": re.compile(r"text|transcript|transcription|utterance|content|sentence"),
+_NAMES = {  # reduced to letters, those of English only; also as German, French, Spanish and Italian tables have them
+    "start": re.compile(
+        r"start|starttime|begin|begintime|onset|from|tmin|xmin|starts|timestart|tstart|startseconds"
+        r"|anfang|beginn|startzeit|dbut|debut|inicio|inizio"
+    ),
+    "end": re.compile(
+        r"end|endtime|stop|stoptime|offset|to|tmax|xmax|ends|timeend|tend|finish|endseconds|ende|endzeit|fin|fine|final"
+    ),
+    "duration": re.compile(r"duration|dur|length|dauer|dure|duracin|durata"),
+    "speaker": re.compile(
+        r"speaker|speakers|speakerlabel|speakerid|speakername|spk|spkr|label|name|who|participant"
+        r"|sprecher|sprecherin|locuteur|intervenant|hablante|orador|parlante"
+    ),
+    "text": re.compile(
+        r"text|transcript|transcription|utterance|content|sentence|transkript|texte|texto|testo|transcripcin|trascrizione"
+    ),
 }
 
 

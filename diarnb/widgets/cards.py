@@ -29,7 +29,7 @@ _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do:
 def cards(
     turns: pd.DataFrame | Corrections, audio: Source | Sound | None = None, *, by: str = "person", fresh: bool = False
 ) -> Cards:
-    """Listen to each speaker in a few clips, and write down who it is.
+    """Listen to each speaker of these rows in a few clips, and write down who it is.
 
     Two voices may be given one name: then the panel asks whether they are the same person and are to be merged.
 

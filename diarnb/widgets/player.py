@@ -49,7 +49,7 @@ def player(
     by: str = "person",
     fresh: bool = False,
 ) -> Player:
-    """Play a recording in sync with its turns, and correct them.
+    """Play the recording of a run in sync with the rows of this table, and correct them.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ _HELP = (
 def review(
     turns: pd.DataFrame | Corrections, audio: Source | Sound | None = None, *, by: str = "person", fresh: bool = False
 ) -> Review:
-    """Listen to the turns that are most worth it, and say of each whether its speaker is right.
+    """Listen to the rows that are most worth it, and say of each whether its speaker is right.
 
     Turns come by doubt per second of listening (`diarnb.corrections.queue.queue`). What is left to be put right is
     estimated from the doubt in the turns that were not heard yet, and from how often the doubt was right so far

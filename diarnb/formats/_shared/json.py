@@ -21,6 +21,8 @@ def read_json(reading: Reading) -> object:
     """Read a file as JSON, or as JSON Lines, which become a list."""
     text = reading.read_text("JSON")
     try:
+        if ".jsonl" in reading.name.lower():  # also where it has one line only
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
