@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODELS = Path("engines", "local", "models")
-SHIPPED = {".js", ".css", ".py", ".pyi", ".onnx", ".json", ".flac", ".rttm", ".csv", ".typed"}
+SHIPPED = {".js", ".css", ".py", ".pyi", ".onnx", ".npy", ".json", ".flac", ".rttm", ".csv", ".typed"}
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Arrays = tuple[np.ndarray[Any, Any], ...]
 
 MODELS = Path(__file__).with_name("models")
-_REINSTALL = 'Put it back with: pip install --force-reinstall --no-deps "diarnb"'
+REINSTALL = 'Put it back with: pip install --force-reinstall --no-deps "diarnb"'
 
 
 @functools.cache
@@ -35,7 +35,7 @@ def provenance() -> dict[str, Json]:
         for name in ("segmentation", "embedding"):
             bytes.fromhex(facts[name]["sha256"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        message = f"The list of models that diarnb ships, provenance.json, cannot be read. {_REINSTALL}"
+        message = f"The list of models that diarnb ships, provenance.json, cannot be read. {REINSTALL}"
         raise ConfigurationError(message) from error
     return facts
 
@@ -73,11 +73,11 @@ def _load(
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"The model {path.name} is missing from this installation. {_REINSTALL}") from error
+        raise ConfigurationError(f"The model {path.name} is missing from this installation. {REINSTALL}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         message = (
-            f"The model {path.name} is damaged: sha256 {found[:12]}… where {sha256[:12]}… was published. {_REINSTALL}"
+            f"The model {path.name} is damaged: sha256 {found[:12]}… where {sha256[:12]}… was published. {REINSTALL}"
         )
         raise ConfigurationError(message)
     missing = [provider for provider in providers if provider not in ort.get_available_providers()]
@@ -95,7 +95,7 @@ def _load(
     try:
         return ort.InferenceSession(content, options, providers=list(providers))
     except Exception as error:  # of the runtime's own kinds, which share no base
-        message = f"ONNX Runtime {ort.__version__} cannot load {path.name}. {_REINSTALL} --upgrade onnxruntime"
+        message = f"ONNX Runtime {ort.__version__} cannot load {path.name}. {REINSTALL} --upgrade onnxruntime"
         raise ConfigurationError(message) from error
 
 
