@@ -38,7 +38,10 @@ NOTES = """\
 - turn: median length of holding the floor, s, own pauses included; offset: median time from one speaker's end to the
   next one's start, s; overlapped: share of offsets below 0; asides: backchannels per 100 turns.
 - reuse: how often, on average, a second of these people's material is heard; from the second time on it is up to a
-  twentieth slower and lower."""
+  twentieth slower and lower. Above --reuse nothing is made: the same sound again and again is told apart too easily.
+- Pauses: a speaker's silence of 0.25 s or more is silence in the reference, a shorter one is speech."""
+MOST_REUSE = 2.5
+DRAWS = 50  # of people, until these have material enough for the length of the conversation
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Wanted:
     telephone: float
     levels: float
     least: float
+    reuse: float
 
 
 @dataclass(frozen=True)
@@ -114,17 +118,42 @@ def _dry(utterance: Utterance) -> Samples:
     return cut * np.float32(10 ** ((LEVEL + utterance.level) / 20))
 
 
-def simulate(out: Path, number: int, people: Sequence[Person], wanted: Wanted, seed: int) -> dict[str, str]:
-    """Draw one conversation, write it, and return its row of the table."""
+@dataclass(frozen=True)
+class Draft:
+    """A conversation that was drawn, before its sound is."""
+
+    number: int
+    seconds: float
+    people: list[Person]
+    conversation: Conversation
+    rng: np.random.Generator
+
+    @property
+    def reuse(self) -> float:
+        """How often, on average, a second of these people's material is heard."""
+        said = sum(end - start for start, end, _ in self.conversation.reference())
+        return said / sum(person.seconds for person in self.people)
+
+
+def draw(number: int, people: Sequence[Person], wanted: Wanted, seed: int) -> Draft:
+    """Draw who says what when in one conversation."""
     course, sound = np.random.SeedSequence([seed, number]).spawn(2)
     rng = np.random.default_rng(sound)
     count = wanted.speakers[number % len(wanted.speakers)]
     seconds = round(60 * rng.uniform(*wanted.minutes), 1)
     # Whoever has more material takes part more often, so that little is heard twice.
     material = np.array([person.seconds for person in people])
-    present = [people[n] for n in rng.choice(len(people), count, replace=False, p=material / material.sum())]
+    for _ in range(DRAWS):
+        present = [people[n] for n in rng.choice(len(people), count, replace=False, p=material / material.sum())]
+        if seconds <= wanted.reuse * sum(person.seconds for person in present):
+            break
     conversation = converse(present, seconds, float(rng.uniform(*wanted.overlap)), wanted.least, course)
+    return Draft(number, seconds, present, conversation, rng)
 
+
+def simulate(out: Path, draft: Draft, wanted: Wanted) -> dict[str, str]:
+    """Draw how a conversation is heard, write it, and return its row of the table."""
+    rng, count = draft.rng, len(draft.people)
     telephone = bool(rng.random() < wanted.telephone)
     kind = str(rng.choice(wanted.rooms))
     ways, reverberation = _ways(kind, telephone, count, rng)
@@ -137,16 +166,16 @@ def simulate(out: Path, number: int, people: Sequence[Person], wanted: Wanted, s
         float(10 ** ((LEVEL - snr) / 20)),
         telephone,
     )
-    name = f"{count:02d}speakers_{number:03d}"
-    write(out, name, conversation, scene, seconds)
+    name = f"{count:02d}speakers_{draft.number:03d}"
+    write(out, name, draft.conversation, scene, draft.seconds)
     about = {
         "room": " ".join(["telephone"] * telephone + [kind]),
         "T60": f"{reverberation:.2f}" if reverberation else "",
         "SNR": f"{snr:.0f}",
         "hum": f"{hum:.0f}" if hum else "",
-        "people": " ".join(person.name for person in present),
+        "people": " ".join(person.name for person in draft.people),
     }
-    return {"name": name, **_measured(conversation, present, seconds), **about}
+    return {"name": name, **_measured(draft), **about}
 
 
 def _ways(kind: str, telephone: bool, count: int, rng: np.random.Generator) -> tuple[list[Samples], float | None]:
@@ -160,7 +189,8 @@ def _ways(kind: str, telephone: bool, count: int, rng: np.random.Generator) -> t
     return ways, float(np.mean([room.reverberation for room in rooms])) if rooms else None
 
 
-def _measured(conversation: Conversation, people: Sequence[Person], seconds: float) -> dict[str, str]:
+def _measured(draft: Draft) -> dict[str, str]:
+    conversation, seconds = draft.conversation, draft.seconds
     turns, reference = conversation.turns, conversation.reference()
     speech, overlap = speech_and_overlap(reference)
     spoken: dict[str, float] = {}
@@ -178,7 +208,7 @@ def _measured(conversation: Conversation, people: Sequence[Person], seconds: flo
         "offset": f"{np.median(offsets):.2f}" if offsets else "",
         "overlapped": f"{100 * np.mean(np.array(offsets) < 0):.0f} %" if offsets else "",
         "asides": f"{100 * asides / len(turns):.0f}",
-        "reuse": f"{sum(spoken.values()) / sum(person.seconds for person in people):.1f}",
+        "reuse": f"{draft.reuse:.1f}",
     }
 
 
@@ -219,6 +249,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--material-least", type=float, default=8.0, help="seconds of speech that a person must have (default: 8)"
     )
+    parser.add_argument(
+        "--reuse", type=float, default=MOST_REUSE, help=f"how often material may be heard (default: {MOST_REUSE:g})"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args(argv)
     speakers = tuple(chain.from_iterable(arguments.speakers))
@@ -242,9 +275,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.telephone,
         arguments.levels,
         arguments.least,
+        arguments.reuse,
     )
+    drafts = [draw(n, people, wanted, arguments.seed) for n in range(arguments.count)]
+    most = max(drafts, key=lambda draft: draft.reuse)
+    if most.reuse > arguments.reuse:
+        raise SystemExit(
+            f"In conversation {most.number} the speakers' material would be heard {most.reuse:.1f} times over, and "
+            f"{arguments.reuse:g} times are allowed: make them shorter (--minutes), take people with more material "
+            "(--material-least), or let it be heard more often (--reuse)."
+        )
     arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = [simulate(arguments.out, n, people, wanted, arguments.seed) for n in range(arguments.count)]
+    rows = [simulate(arguments.out, draft, wanted) for draft in drafts]
     with (arguments.out / "conversations.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

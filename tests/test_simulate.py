@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RATE = 16_000
+REUSED = ["--reuse", "99"]  # there are four voices
 DRY = ["--rooms", "none", "--telephone", "0", "--snr", "90", "90", "--levels", "0"]
 
 
@@ -46,7 +47,7 @@ def people(material: Path) -> list[Person]:
 
 
 def make(out: Path, material: Path, *options: str) -> Path:
-    simulate.main([str(out), "--material", str(material), "--material-least", "3", "--least", "3", *options])
+    simulate.main([str(out), "--material", str(material), "--material-least", "3", "--least", "3", *REUSED, *options])
     return out
 
 
@@ -270,6 +271,15 @@ def test_more_speakers_than_people_are_refused_before_anything_is_written(tmp_pa
 def test_a_conversation_too_short_for_its_speakers_is_refused(tmp_path: Path, material: Path):
     with pytest.raises(SystemExit, match=r"4 speaker\(s\) with 3 s of speech each need 46 s or more.*30 s"):
         make(tmp_path, material, "--speakers", "4", "--minutes", "0.5", "0.5")
+
+
+def test_material_heard_too_often_is_refused_before_anything_is_written(tmp_path: Path, material: Path):
+    options = [str(tmp_path / "out"), "--material", str(material), "--material-least", "3", "--minutes", "6", "6"]
+    with pytest.raises(SystemExit, match=r"heard [\d.]+ times over, and 2.5 times are allowed: make them shorter"):
+        simulate.main([*options, "--speakers", "2", "--count", "1"])
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit, match=r"and 0.1 times are allowed"):
+        simulate.main([*options, "--speakers", "4", "--count", "1", "--reuse", "0.1"])
 
 
 @pytest.mark.parametrize(
