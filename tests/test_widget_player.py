@@ -14,7 +14,8 @@ import pytest
 
 import diarnb
 from diarnb.errors import AudioNotFoundError, InvalidParameterError, TurnTableError
-from diarnb.widgets.packing import TICKS, UNKNOWN, Spoken, differences, pack_turns
+from diarnb.tables.activity import find_errors
+from diarnb.widgets.packing import TICKS, UNKNOWN, Spoken, pack_turns
 from diarnb.widgets.player import Player, player
 from tests.test_widget_sound import Ear
 
@@ -362,7 +363,7 @@ def test_differences_are_named_as_a_diarization_error_rate_names_them() -> None:
     hypothesis = pd.DataFrame(
         {"start": [0.0, 4.0, 9.0, 12.0], "end": [3.5, 6.0, 10.0, 13.0], "speaker": ["A", "A", "A", "B"]}
     )
-    assert list(differences(hypothesis, reference).itertuples(index=False, name=None)) == [
+    assert list(find_errors(hypothesis, reference).itertuples(index=False, name=None)) == [
         (3.0, 3.5, "false alarm"),
         (4.0, 6.0, "confusion"),
         (8.0, 9.0, "missed"),
@@ -372,13 +373,13 @@ def test_differences_are_named_as_a_diarization_error_rate_names_them() -> None:
 
 def test_names_of_another_engine_are_paired_by_time() -> None:
     turns = table("A", "B", "A")
-    assert differences(turns, turns.replace({"A": "SPEAKER_01", "B": "SPEAKER_00"})).empty
+    assert find_errors(turns, turns.replace({"A": "SPEAKER_01", "B": "SPEAKER_00"})).empty
 
 
 def test_no_turns_at_all_differ_by_all() -> None:
     turns = table("A")
-    assert differences(turns.head(0), turns)["kind"].tolist() == ["missed"]
-    assert differences(turns.head(0), turns.head(0)).empty
+    assert find_errors(turns.head(0), turns)["kind"].tolist() == ["missed"]
+    assert find_errors(turns.head(0), turns.head(0)).empty
 
 
 def test_a_reference_travels_with_its_differences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,8 +11,10 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from diarnb.errors import InvalidParameterError
-from diarnb.plot.styles import ClockFormatter, ClockLocator, Style, plain
-from diarnb.tables.colors import PALETTE, speaker_colors
+from diarnb.plot.lanes import assign_looks
+from diarnb.plot.pictures import finish, new_axes
+from diarnb.plot.styles import ClockFormatter, ClockLocator, Style, find_ink, find_outline, plain
+from diarnb.tables.colors import PALETTE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +64,12 @@ def turn_taking_plot(matrix: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         for column in range(count):
             # Nobody takes the floor from themselves: the diagonal stays empty.
             share = counts[row, column] / most
-            face = tuple(page + share * (color - page))
+            red, green, blue = page + share * (color - page)
+            face = (float(red), float(green), float(blue))
             if row != column:
                 ax.add_patch(Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, facecolor=face, linewidth=0))
-                ink = "white" if share > 0.55 else style.ink
-                ax.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", color=ink)
+                look: Json = {"ha": "center", "va": "center", "color": find_ink(face)}
+                ax.text(column, row, f"{counts[row, column]:.0f}", **look)
     _name_ticks(ax, names, style, 90 if upright else 0)
     ax.xaxis.set_label_position("top")
     ax.set_xlabel("takes the floor", color=style.muted, fontsize=0.85 * font)
@@ -75,7 +78,7 @@ def turn_taking_plot(matrix: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         _write_nothing(ax, style, "no speech found")
     ax.set(xlim=(-0.5, max(count, 1) - 0.5), ylim=(max(count, 1) - 0.5, -0.5))
     _strip(ax)
-    return ax
+    return finish(ax, f"Who takes the floor after whom, among {count} speakers: {counts.sum():.0f} transfers.")
 
 
 def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -117,12 +120,14 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.bar(lefts, counts, 0.9 * _BIN, align="edge", color=colors, linewidth=0, zorder=2)
     ax.set(xlim=_REACH, ylim=(0, max(1.0, 1.15 * counts.max(initial=0))))
     ax.axvline(0, color=style.muted, linewidth=0.8, zorder=1)
+    told = "the floor never passes on"
     if len(offsets):
         median = float(np.median(offsets))
+        told = f"median {median:+.2f} s  ·  {len(offsets)} transfers"
         ax.axvline(float(np.clip(median, *_REACH)), color=style.ink, linewidth=1.2, linestyle=(0, (3, 2)), zorder=3)
-        ax.set_title(f"median {median:+.2f} s  ·  {len(offsets)} transfers", color=style.ink, fontsize=0.9 * font)
+        ax.set_title(told, color=style.ink, fontsize=0.9 * font, pad=6 + 1.2 * font * _is_narrow(ax))
     else:
-        _write_nothing(ax, style, "the floor never passes on")
+        _write_nothing(ax, style, told)
     ax.set_xlabel("seconds from one's end to the next one's start", color=style.muted, fontsize=0.85 * font)
     ax.set_ylabel("transfers", color=style.muted, fontsize=0.85 * font)
     for x, side, text in ((low, "left", "overlap"), (high, "right", "gap")):
@@ -139,7 +144,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     if len(offsets):
         ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     _strip(ax, labels=style)
-    return ax
+    return finish(ax, f"How many seconds pass before somebody else speaks: {told}.")
 
 
 def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -178,21 +183,30 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.bar(start, lengths, lengths, align="edge", color=style.lane, linewidth=0, zorder=0.5)
     bottom = np.zeros(len(profile))
     gap = 0.04 * lengths
-    looks = speaker_colors(speakers)
-    for name, color in looks.items():
+    looks = assign_looks(speakers)
+    edges = {name: find_outline(look.color, style) for name, look in looks.items()}
+    for name, look in looks.items():
         talk = profile[name].to_numpy(dtype=float)
-        ax.bar(start + gap, talk, lengths - 2 * gap, bottom, align="edge", color=color, linewidth=0, zorder=2)
-        bottom += talk
+        seen = talk > 0
+        places: list[Any] = [part[seen] for part in (start + gap, talk, lengths - 2 * gap, bottom)]
+        fill: Json = {"color": look.color, "edgecolor": style.page, "hatch": look.hatch, "linewidth": 0}
+        ax.bar(*places, align="edge", zorder=2, **fill)
+        ax.bar(*places, align="edge", zorder=2.1, color="none", edgecolor=edges[name], linewidth=0.6)
+        bottom = bottom + talk
     if not len(profile) or not speakers:
         _write_nothing(ax, style, "no speech found")
     else:
         # Handles of our own: a label that begins with an underscore would be left out.
-        handles = [Patch(color=color) for color in looks.values()]
+        handles = [
+            Patch(facecolor=look.color, edgecolor=style.page if look.hatch else edges[name], hatch=look.hatch)
+            for name, look in looks.items()
+        ]
         legend = ax.legend(
             handles[::-1],
             [plain(name)[0] for name in speakers][::-1],
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
+            borderaxespad=2.0,
             frameon=False,
             fontsize=0.85 * font,
             labelcolor=style.ink,
@@ -210,16 +224,20 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         f"seconds of talk in {step:g} s" if step else "seconds of talk", color=style.muted, fontsize=0.85 * font
     )
     _strip(ax, labels=style)
-    return ax
+    talk_of = {name: float(profile[name].sum()) for name in speakers}
+    told = ", ".join(f"{plain(name)[0]} {seconds:.0f} s" for name, seconds in talk_of.items())
+    return finish(ax, f"Who talks how much over time: {told or 'no speech found'}.")
+
+
+def _is_narrow(ax: Axes) -> bool:
+    """Whether a title has no room between what stands at both its sides."""
+    return bool(ax.get_window_extent().width < 300 * ax.figure.dpi / 72)
 
 
 def _make_axes(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is not None:
         return ax
-    import matplotlib.pyplot as plt
-
-    size = (min(width, 60.0), min(height, 60.0))
-    return plt.figure(figsize=size, layout="constrained").add_subplot()
+    return new_axes(min(width, 60.0), min(height, 60.0))
 
 
 def _name_ticks(ax: Axes, names: list[str], style: Style, rotation: float) -> None:

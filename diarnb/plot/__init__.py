@@ -15,10 +15,22 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import MultipleLocator, NullLocator
 
-from diarnb._text import refuse_call, visible
+from diarnb._text import clock, refuse_call, visible
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.plot.lanes import BELOW_ROW, TimelineRow, Track, break_rows, height_of, lay_out, looks_of
-from diarnb.plot.styles import LITERAL, ClockFormatter, ClockLocator, Style, multiples, plain, step_of
+from diarnb.plot.pictures import finish, new_axes
+from diarnb.plot.styles import (
+    LITERAL,
+    OUTLINE,
+    ClockFormatter,
+    ClockLocator,
+    Style,
+    find_outline,
+    measure_contrast,
+    multiples,
+    plain,
+    step_of,
+)
 from diarnb.tables.activity import Floats, is_finite
 from diarnb.tables.checks import check_turns
 from diarnb.tables.colors import PALETTE
@@ -44,6 +56,7 @@ refuse_call(__name__)
 
 _NARROWEST = 0.9  # points; a shorter turn is drawn this wide
 _HATCHED = 4.0  # points; a hatch would blot out a shorter bar
+_OUTLINED, _EDGE = 4.0, 1.2  # points; a shorter bar is all outline, and how wide one is
 _RASTERIZED = 5000  # bars; beyond, single shapes make an SVG of megabytes
 
 
@@ -61,17 +74,21 @@ def timeline(
     """Draw who spoke when: one lane a speaker, in the order in which they first speak.
 
     A strip below the lanes, and a shade behind them, show where several speak at once; at the right stands each
-    speaker's share of the talk in view. With a ``confidence`` column, fainter bars are less certain.
+    speaker's share of the talk in view. With a ``confidence`` column, fainter bars are less certain. Pale bars have an
+    outline, and from the ninth speaker on colours come again with a hatch.
 
     Parameters
     ----------
     turns : pandas.DataFrame
         Any table with ``start`` and ``end`` in seconds and ``speaker``, of one recording.
     reference : pandas.DataFrame, optional
-        The true turns, drawn below as a second group of lanes. A speaker of the same name has the same colour; names
-        that only one table knows are paired by the time they share, as a diarization error rate pairs them.
+        The true turns, drawn below as a second group of lanes, in the order of their partners: a speaker of the same
+        name has the same colour, and names that only one table knows are paired by the time they share, as a
+        diarization error rate pairs them. Strips below show what was missed, what is a false alarm, and what is
+        confused, with the seconds of each.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; nothing outside it is changed. Default: a new pyplot figure of a fitting size.
+        Where to draw; nothing outside it is changed. It becomes as much smaller as the names need to stay within its
+        room, unless the figure has a layout engine. Default: a new pyplot figure of a fitting size.
     start, end : float, optional
         The stretch to show, in seconds; lanes and colours stay those of the whole table. Default: from 0 to
         ``turns.attrs["diarnb"]["duration"]``, or where that is not known to the end of the last turn.
@@ -80,13 +97,15 @@ def timeline(
     colors : mapping of str to color, optional
         matplotlib colours of some or all speakers, e.g. ``{"Beth": "#0072B2"}``; names that do not occur are ignored.
     wrap : float, "auto" or None, default "auto"
-        Seconds after which the timeline goes on in a next row; None for a single row. ``"auto"`` takes rows of half an
-        hour, or longer ones for many speakers, beyond 45 minutes, and a single row on an `ax` that is given.
+        Seconds after which the timeline goes on in a next row; None for a single row. ``"auto"`` takes equal rows of
+        about half an hour, or longer ones for many speakers, beyond 45 minutes, and a single row on an `ax` that is
+        given.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Each speaker is a collection with the name as its label; x is in seconds, of the row when there are several.
+        Each speaker is a collection with the name as its label; x is in seconds, of the row when there are several. A
+        new figure says what it shows to those who cannot see it, in a notebook and in a PNG or SVG that it is saved to.
 
     Raises
     ------
@@ -98,7 +117,8 @@ def timeline(
     Notes
     -----
     Names and titles are untrusted text: nothing in them is read as mathematics or TeX; characters that hide or reorder
-    text are written as escapes, and so are those for which no installed font has a glyph.
+    text are written as escapes, and so are those for which no installed font has a glyph, but for emoji, which are
+    written by their names.
 
     Examples
     --------
@@ -144,7 +164,24 @@ def draw_tables(
     if name:
         shown, font = plain(name, limit=70)
         ax.set_title(shown, loc="left", color=style.ink, fontsize=1.1 * mpl.rcParams["font.size"], **font)
-    return ax
+    return finish(ax, _describe(tracks, name, first, last))
+
+
+def _describe(tracks: list[Track], name: object, first: float, last: float) -> str:
+    """Say what a timeline shows, for those who cannot see it."""
+    title = f" of {visible(name, limit=70)}" if name else ""
+    groups = [f"Timeline{title} from {clock(first)} to {clock(last)}"]
+    for track in tracks:
+        shown = visible(track.name)
+        if track.kind == "heading":
+            groups.append(shown)
+        elif track.share is not None:
+            groups[-1] += f"{', ' if '%' in groups[-1] else ': '}{shown} {_percent(track.share)} of the speech"
+        elif track.seconds is not None:
+            groups[-1] += f"{', ' if ' s ' in groups[-1] else ': '}{track.seconds:.1f} s {shown}"
+        elif track.kind == "silence":
+            groups[-1] += ": no speech found"
+    return ". ".join(groups).replace(" of the speech,", ",") + "."
 
 
 def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -188,9 +225,7 @@ def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         lines += [(f"channel {channel}", None)] if channel != before else []
         lines.append((str(row.k), row))
     if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.figure(figsize=(9.0, 1.2 + 0.26 * max(len(lines), 2)), layout="constrained").add_subplot()
+        ax = new_axes(9.0, 1.2 + 0.26 * max(len(lines), 2))
     style, font = Style.of(ax), mpl.rcParams["font.size"]
     ax.set_yticks(range(len(lines)), [left for left, _ in lines], fontsize=0.9 * font, color=style.muted)
     ax.tick_params(axis="both", which="both", length=0, labelsize=0.9 * font, labelcolor=style.muted)
@@ -216,7 +251,8 @@ def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylabel("speakers", color=style.muted, fontsize=0.85 * font)
     ax.set_xlabel("how different the two are  (from 1: two voices)", color=style.muted, fontsize=0.85 * font)
-    return ax
+    chosen = [str(row.k) for _, row in lines if row is not None and row.chosen]
+    return finish(ax, f"What speaks for each number of speakers. Chosen: {', '.join(chosen) or 'none'}.")
 
 
 _COUNT_COLUMNS = (("right", 4.6), ("right", 9.8), ("left", 11.0))  # how aligned, and where: letters from the bars
@@ -273,14 +309,12 @@ def _view(start: float | None, end: float | None, known: float) -> tuple[float, 
 
 
 def _new_axes(rows: int, tracks: list[Track]) -> Axes:
-    """Make the figure that a notebook shows below its cell: the one place that needs pyplot."""
-    import matplotlib.pyplot as plt
-
+    """Make a figure of a fitting size."""
     lanes, font = height_of(tracks), mpl.rcParams["font.size"]
     # Few lanes may be generous, many must be modest; text sets the least.
     lane = max(1.6 * font, min(2.6 * font, 14.0 * font / lanes)) if rows == 1 else 1.35 * font
     height = lane * (rows * (lanes + BELOW_ROW) - BELOW_ROW) + 6.0 * font
-    return plt.figure(figsize=(9.0, min(height / 72, 200.0)), layout="constrained").add_subplot()
+    return new_axes(9.0, min(height / 72, 200.0))
 
 
 def _draw_tracks(ax: Axes, tracks: list[Track], rows: list[TimelineRow], style: Style) -> None:
@@ -309,13 +343,22 @@ def _draw_tracks(ax: Axes, tracks: list[Track], rows: list[TimelineRow], style: 
         if track.look is not None:
             strength = np.ones(len(track.spans)) if track.strength is None else track.strength
             colors = np.array(style.lane) + strength[origin, None] * np.subtract(track.look.color, style.lane)
+            edge = find_outline(track.look.color, style)
+            pale = measure_contrast(colors, style.lane) < OUTLINE
+            colors[pale & (lengths <= _OUTLINED)] = edge
             add(bars, colors, 2.0, linewidths=outlines, label=track.name)
             if track.look.hatch:
                 add(boxes[lengths > _HATCHED], "none", 2.1, edgecolors=[style.page], hatch=track.look.hatch)
+            if (wide := pale & (lengths > _OUTLINED)).any():
+                inset = _EDGE / 2 * np.array([[1 / points, lanes]]) * [[1, 1], [1, -1], [-1, -1], [-1, 1]]
+                add(boxes[wide] + inset, "none", 2.2, edgecolors=[edge], linewidths=_EDGE)
         if track.kind == "overlap":
             top, bottom = track.shade
             add(_boxes(track.spans, (top + bottom) / 2, bottom - top, rows, pitch)[0], [style.shade], 0.2)
             add(bars, [style.muted], 2.0, linewidths=outlines, label=track.name)
+        if track.kind == "error":
+            add(_boxes(whole, track.middle, track.height, rows, pitch)[0], [style.lane], 0.1)
+            add(bars, [style.ink], 2.0, linewidths=outlines, label=track.name)
 
 
 def _boxes(
@@ -348,11 +391,13 @@ def _draw_names(ax: Axes, tracks: list[Track], rows: int, style: Style) -> None:
         label.set(**font)
         if track.kind == "heading":
             label.set(fontweight="bold")
-        elif track.kind == "overlap":
+        elif track.kind in ("overlap", "error"):
             label.set(color=style.muted, fontsize=0.85 * size)
     for track in tracks:
         if track.share is not None:
             ax.text(1.01, track.middle, _percent(track.share), va="center", **aside)
+        elif track.seconds is not None:
+            ax.text(1.01, track.middle, f"{track.seconds:.1f} s", va="center", **aside)
         elif track.kind == "silence":
             ax.text(0.5, track.middle, "no speech found", ha="center", va="center", **aside)
     if any(track.share is not None for track in tracks):

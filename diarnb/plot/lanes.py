@@ -16,7 +16,16 @@ from matplotlib.colors import to_rgb
 
 from diarnb._text import visible
 from diarnb.errors import InvalidParameterError
-from diarnb.tables.activity import Floats, find_edges, is_finite, list_speakers, mark_active, match_speakers
+from diarnb.tables.activity import (
+    ERRORS,
+    Floats,
+    find_edges,
+    find_errors,
+    is_finite,
+    list_speakers,
+    mark_active,
+    match_speakers,
+)
 from diarnb.tables.colors import PALETTE, speaker_colors
 
 Color = tuple[float, float, float]
@@ -51,13 +60,18 @@ def looks_of(tables: Mapping[str, pd.DataFrame], chosen: Mapping[str, object]) -
     for reference in others:
         twins = match_speakers(hypothesis, reference) | twins
         order += [name for name in list_speakers(reference) if name not in order and name not in twins]
-    looks = {
-        name: LaneLook(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
-        for place, (name, color) in enumerate(speaker_colors(order).items())
-    }
+    looks = assign_looks(order)
     own = {name: LaneLook(_color(chosen[name], name), "") for name in chosen.keys() & {*order, *twins}}
     looks |= own
     return looks | {name: looks[twin] for name, twin in twins.items()} | own
+
+
+def assign_looks(speakers: list[str]) -> dict[str, LaneLook]:
+    """Assign speakers their looks, in the order in which they come."""
+    return {
+        name: LaneLook(to_rgb(color), _HATCHES[place // len(PALETTE) % len(_HATCHES)])
+        for place, (name, color) in enumerate(speaker_colors(speakers).items())
+    }
 
 
 def _color(value: object, speaker: str) -> Color:
@@ -74,7 +88,7 @@ def _color(value: object, speaker: str) -> Color:
 class Track:
     """What stands at one height of the picture, the same in every row."""
 
-    kind: Literal["heading", "speaker", "overlap", "silence"]
+    kind: Literal["heading", "speaker", "overlap", "silence", "error"]
     name: str
     middle: float
     height: float
@@ -82,6 +96,7 @@ class Track:
     look: LaneLook | None = None
     strength: Floats | None = None  # how much of its colour each span has, 0-1
     share: float | None = None  # of the talk in view, 0-1
+    seconds: float | None = None  # of this in view
     shade: tuple[float, float] = (0.0, 0.0)  # the heights between which a strip of overlap casts its shade
 
 
@@ -97,7 +112,7 @@ def lay_out(
             tracks.append(Track("heading", name, y + 0.5, 0.0))
             y += 1.0
         top = y
-        speakers = list_speakers(table)
+        speakers = _order_by_partners(table, tables) if name == "reference" else list_speakers(table)
         if not speakers:
             tracks.append(Track("silence", "", y + 0.5, _BAR))
             y += 1.0
@@ -116,7 +131,24 @@ def lay_out(
             # The shade reaches from the first bar to the strip, so that the eye can follow it.
             tracks.append(Track("overlap", "overlap", y + 0.3, _STRIP, spans, shade=(top + (1 - _BAR) / 2, y + 0.3)))
             y += 0.6
+    if set(tables) == {"hypothesis", "reference"}:
+        found = find_errors(*tables.values())
+        y += _BETWEEN
+        tracks.append(Track("heading", "errors", y + 0.5, 0.0))
+        y += 1.0
+        for kind in ERRORS:
+            spans = found.loc[found["kind"] == kind, ["start", "end"]].to_numpy()
+            seconds = float(np.diff(spans.clip(first, last)).sum())
+            tracks.append(Track("error", kind, y + 0.35, 2 * _STRIP, spans, seconds=seconds))
+            y += 0.8
     return tracks
+
+
+def _order_by_partners(reference: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Order the speakers of a reference as those that they are taken for; whoever is nobody's partner comes last."""
+    order, twins = list_speakers(tables["hypothesis"]), match_speakers(tables["hypothesis"], reference)
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(list_speakers(reference), key=lambda name: places.get(str(twins.get(name, name)), len(order)))
 
 
 def _strength(turns: pd.DataFrame) -> Floats | None:
@@ -141,12 +173,12 @@ class TimelineRow(NamedTuple):
 
 
 def break_rows(first: float, last: float, wrap: object, height: float) -> list[TimelineRow]:
-    """Break the stretch to show into rows of equal length, of which the last may end early."""
+    """Break the stretch to show into rows of equal length; of those that were asked for the last may end early."""
     length = last - first
     if wrap == "auto":
         if length > _ONE_ROW:
             fitting = (row for row in _ROW_LENGTHS if math.ceil(length / row) * (height + BELOW_ROW) <= _MOST_LANES)
-            length = min(length, next(fitting, length))
+            length /= max(1, round(length / next(fitting, length)))
     elif wrap is not None:
         if not is_finite(wrap) or wrap * _MOST_ROWS < length:
             raise InvalidParameterError(

@@ -6,9 +6,11 @@ The greys lie between the text and the page, and no setting of matplotlib is cha
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.ticker import Formatter, Locator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from diarnb._types import Json
     from diarnb.plot.lanes import Color
+    from diarnb.tables.activity import Floats
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 LITERAL: Json = {"parse_math": False, "usetex": False}
@@ -30,6 +33,10 @@ _FALLBACK_FONTS = (
     *("Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai", "Nirmala UI", "Segoe UI"),
     *("DejaVu Sans", "Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji"),
 )
+
+
+OUTLINE = 3.0
+"""The least contrast of a bar, or of its outline, with its ground: that of WCAG 2.2 for graphics."""
 
 
 class Style(NamedTuple):
@@ -51,6 +58,43 @@ class Style(NamedTuple):
         return cls(ink, _mix(page, ink, 0.62), _mix(page, ink, 0.17), _mix(page, ink, 0.06), page)
 
 
+def measure_contrast(colors: object, ground: Color) -> Floats:
+    """Measure how well colours can be told from their ground: 1 to 21, as WCAG 2.2 defines it.
+
+    Examples
+    --------
+    >>> float(measure_contrast((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)).round(1))
+    21.0
+    """
+    one, other = _luminance(colors), _luminance(ground)
+    return (np.maximum(one, other) + 0.05) / (np.minimum(one, other) + 0.05)
+
+
+def _luminance(colors: object) -> Floats:
+    parts = np.asarray(colors, dtype=np.float64)
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    weighted: Floats = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return weighted
+
+
+def find_outline(color: Color, style: Style) -> Color:
+    """Find the outline of bars of a colour: the nearest to it on the way to the ink that stands out from the lane."""
+    way = [_mix(color, style.ink, step / 20) for step in range(21)]
+    enough = 1.15 * OUTLINE  # a thin line is blended with what is beside it
+    return next((edge for edge in way if measure_contrast(edge, style.lane) >= enough), style.ink)
+
+
+def find_ink(ground: Color) -> Color:
+    """Find whether white or black is better read on a ground.
+
+    Examples
+    --------
+    >>> find_ink((0.9, 0.9, 0.2))
+    (0.0, 0.0, 0.0)
+    """
+    return max((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), key=lambda ink: float(measure_contrast(ink, ground)))
+
+
 def _mix(below: Color, above: Color, share: float) -> Color:
     red, green, blue = (under + share * (over - under) for under, over in zip(below, above, strict=True))
     return red, green, blue
@@ -65,9 +109,19 @@ def plain(text: object, limit: int = 24) -> tuple[str, Json]:
         families += [name for name in _FALLBACK_FONTS if name in installed]
         found = (font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families)
         fonts = [font_manager.get_font(path) for path in dict.fromkeys(found)]
-        # matplotlib warns of a glyph that no font has whenever it draws; an escape also keeps two such names apart.
-        shown = "".join(c if any(font.get_char_index(ord(c)) for font in fonts) else escape(c) for c in shown)
+        shown = "".join(c if any(font.get_char_index(ord(c)) for font in fonts) else _spell(c) for c in shown)
     return shown, {"fontfamily": families, **LITERAL}
+
+
+def _spell(character: str) -> str:
+    """Write a character for which there is no glyph: an emoji by its name, what only joins or colours some not at all.
+
+    matplotlib would warn of it whenever it draws; and names that differ in such characters only are kept apart.
+    """
+    if character == "\u200d" or unicodedata.category(character) in ("Mn", "Sk"):
+        return ""
+    named = unicodedata.name(character, "") if unicodedata.category(character) == "So" else ""
+    return f":{named.lower()}:" if named else escape(character)
 
 
 def step_of(length: float, most: int) -> float:

@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Masks = NDArray[np.bool_]
 
+ERRORS = ("missed", "false alarm", "confusion")
+"""How a table can differ from the true one."""
+
 _ROUNDING = 1e-7  # seconds; what sums of times may be off
 
 
@@ -76,6 +79,46 @@ def match_speakers(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> dict[st
     edges = find_edges(hypothesis, reference)
     shared = (mark_active(reference, theirs, edges) * np.diff(edges)) @ mark_active(hypothesis, ours, edges).T
     return {theirs[row]: ours[column] for row, column in match_one_to_one(shared).items()}
+
+
+def find_errors(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Find where a table says something else than the reference.
+
+    Parameters
+    ----------
+    hypothesis, reference : pandas.DataFrame
+        Checked tables of turns. Names that only one of them knows are paired by the time that they share.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``start, end`` in seconds and ``kind``: fewer speak than should ("missed"), more ("false alarm"), or as many but
+        others ("confusion"); sorted by time, neighbours of one kind joined.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"start": [0.0], "end": [4.0], "speaker": ["A"]})
+    >>> find_errors(table, table.assign(end=5.0))
+       start  end    kind
+    0    4.0  5.0  missed
+    """
+    edges = find_edges(hypothesis, reference)
+    twins = match_speakers(hypothesis, reference)
+    true = reference.assign(speaker=[twins.get(name, name) for name in reference["speaker"]])
+    names = list(dict.fromkeys([*hypothesis["speaker"], *true["speaker"]]))
+    said, should = mark_active(hypothesis, names, edges), mark_active(true, names, edges)
+    surplus = said.sum(axis=0) - should.sum(axis=0)
+    kind = np.select([surplus < 0, surplus > 0, (said != should).any(axis=0)], [0, 1, 2], -1)
+    first = np.flatnonzero(np.diff(kind, prepend=-1) != 0)  # of each run of equal kinds
+    beyond = np.append(first[1:], len(kind))
+    found = kind[first] >= 0
+    return pd.DataFrame(
+        {
+            "start": edges[first[found]],
+            "end": edges[beyond[found]],
+            "kind": pd.Series([ERRORS[number] for number in kind[first[found]]], dtype=str),
+        }
+    )
 
 
 def find_edges(*tables: pd.DataFrame, also: Iterable[float] = ()) -> Floats:

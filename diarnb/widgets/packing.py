@@ -1,4 +1,4 @@
-"""Tables as the few bytes that a page draws from, and where two tables differ."""
+"""Tables as the few bytes that a page draws from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb._text import visible
-from diarnb.tables.activity import find_edges, mark_active, match_speakers
+from diarnb.tables.activity import ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +21,6 @@ TICKS = 10_000
 
 UNKNOWN = 255
 """The confidence of a turn of which none is known."""
-
-KINDS = ("missed", "false alarm", "confusion")
-"""How two tables can differ, in the order of the numbers that travel."""
 
 NOBODY = 65_535
 """The lane of words before anybody is known to speak."""
@@ -55,49 +52,9 @@ def pack_turns(ids: Sequence[int], turns: pd.DataFrame, lanes: Sequence[int]) ->
     )
 
 
-def differences(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
-    """Find where a table says something else than the reference.
-
-    Parameters
-    ----------
-    hypothesis, reference : pandas.DataFrame
-        Checked tables of turns. Names that only one of them knows are paired by the time that they share.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``start, end`` in seconds and ``kind``: fewer speak than should ("missed"), more ("false alarm"), or as many but
-        others ("confusion"); sorted by time, neighbours of one kind joined.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"start": [0.0], "end": [4.0], "speaker": ["A"]})
-    >>> differences(table, table.assign(end=5.0))
-       start  end    kind
-    0    4.0  5.0  missed
-    """
-    edges = find_edges(hypothesis, reference)
-    twins = match_speakers(hypothesis, reference)
-    true = reference.assign(speaker=[twins.get(name, name) for name in reference["speaker"]])
-    names = list(dict.fromkeys([*hypothesis["speaker"], *true["speaker"]]))
-    said, should = mark_active(hypothesis, names, edges), mark_active(true, names, edges)
-    surplus = said.sum(axis=0) - should.sum(axis=0)
-    kind = np.select([surplus < 0, surplus > 0, (said != should).any(axis=0)], [0, 1, 2], -1)
-    first = np.flatnonzero(np.diff(kind, prepend=-1) != 0)  # of each run of equal kinds
-    beyond = np.append(first[1:], len(kind))
-    found = kind[first] >= 0
-    return pd.DataFrame(
-        {
-            "start": edges[first[found]],
-            "end": edges[beyond[found]],
-            "kind": pd.Series([KINDS[number] for number in kind[first[found]]], dtype=str),
-        }
-    )
-
-
 def pack_differences(table: pd.DataFrame) -> bytes:
-    """Pack `differences` as turns without ids, whose lane is their kind."""
-    return pack_turns(np.zeros(len(table), int).tolist(), table, [KINDS.index(kind) for kind in table["kind"]])
+    """Pack `find_errors` as turns without ids, whose lane is their kind."""
+    return pack_turns(np.zeros(len(table), int).tolist(), table, [ERRORS.index(kind) for kind in table["kind"]])
 
 
 class Spoken:

@@ -17,12 +17,12 @@ from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError
 from diarnb.formats import FORMATS, PAGE, READ_ONLY, WORDS_ONLY, write
 from diarnb.results import correct_words, has_words
 from diarnb.results import words as words_of
-from diarnb.tables.activity import match_speakers
+from diarnb.tables.activity import ERRORS, find_errors, match_speakers
 from diarnb.tables.checks import as_table, check_spans, check_turns
 from diarnb.tables.colors import PALETTE
 from diarnb.transcripts import assign_speakers
 from diarnb.widgets.frontend import load_script, load_style
-from diarnb.widgets.packing import KINDS, Spoken, differences, pack_differences, pack_turns
+from diarnb.widgets.packing import Spoken, pack_differences, pack_turns
 from diarnb.widgets.panel import Correcting
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, integer, integers, seconds, text
@@ -297,19 +297,17 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
             theirs = list(dict.fromkeys(self._reference["speaker"]))
             shown = {labels[label]: lane_of[label] for label in labels}
             twins = match_speakers(table, self._reference)
-            free = [PALETTE[number % len(PALETTE)] for number in range(len(colors), len(colors) + len(theirs))]
+            looks = [shown.get(twins.get(name, name), len(colors) + place) for place, name in enumerate(theirs)]
             told["reference"] = {
                 "names": [visible(name, limit=60) for name in theirs],
-                "colors": [
-                    colors[shown[twins.get(name, name)]] if twins.get(name, name) in shown else free[place]
-                    for place, name in enumerate(theirs)
-                ],
-                "kinds": list(KINDS),
+                "colors": [PALETTE[look % len(PALETTE)] for look in looks],
+                "rounds": [look // len(PALETTE) for look in looks],
+                "kinds": list(ERRORS),
             }
             lanes = [theirs.index(name) for name in self._reference["speaker"]]
             buffers += [
                 pack_turns(range(len(lanes)), self._reference, lanes),
-                pack_differences(differences(table, self._reference)),
+                pack_differences(find_errors(table, self._reference)),
             ]
         return told, buffers
 

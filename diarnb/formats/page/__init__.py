@@ -20,7 +20,7 @@ from diarnb.results import run_of
 from diarnb.results import words as words_of
 from diarnb.tables.activity import list_speakers
 from diarnb.tables.checks import check_turns
-from diarnb.tables.colors import speaker_colors
+from diarnb.tables.colors import speaker_colors, speaker_fills
 from diarnb.tables.turns import speakers
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _frame(title: str, body: str, *, playing: bool) -> str:
 
 def _lanes(table: pd.DataFrame, colors: dict[str, str], duration: float, *, playing: bool) -> list[str]:
     shares = speakers(table).set_index("speaker")["share_of_speech"]
-    lanes = []
+    lanes, fills = [], speaker_fills(colors)
     for name, color in colors.items():
         own = table[table["speaker"] == name]
         lefts, widths = 1000 * own["start"] / duration, (1000 * own["duration"] / duration).clip(lower=0.8)
@@ -112,7 +112,8 @@ def _lanes(table: pd.DataFrame, colors: dict[str, str], duration: float, *, play
         shown = html.escape(visible(name, limit=_LONGEST_NAME))
         share = f'<span class="muted">{100 * shares[name]:.0f} %</span>'
         lanes.append(
-            f'<div class="lane"><div title="{shown}"><i style="background:{color}"></i><bdi>{shown}</bdi> {share}</div>'
+            f'<div class="lane"><div title="{shown}"><i style="background:{fills[name]}"></i>'
+            f"<bdi>{shown}</bdi> {share}</div>"
             f'<svg viewBox="0 0 1000 18" preserveAspectRatio="none" role="img" aria-label="When {shown} speaks" '
             f'fill="{color}" data-duration="{duration:.3f}"{" class=play" if playing else ""}>{bars}</svg></div>'
         )
@@ -152,11 +153,11 @@ def _paragraphs(table: pd.DataFrame, words: pd.DataFrame | None, colors: dict[st
         texts = [" ".join(each) for each in held]
     elif "text" in table:
         texts = [html.escape(visible(text, limit=_LONGEST_TEXT)) for text in table["text"].fillna("").astype(str)]
-    said = any(texts)
+    said, fills = any(texts), speaker_fills(colors)
     rows = zip(table["start"], table["end"], table["speaker"], texts, strict=True)
     return [
         f'<section data-start="{start:.2f}"><time>{clock(start)}</time><div>'
-        f'<b><i style="background:{colors[name]}"></i><bdi>{html.escape(visible(name, limit=_LONGEST_NAME))}</bdi></b>'
+        f'<b><i style="background:{fills[name]}"></i><bdi>{html.escape(visible(name, limit=_LONGEST_NAME))}</bdi></b>'
         f"{text if said else f'until {clock(end)}'}</div></section>"
         for start, end, name, text in rows
         if text or not said

@@ -32,11 +32,13 @@ export const button = (name, label, onclick) => make("button", { type: "button",
 export const worded = (label, onclick, title = null) => make("button", { type: "button", class: "text", title, onclick }, label);
 export const toggle = (label, title, onclick) => make("button", { type: "button", class: "text", "aria-pressed": "false", title, onclick }, label);
 
-// A colour that comes a second time has stripes, as its lane has.
+// A colour that comes a second time has stripes, dots or a grid, as its lane has.
+const stripes = (way) => `repeating-linear-gradient(${way}var(--page) 0 1px, transparent 1px 4px), `;
+const PATTERNS = [stripes(""), stripes("-45deg, "), "radial-gradient(var(--page) 1px, transparent 1.3px) 0 0 / 4px 4px, ",
+  stripes("-45deg, ") + stripes("45deg, ")];
 export function swatch(color, round = 0) {
   const node = make("i");
-  node.style.background = round
-    ? `repeating-linear-gradient(${45 * round}deg, ${color} 0 2px, var(--page) 2px 3px), ${color}` : color;
+  node.style.background = (round ? PATTERNS[round % 4] : "") + color;
   return node;
 }
 

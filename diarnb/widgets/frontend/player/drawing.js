@@ -138,7 +138,7 @@ export function drawView(player) {
   drawWave(player, brush, frame);
   drawTurns(brush, turns, player.place, colors, frame);
   if (player.reference) {
-    drawTurns(brush, player.reference.turns, player.places, player.reference.colors, { ...frame, selected: null, rounds: [] });
+    drawTurns(brush, player.reference.turns, player.places, player.reference.colors, { ...frame, selected: null, rounds: player.reference.rounds });
     drawDifferences(brush, player.reference.found, player.strip, frame);
   }
   const range = player.drag?.range ?? player.selected?.range;

@@ -192,7 +192,7 @@ class Player {
       y += HEADING;
       this.reference.names.forEach((name, lane) => {
         this.places[lane] = y;
-        rows.push([y, make("div", { class: "name", role: "listitem", style: "padding-left: 5px" }, swatch(this.reference.colors[lane]), make("bdi", { title: name }, name))]);
+        rows.push([y, make("div", { class: "name", role: "listitem", style: "padding-left: 5px" }, swatch(this.reference.colors[lane], this.reference.rounds[lane]), make("bdi", { title: name }, name))]);
         y += LANE + GAP;
       });
       this.strip = y;
@@ -200,6 +200,8 @@ class Player {
       y += STRIP + GAP;
     }
     this.height = y + AXIS;
+    const names = [...shown.map(({ name }) => name), ...(this.reference?.names ?? [])];
+    this.root.style.setProperty("--longest", Math.min(24, Math.max(0, ...names.map((name) => name.length))));
     this.side.style.top = `${OVERVIEW + 6}px`;
     this.side.replaceChildren(...rows.map(([top, row]) => { row.style.top = `${top}px`; return row; }));
     this.redraw();
