@@ -82,10 +82,9 @@ def timeline(
     turns : pandas.DataFrame
         Any table with ``start`` and ``end`` in seconds and ``speaker``, of one recording.
     reference : pandas.DataFrame, optional
-        The true turns, drawn below as a second group of lanes, in the order of their partners: a speaker of the same
-        name has the same colour, and names that only one table knows are paired by the time they share, as a
-        diarization error rate pairs them. Strips below show what was missed, what is a false alarm, and what is
-        confused, with the seconds of each.
+        The true turns, drawn below as a second group of lanes in the order of their partners. Partners have the same
+        colour: speakers of the same name, else those who share the most time, as a diarization error rate pairs them.
+        Strips below show what was missed, what is a false alarm, and what is confused, with the seconds of each.
     ax : matplotlib.axes.Axes, optional
         Where to draw; nothing outside it is changed. It becomes as much smaller as the names need to stay within its
         room, unless the figure has a layout engine. Default: a new pyplot figure of a fitting size.

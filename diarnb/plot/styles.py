@@ -39,6 +39,10 @@ OUTLINE = 3.0
 """The least contrast of a bar, or of its outline, with its ground: that of WCAG 2.2 for graphics."""
 
 
+READABLE = 4.5
+"""The least contrast of a text with its ground: that of WCAG 2.2."""
+
+
 class Style(NamedTuple):
     """The greys between the text and the page of whatever style is in use."""
 
@@ -51,10 +55,13 @@ class Style(NamedTuple):
     @classmethod
     def of(cls, ax: Axes) -> Style:
         """Return the inks that suit the page of an Axes."""
-        ink, page = to_rgb(mpl.rcParams["text.color"]), (1.0, 1.0, 1.0)
+        page = (1.0, 1.0, 1.0)
         for patch in (ax.figure.canvas.figure.patch, ax.figure.patch, ax.patch):
             red, green, blue, alpha = to_rgba(patch.get_facecolor())
             page = _mix(page, (red, green, blue), alpha)
+        ink = to_rgb(mpl.rcParams["text.color"])
+        if measure_contrast(ink, page) < READABLE:  # a page of its own colour, in a style that was made for another
+            ink = find_ink(page)
         return cls(ink, _mix(page, ink, 0.62), _mix(page, ink, 0.17), _mix(page, ink, 0.06), page)
 
 

@@ -44,12 +44,9 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger("diarnb")
 
 _PAUSE = 0.15  # seconds that a slider rests before it is decided again
-# Where styles are taken away, as on GitHub, the line of Python shows; on a dark page, the picture turns dark.
+# Where styles are taken away, as on GitHub, the line of Python shows.
 _STYLE = """<style>
 .diarnb-result .diarnb-line { display: none; }
-.diarnb-result img { max-width: 100%; }
-[data-jp-theme-light="false"] .diarnb-result img, html[theme="dark"] .diarnb-result img,
-.vscode-dark .diarnb-result img { filter: invert(0.92) hue-rotate(180deg); }
 </style>"""
 
 

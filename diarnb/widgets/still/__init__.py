@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from diarnb._text import visible
 from diarnb.plot import timeline
+from diarnb.plot.pictures import Picture
 
 _ROWS = 10  # of the table; what is left out is counted
 _LANES = 12  # of speakers that make the picture higher
+_ERRORS = 4  # lanes that the errors take below a reference
 _WIDEST = 60  # characters of a cell
 _FORMATS = {"confidence": lambda value: "" if pd.isna(value) else f"{value:.0f}"}
 
@@ -43,7 +45,7 @@ def frame_still(markup: str, name: str) -> str:
 
 
 def still(turns: pd.DataFrame, *, reference: pd.DataFrame | None = None) -> dict[str, str]:
-    """Draw and write a table of turns, in at most some 100 kB.
+    """Draw and write a table of turns, in at most some 100 kB, for light pages and for dark ones.
 
     Parameters
     ----------
@@ -67,10 +69,9 @@ def still(turns: pd.DataFrame, *, reference: pd.DataFrame | None = None) -> dict
         if column not in ("start", "end", "duration", "confidence"):
             shown[column] = [visible(value, limit=_WIDEST) for value in shown[column]]
     left = f"{len(turns)} turns" + (f", the first {_ROWS} shown" if len(turns) > _ROWS else "")
-    picture = base64.b64encode(_picture(turns, reference)).decode("ascii")
     markup = "\n".join(
         [
-            f'<img alt="{html.escape("Timeline of who spoke when")}" src="data:image/png;base64,{picture}">',
+            _picture(turns, reference),
             shown.to_html(index=False, border=0, float_format="{:.2f}".format, formatters=_FORMATS, na_rep=""),
             f"<p>{left}</p>",
         ]
@@ -78,11 +79,31 @@ def still(turns: pd.DataFrame, *, reference: pd.DataFrame | None = None) -> dict
     return {"text/plain": f"{shown.to_string()}\n[{left}]", "text/html": markup}
 
 
-def _picture(turns: pd.DataFrame, reference: pd.DataFrame | None) -> bytes:
+# Where styles are taken away, as on GitHub, the picture for light pages is left.
+_DARK = (
+    '[data-jp-theme-light="false"] .{0}, html[theme="dark"] .{0}, [data-theme="dark"] .{0}, .vscode-dark .{0} '
+    "{{ content: url({1}); }}"
+)
+
+
+def _picture(turns: pd.DataFrame, reference: pd.DataFrame | None) -> str:
+    """Draw the timeline for both kinds of pages, as markup that shows the one that fits."""
+    (light, told), (dark, _) = (_draw(turns, reference, page) for page in ("#ffffff", "#111111"))
+    name = f"diarnb-{hashlib.sha256(light.encode()).hexdigest()[:12]}"
+    return (
+        f"<style>.{name} {{ max-width: 100%; }}\n{_DARK.format(name, dark)}</style>\n"
+        f'<img class="{name}" alt="{html.escape(told)}" src="{light}">'
+    )
+
+
+def _draw(turns: pd.DataFrame, reference: pd.DataFrame | None, page: str) -> tuple[str, str]:
+    """Draw the timeline as a data URI, and say in words what it shows."""
     lanes = sum(min(table["speaker"].nunique(), _LANES) + 1 for table in (turns, reference) if table is not None)
-    figure = Figure(figsize=(9.0, 0.9 + 0.32 * lanes), layout="constrained")  # no pyplot: this may be any thread
+    lanes += 0 if reference is None else _ERRORS
+    # No pyplot, and no setting of matplotlib: this may be any thread.
+    figure = Picture(figsize=(9.0, 0.9 + 0.32 * lanes), layout="constrained", facecolor=page)
     FigureCanvasAgg(figure)
-    timeline(turns, reference=reference, ax=figure.add_subplot())
+    timeline(turns, reference=reference, ax=figure.add_subplot(facecolor=page))
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=100)
-    return drawn.getvalue()
+    figure.savefig(drawn, format="png", dpi=100, transparent=page != "#ffffff", pil_kwargs={"optimize": True})
+    return f"data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode('ascii')}", figure.alt

@@ -21,6 +21,7 @@ from diarnb.widgets.frontend import load_script
 from diarnb.widgets.parts import close_all
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import ClipButton, Sound, WrongMessageError, integer, log
+from diarnb.widgets.still import frame_still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,7 +159,8 @@ class Listing:
             playing = _Playing(sound, self._shown, self._trace)
             replace_earlier(playing, _Playing)
             display(playing)  # type: ignore[no-untyped-call]
-        display({"text/html": self.html, "text/plain": repr(self)}, raw=True)  # type: ignore[no-untyped-call]
+        markup = frame_still(self.html, f"{self._trace}-still")
+        display({"text/html": markup, "text/plain": repr(self)}, raw=True)  # type: ignore[no-untyped-call]
 
 
 class _Playing(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
