@@ -6,9 +6,7 @@ engines and formats, are written from the code by `docs/generate.py` before anyt
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
-os.environ["DIARNB_HOME"] = tempfile.mkdtemp(prefix="diarnb-docs-")  # the gallery asks the local engine
 
 import generate  # noqa: E402
 
@@ -30,7 +27,6 @@ copyright = author  # noqa: A001
 version = release = installed("diarnb")
 
 extensions = [
-    "matplotlib.sphinxext.plot_directive",
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -48,10 +44,6 @@ myst_enable_extensions = ["colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]  # the still picture instead
-
-plot_html_show_source_link = plot_html_show_formats = False
-plot_include_source = True
-plot_formats = [("svg", 100)]
 
 
 def setup(app: Sphinx) -> None:

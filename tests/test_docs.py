@@ -82,9 +82,21 @@ def test_no_internal_link_is_dead(site: Path) -> None:
     assert not dead
 
 
-def test_every_plot_of_the_gallery_is_drawn(site: Path) -> None:
+def test_the_gallery_has_a_small_picture_of_every_plot_and_widget_for_light_pages_and_for_dark_ones(site: Path) -> None:
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    plots = {
+        name for module in (diarnb.analysis, diarnb.comparing, diarnb.plot) for name in module.__all__ if "plot" in name
+    }
+    widgets = {"timeline", "show", "player", "cards", "review", "controls", "studio"}
+    shown = dict(re.findall(r"(\w+)\([^\n]*\)\n```\n\n```\{image\} pictures/([\w-]+)\.png", text))
+    assert set(shown) == plots | widgets
     page = (site / "gallery.html").read_text(encoding="utf-8")
-    assert page.count("plot_directive/") + len(re.findall(r'src="_images/gallery-\d+\.svg"', page)) >= 6
+    for name in shown.values():
+        light, dark = (DOCS / "pictures" / f"{name}{suffix}.png" for suffix in ("", "-dark"))
+        for path, kind in ((light, "only-light"), (dark, "only-dark")):
+            assert path.stat().st_size < 60_000
+            assert re.search(rf'<img alt="[^"]+" class="{kind}[^>]*{path.name}', page), path.name
+        assert light.read_bytes() != dark.read_bytes()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
