@@ -9,6 +9,8 @@ import io
 
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from diarnb._text import visible
 from diarnb.plot import timeline
@@ -16,6 +18,7 @@ from diarnb.plot.pictures import Picture
 
 _ROWS = 10  # of the table; what is left out is counted
 _LANES = 12  # of speakers that make the picture higher
+_COLORS = 64  # of a picture
 _ERRORS = 4  # lanes that the errors take below a reference
 _WIDEST = 60  # characters of a cell
 _FORMATS = {"confidence": lambda value: "" if pd.isna(value) else f"{value:.0f}"}
@@ -104,6 +107,9 @@ def _draw(turns: pd.DataFrame, reference: pd.DataFrame | None, page: str) -> tup
     figure = Picture(figsize=(9.0, 0.9 + 0.32 * lanes), layout="constrained", facecolor=page)
     FigureCanvasAgg(figure)
     timeline(turns, reference=reference, ax=figure.add_subplot(facecolor=page))
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=100, transparent=page != "#ffffff", pil_kwargs={"optimize": True})
-    return f"data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode('ascii')}", figure.alt
+    drawn, small, words = io.BytesIO(), io.BytesIO(), PngInfo()
+    figure.savefig(drawn, format="png", dpi=100)
+    words.add_text("Description", figure.alt)
+    few = Image.open(drawn).convert("RGB").quantize(_COLORS)  # a third of the bytes
+    few.save(small, "png", optimize=True, pnginfo=words)
+    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}", figure.alt
