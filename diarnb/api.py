@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         EngineName,
         LocalArguments,
         PyannoteAIArguments,
+        PyannoteArguments,
     )
     from diarnb.engines.base import OwnEngine
     from diarnb.store.run import Run
@@ -56,6 +57,8 @@ def diarize(source: Source, *, engine: Literal["deepgram"], **arguments: Unpack[
 def diarize(
     source: Source, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
 ) -> pd.DataFrame: ...
+@overload
+def diarize(source: Source, *, engine: Literal["pyannote"], **arguments: Unpack[PyannoteArguments]) -> pd.DataFrame: ...
 @overload
 def diarize(
     source: Source, *, engine: str | OwnEngine, progress: bool | Progress = True, **arguments: Any
@@ -85,7 +88,8 @@ def diarize(
         A path, an http(s) URL, the content of an audio file, an open one, or samples of shape ``(n,)``,
         ``(n, channels)`` or ``(channels, n)`` with their rate in Hz.
     engine : str or Engine, default "local"
-        ``"local"`` works on this machine, without a key and without the network. ``"pyannoteai"``,
+        ``"local"`` works on this machine, without a key and without the network; ``"pyannote"`` too, by pyannote.audio
+        and its weights (extra ``pyannote``). ``"pyannoteai"``,
         ``"deepgram"`` and ``"assemblyai"`` send the recording to these services, which bill for it.
     model : str, optional
         One of the engine's models; by default its own choice.
@@ -187,6 +191,10 @@ async def diarize_async(
 @overload
 async def diarize_async(
     source: Source, *, engine: Literal["assemblyai"], **arguments: Unpack[AssemblyAIArguments]
+) -> pd.DataFrame: ...
+@overload
+async def diarize_async(
+    source: Source, *, engine: Literal["pyannote"], **arguments: Unpack[PyannoteArguments]
 ) -> pd.DataFrame: ...
 @overload
 async def diarize_async(

@@ -183,9 +183,10 @@ def test_without_its_package_a_run_is_kept_and_the_engine_is_named(
     [
         ("lokal", "did you mean 'local'"),
         ("depgram", "did you mean 'deepgram'"),
-        ("zzz", "there are 'local', 'pyannoteai', 'deepgram', 'assemblyai'"),
-        ("pyannote", "'pyannoteai' is the service, which bills"),
-        ("pyannote.audio", "'pyannoteai' is the service, which bills"),
+        ("zzz", "there are 'local', 'pyannoteai', 'deepgram', 'assemblyai', 'pyannote'"),
+        ("pyannot", "'pyannote' is pyannote.audio on this machine, 'pyannoteai' the service, which bills"),
+        ("pyannote.audio", "'pyannote' is pyannote.audio on this machine"),
+        ("pyannote-ai", "'pyannoteai' the service, which bills"),
     ],
 )
 def test_a_name_that_is_not_known_gets_a_hint_and_never_another_engine(name: str, says: str) -> None:

@@ -177,6 +177,7 @@ def test_what_an_engine_does_not_offer_is_refused_by_name(asked: dict[str, Any])
         ("pyannoteai", arguments.PyannoteAIArguments, set()),
         ("deepgram", arguments.DeepgramArguments, set()),
         ("assemblyai", arguments.AssemblyAIArguments, set()),
+        ("pyannote", arguments.PyannoteArguments, set()),
     ],
 )
 def test_editors_know_what_each_engine_declares(engine: str, known: Any, beside: set[str]) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         EngineName,
         LocalBatch,
         PyannoteAIArguments,
+        PyannoteArguments,
     )
     from diarnb.engines.base import Engine, OwnEngine
     from diarnb.transcribers import Transcriber
@@ -101,6 +102,16 @@ def diarize_many(
     recursive: bool = False,
     engine: Literal["assemblyai"],
     **settings: Unpack[AssemblyAIArguments],
+) -> pd.DataFrame: ...
+@overload
+def diarize_many(
+    sources: Sources,
+    *,
+    executor: Executor | Any = None,
+    same_speakers: bool = False,
+    recursive: bool = False,
+    engine: Literal["pyannote"],
+    **settings: Unpack[PyannoteArguments],
 ) -> pd.DataFrame: ...
 @overload
 def diarize_many(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Transcribe = Callable[[NDArray[np.float32], int], pd.DataFrame | Iterable[Options]]
 
-EngineName = Literal["local", "pyannoteai", "deepgram", "assemblyai"]
+EngineName = Literal["local", "pyannoteai", "deepgram", "assemblyai", "pyannote"]
 Channels = Literal["mix", "split"] | str | int
 Texts = str | list[str]
 
@@ -177,3 +177,11 @@ class AssemblyAIArguments(Common, CloudOptions, total=False):
     filter_profanity: bool
     keyterms_prompt: Texts
     prompt: str
+
+
+class PyannoteArguments(Common, total=False):
+    """What pyannote.audio may be asked."""
+
+    model: Literal["pyannote/speaker-diarization-community-1", "pyannote/speaker-diarization-3.1"] | str | None
+    token: str
+    device: Literal["cpu", "cuda", "mps"] | str

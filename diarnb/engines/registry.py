@@ -37,6 +37,7 @@ _OWN = {
     "pyannoteai": ("pyannoteai", "PyannoteAIEngine"),
     "deepgram": ("deepgram", "DeepgramEngine"),
     "assemblyai": ("assemblyai", "AssemblyAIEngine"),
+    "pyannote": ("pyannote", "PyannoteEngine"),
 }
 
 NAMES = tuple(_OWN)
@@ -287,8 +288,8 @@ def _refuse_name(name: str) -> InvalidParameterError:
 def _unknown(name: str) -> InvalidParameterError:
     known = names()
     hint = suggest(name, known, f"there are {', '.join(map(repr, known)):.250}")
-    if "pyannoteai" in hint and "did you mean" in hint:
-        hint = "'pyannoteai' is the service, which bills for what it is sent"
+    if "pyannote" in hint and "did you mean" in hint:
+        hint = "'pyannote' is pyannote.audio on this machine, 'pyannoteai' the service, which bills for what it is sent"
     return InvalidParameterError(
         f"engine={name!r:.60} is not known here; {hint}. One of your own is passed as the object itself, or known by "
         "its name after diarnb.engines.register(engine)"

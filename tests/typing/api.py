@@ -108,6 +108,7 @@ def measure(turns: pd.DataFrame) -> None:
     assert_type(diarnb.score(turns, turns, uem=turns), pd.DataFrame)
     assert_type(diarnb.worst(turns, turns, n=5), pd.DataFrame)
     assert_type(diarnb.compare(turns, turns), pd.DataFrame)
+    assert_type(diarnb.fuse([turns, turns], weights=[1, 2]), pd.DataFrame)
     assert_type(comparing.over_time(turns, turns, step=30), pd.DataFrame)
     assert_type(comparing.compare_plot(turns, turns), Axes)
     comparing.compare(turns, turns)

@@ -14,6 +14,7 @@ from diarnb.errors import ConfigurationError, MissingApiKeyError
 if TYPE_CHECKING:
     from diarnb._types import Json
 
+_KEYS = ("api_key", "token")
 _LEAST = 8  # characters; what is shorter is part of many words
 
 
@@ -81,9 +82,9 @@ def strike_out(content: bytes, *secrets: Secret) -> bytes:
 
 
 def seal_key(options: Json) -> Json:
-    """Wrap a key among options, so that no traceback that shows local variables shows it."""
-    key = options.get("api_key")
-    return {**options, "api_key": Secret(key, "api_key=")} if isinstance(key, str) else options
+    """Wrap a key or token among options, so that no traceback that shows local variables shows it."""
+    keys = {name: Secret(options[name], f"{name}=") for name in _KEYS if isinstance(options.get(name), str)}
+    return {**options, **keys} if keys else options
 
 
 def check_key(value: object) -> Secret:
@@ -114,18 +115,29 @@ def find_key(given: Secret | None, variable: str, service: str, page: str) -> Se
     ConfigurationError
         What there is cannot be a key.
     """
-    if given is not None:
-        return _clean_key(given)
+    if found := look_for_key(variable) if given is None else _clean_key(given):
+        return found
+    raise MissingApiKeyError(
+        f"There is no key for {service}; nothing was read or sent. Get one at {page}, and put it into the environment "
+        f"variable {variable} (in Colab: its secrets), or pass api_key=…"
+    )
+
+
+def look_for_key(variable: str) -> Secret | None:
+    """Look for a key in the environment, Colab's secrets and the keyring; None where there is none.
+
+    Raises
+    ------
+    ConfigurationError
+        What there is cannot be a key.
+    """
     found = os.environ.get(variable)
     if found is not None:
         return _clean_key(Secret(found, variable))
     for source, look in (("Colab's secrets", _from_colab), ("the keyring", _from_keyring)):
         if found := look(variable):
             return _clean_key(Secret(found, f"{variable} in {source}"))
-    raise MissingApiKeyError(
-        f"There is no key for {service}; nothing was read or sent. Get one at {page}, and put it into the environment "
-        f"variable {variable} (in Colab: its secrets), or pass api_key=…"
-    )
+    return None
 
 
 def _from_colab(name: str) -> str | None:
