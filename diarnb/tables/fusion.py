@@ -72,8 +72,11 @@ def fuse(
     Then, moment by moment, as many speak as the tables say in the weighted mean, and those who have most of the vote.
     Of two tables that have ``confidence``, each vote counts by that.
 
-    Three or more are needed to outvote one that errs. Engines that err alike are not helped by a vote: take different
-    ones.
+    Three or more are needed to outvote one that errs. A vote helps where all are about as good and err each in its own
+    way; where one is clearly better than the others, they outvote it. On 18 short real recordings the local engine's
+    error rate was 7.1 %, that of the same on perturbed sound 8.7 and 10.3 %, of a pipeline of pyannote.audio 16.4 %,
+    and of all four fused 8.4 % (collar 0.25, ``python -m benchmarks.fusion``): give the best more weight, or take it
+    alone.
 
     Examples
     --------
