@@ -1,6 +1,6 @@
-"""Measures the player in a real browser: ``python -m benchmarks.widgets [--hours 4]``.
+"""Measures player and studio in a real browser: ``python -m benchmarks.widgets [--hours 4]``.
 
-JupyterLab is served on loopback to a headless Chromium (playwright), with the player of a long recording in it: the
+JupyterLab is served on loopback to a headless Chromium (playwright), with the widget of a long recording in it: the
 shipped example `meeting`, repeated, with its true turns.
 """
 
@@ -35,6 +35,9 @@ NOTES = """\
   first sample on the audio clock), while playing; clicks all over the recording.
 - frame: time between two frames while the view is moved by a wheel event each frame; work: what the player itself does
   in a frame. 60 frames a second are 16.7 ms. Chromium draws in software here."""
+
+WIDGETS = ("player", "studio")
+SEEKS = 100
 
 WATCH = """() => {
   window.seeks = [];
@@ -122,10 +125,12 @@ def is_ours(frame: bytes | str) -> bool:
     return "user_expressions" in text or '"execution_state"' in text
 
 
-def measure(lab: Lab, path: Path, csv: Path) -> list[list[str]]:
-    """Return the lines of the table."""
-    first = f"import pandas as pd\nfrom diarnb.widgets.player import player\nturns = pd.read_csv({str(csv)!r})"
-    notebook = lab.open([first, f"p = player(turns, {str(path)!r})\np"])
+def measure(lab: Lab, path: Path, csv: Path, widget: str) -> list[list[str]]:
+    """Return the lines of the table for one widget, "player" or "studio"."""
+    first = f"import pandas as pd\nimport diarnb\nturns = pd.read_csv({str(csv)!r})"
+    shows = {"player": f"p = diarnb.player(turns, {str(path)!r})\np"}
+    shows["studio"] = f"s = diarnb.studio(turns, {str(path)!r})\np = s.player\ns"
+    notebook = lab.open([first, shows[widget]])
     page = notebook.page
     received: list[bytes | str] = []
     # A socket that is open already is not told of: a new page over the same notebook opens another.
@@ -135,7 +140,7 @@ def measure(lab: Lab, path: Path, csv: Path) -> list[list[str]]:
     page.evaluate(WATCH)
     notebook.run(0)
     before, trace = shown(notebook, received)
-    rows = [["before play, kB", f"{before / 1000:.0f}"], ["of which trace, kB", f"{trace / 1000:.0f}"]]
+    rows = [["before play, kB (bound 300)", f"{before / 1000:.0f}"], ["of which trace, kB", f"{trace / 1000:.0f}"]]
     for name, state in (("saved, kB", False), ("saved with widget state, kB", True)):
         notebook.save(widget_state=state)
         rows.append([name, f"{notebook.path.stat().st_size / 1000:.0f}"])
@@ -149,17 +154,21 @@ def measure(lab: Lab, path: Path, csv: Path) -> list[list[str]]:
             for _ in range(zooms):
                 page.keyboard.press("-")
         page.evaluate(SCROLL, 240)
-        rows.append([f"{name}, ms (median / 95 % / most)", percentiles(page.evaluate("window.frames"))])
+        rows.append(
+            [f"{name}, ms (median / 95 % / most; bound of 95 %: 33)", percentiles(page.evaluate("window.frames"))]
+        )
         rows.append(["  work, ms", percentiles(page.evaluate("window.work"))])
     page.keyboard.press("0")
     page.locator(".diarnb-player .play").click()
     page.wait_for_function("document.querySelector('.diarnb-player .play').ariaLabel === 'Pause'")
-    for share in np.random.default_rng(0).uniform(0.01, 0.99, 30).tolist():
+    for share in np.random.default_rng(0).uniform(0.01, 0.99, SEEKS).tolist():
         count = page.evaluate("window.seeks.length")
         page.evaluate(CLICK, share)
         page.wait_for_function(f"window.seeks.length > {count}")
         page.wait_for_timeout(700)  # what was asked for ahead is on its way
-    rows.append(["seek to sound, ms (median / 95 % / most)", percentiles(page.evaluate("window.seeks"))])
+    rows.append(
+        ["seek to sound, ms (median / 95 % / most; bounds 100 / – / 300)", percentiles(page.evaluate("window.seeks"))]
+    )
     return rows
 
 
@@ -174,12 +183,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         path, csv, turns = conversation(Path(base), arguments.hours)
         lab = Lab(Path(base), chromium)
         try:
-            rows = measure(lab, path, csv)
+            columns = []
+            for widget in WIDGETS:
+                columns.append(measure(lab, path, csv, widget))
+                lab.tidy()
         finally:
-            lab.tidy()
             lab.close()
+    rows = [[name, *(column[number][1] for column in columns)] for number, (name, _) in enumerate(columns[0])]
     print(heading({"diarnb": versions("diarnb", "anywidget", "ipywidgets", "jupyterlab", "playwright")}))
-    print(NOTES, table([f"{arguments.hours:g} h, {turns} turns", ""], rows), sep="\n\n")
+    print(NOTES, table([f"{arguments.hours:g} h, {turns} turns", *WIDGETS], rows), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_words_are_offered_where_something_hears_them(monkeypatch: pytest.Monkey
     monkeypatch.setattr(choices, "transcribers", lambda: ["sphinx"])
     panel = controls(diarnb.example("interview"))
     shown = described(panel)
-    assert [value for _, value in shown["Words"].options] == [None, "sphinx"]
+    assert [value for _, value in shown["Words"].options] == ["", "sphinx"]
     shown["Words"].value = "sphinx"
     assert panel.code == 'turns = diarnb.diarize(diarnb.example("interview"), words="sphinx")'
     assert not shown["Run"].disabled

@@ -189,7 +189,7 @@ class EngineForm:
             found["model"] = self.model.value
         if self.count is not None:
             found |= self.count.arguments
-        if self.words is not None and self.words.value is not None:
+        if self.words is not None and self.words.value:
             found["words"] = self.words.value
         found |= {flag: True for flag, box in self.flags.items() if box.value}
         if self._channels > 1 and self.channels.value != "mix":
@@ -221,7 +221,7 @@ class EngineForm:
     def _words(self) -> ipywidgets.Dropdown:
         names = [(name, name) for name in choices.transcribers()]
         return ipywidgets.Dropdown(
-            options=[("none", None), *names], description="Words", disabled=not names, **wide("19em")
+            options=[("none", ""), *names], value="", description="Words", disabled=not names, **wide("19em")
         )
 
     def _threshold(self, option: Option) -> ipywidgets.Widget:

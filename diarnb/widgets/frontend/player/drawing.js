@@ -191,22 +191,24 @@ function drawWave(player, brush, { from, until, width, look }) {
 }
 
 function drawOverview(player, width) {
+  const [from, until] = player.view, { turns, look } = player, scale = devicePixelRatio, shown = player.overviewed;
+  player.window.hidden = until - from > player.duration - 1e-6;
+  player.window.style.left = `${(from / player.duration) * 100}%`;
+  player.window.style.width = `max(6px, ${((until - from) / player.duration) * 100}%)`;
+  if (shown?.turns === turns && shown.look === look && shown.width === width && shown.scale === scale) return;  // the view has moved
+  player.overviewed = { turns, look, width, scale };
   const [brush] = prepareCanvas(player, player.over, OVERVIEW), count = Math.max(1, Math.floor(width));
-  brush.fillStyle = player.look.lane;
+  brush.fillStyle = look.lane;
   brush.fillRect(0, 0, width, OVERVIEW);
-  const most = loudest(player.turns, 0, player.duration, count, player.names.length);
+  const most = loudest(turns, 0, player.duration, count, player.names.length);
   for (let at = 0, next; at < count; at = next) {
     for (next = at + 1; next < count && most[next] === most[at];) next++;
     if (most[at] < 0) continue;
     brush.fillStyle = player.colors[most[at]];
     brush.fillRect((at * width) / count, 0, ((next - at) * width) / count, OVERVIEW);
     if (player.rounds[most[at]]) {
-      brush.fillStyle = hatch(brush, player.rounds[most[at]], player.look);
+      brush.fillStyle = hatch(brush, player.rounds[most[at]], look);
       brush.fillRect((at * width) / count, 0, ((next - at) * width) / count, OVERVIEW);
     }
   }
-  const [from, until] = player.view;
-  player.window.hidden = until - from > player.duration - 1e-6;
-  player.window.style.left = `${(from / player.duration) * 100}%`;
-  player.window.style.width = `max(6px, ${((until - from) / player.duration) * 100}%)`;
 }

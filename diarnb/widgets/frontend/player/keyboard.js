@@ -5,7 +5,7 @@ export const KEYS = [
   ["C", "next change of speaker"], ["S", "only this speaker"], ["G", "skip silence"], ["L", "loop this turn"], ["< >", "slower, faster"],
   ["+ −", "zoom"], ["0", "all in view"], ["1 … 9", "the turn is this speaker's"], ["[ ]", "it starts, ends here"],
   ["X", "from here on: a new voice"], ["Enter", "name its speaker"], ["Del", "delete it"], ["Ctrl Z, Y", "undo, redo"], ["Esc", "select nothing"],
-  ["Shift click", "several turns"], ["Ctrl F", "find, with the focus in the words"],
+  ["Shift click", "several turns"], ["↑ ↓", "in the list of turns (Tab)"], ["Ctrl F", "find, with the focus in the words"],
 ];
 
 // Where a review stands beside the player, these answer it.
@@ -40,6 +40,10 @@ export function pressKey(player, event) {
     "[": () => player.edit({ what: "move", turns: id, start: now, end: times[1] }),
     "]": () => player.edit({ what: "move", turns: id, start: times[0], end: now }),
     x: () => player.cut(-1),
+  });
+  if (event.target === player.turnList) Object.assign(keys, {
+    ArrowDown: () => player.walk(1), ArrowUp: () => player.walk(-1), PageDown: () => player.walk(10), PageUp: () => player.walk(-10),
+    Home: () => player.walk(-Infinity), End: () => player.walk(Infinity),
   });
   if (id && !control) Object.assign(keys, { Delete: () => player.edit({ what: "delete", turns: id }), Backspace: () => player.edit({ what: "delete", turns: id }) });
   if (id && !control && /^[1-9]$/.test(key)) {

@@ -3,7 +3,7 @@
 
 import { button, guardKeys, hideStill, icon, make, swatch, toggle, worded } from "../elements.js";
 import { Link, watchKernel } from "../link.js";
-import { clock, jump, stretches, unpack, within } from "./arithmetic.js";
+import { above, clock, jump, stretches, unpack, within } from "./arithmetic.js";
 import { AXIS, GAP, HEADING, LANE, OVERVIEW, STRIP, THEMES, WAVE, drawView, theme } from "./drawing.js";
 import { fillBar } from "./editing.js";
 import { KEYS, SPEEDS, VERDICTS, pressKey } from "./keyboard.js";
@@ -14,6 +14,7 @@ import { WordsPane } from "./words.js";
 
 class Player {
   constructor(model, el) {
+    this.key = `diarnb-${Math.random().toString(36).slice(2)}`;
     this.link = new Link(model, (message, buffers) => this.told(message, buffers));
     this.transport = new Transport(this.link, {
       changed: () => this.refresh(),
@@ -100,6 +101,7 @@ class Player {
       canvas: make("canvas", { "aria-hidden": "true" }), head: make("div", { class: "head" }), tip: make("div", { class: "tip", hidden: "" }),
       side: make("div", { class: "names", role: "list", "aria-label": "Speakers" }),
       pane: this.hasWords ? new WordsPane(this) : null,
+      turnList: make("div", { class: "turns", role: "listbox", tabindex: "0", "aria-label": "Turns", onfocus: () => { if (this.turnAt() < 0) this.walk(0); } }),
       notices: make("div"),
       bar: make("div", { class: "bar edit", role: "group", "aria-label": "Correct", hidden: "" }),
     });
@@ -124,7 +126,7 @@ class Player {
         make("div", { class: "bar" }, button("out", "Zoom out (−)", () => this.zoom(2)), button("in", "Zoom in (+)", () => this.zoom(0.5)),
           button("fit", "All in view (0)", () => this.show(0, this.duration)), this.undo, this.redo, exporting, helping)),
       this.help,
-      make("div", { class: "stage" }, this.overview, this.side, this.stage),
+      make("div", { class: "stage" }, this.overview, this.side, this.stage, this.turnList),
       ...(this.reference ? [make("div", { class: "bar legend", role: "note" }, ...this.reference.kinds.flatMap((kind, at) => [make("i", { class: `kind${at}` }), kind]))] : []),
       ...(this.pane ? [this.pane.root] : []), this.notices, this.bar, this.status);
     this.listen();
@@ -257,6 +259,7 @@ class Player {
     }
     this.transport.seek(time);
     this.reveal(this.transport.at);
+    this.pane?.look(this.transport.at);
   }
 
   go(direction, change = false) {
@@ -322,6 +325,24 @@ class Player {
     } catch (error) { this.say(error.message); }
   }
 
+  // The turns as a list, of which the one that is selected and its neighbours are in the page.
+  listTurns() {
+    const { turns } = this, at = this.turnAt();
+    this.turnList.replaceChildren(...[at - 1, at, at + 1].filter((each) => at >= 0 && each >= 0 && each < turns.count).map((each) =>
+      make("div", { role: "option", id: `${this.key}-${turns.id[each]}`, "aria-selected": String(each === at), "aria-setsize": turns.count, "aria-posinset": each + 1 },
+        `${this.names[turns.lane[each]]}, ${clock(turns.start[each])} – ${clock(turns.end[each])}${turns.sure[each] > 100 ? "" : `, ${turns.sure[each]}% sure`}, turn ${each + 1} of ${turns.count}`)));
+    if (at < 0) this.turnList.removeAttribute("aria-activedescendant");
+    else this.turnList.setAttribute("aria-activedescendant", `${this.key}-${turns.id[at]}`);
+  }
+
+  // To another turn of the list: so many on, or back.
+  walk(by) {
+    if (!this.turns.count) return;
+    const at = this.turnAt(), next = Math.min(this.turns.count - 1, Math.max(0, at < 0 ? above(this.turns.start, this.transport.time) - 1 : at + by));
+    this.choose({ turn: this.turns.id[next] });
+    this.seek(this.turns.start[next]);
+  }
+
   // The turns that are selected; the first one is it where only one can be meant.
   chosen() {
     const { turn, more = [] } = this.selected ?? {};
@@ -339,13 +360,15 @@ class Player {
     this.selected = selected;
     this.bar.hidden = !selected;
     fillBar(this, naming);
+    this.listTurns();
     if (typing && !naming && !this.bar.contains(document.activeElement)) this.stage.focus({ preventScroll: true });
     if (this.loops && JSON.stringify(before) !== JSON.stringify(selected)) {
       this.loops = Boolean(selected && (this.turnAt() >= 0 || selected.range));
       this.tune();
     }
     if (this.follows && tell && selected?.turn !== undefined && before?.turn !== selected.turn) {
-      this.link.ask("selected", { turn: selected.turn }).catch((error) => this.say(error.message));
+      clearTimeout(this.telling);  // in a while, for sound that is asked for comes first
+      this.telling = setTimeout(() => this.link.ask("selected", { turn: selected.turn }).catch((error) => this.say(error.message)), 200);
     }
     this.redraw();
   }
@@ -405,6 +428,7 @@ class Player {
     this.closed = true;
     cancelAnimationFrame(this.frame);
     clearTimeout(this.late);
+    clearTimeout(this.telling);
     this.transport.close();
     this.waveform?.close();
     this.pane?.close();

@@ -149,6 +149,9 @@ export class WordsPane {
     if (moved) this.reveal(paragraph, word);
   }
 
+  // To the paragraph of a moment, though nothing may be said just then.
+  look(time) { if (this.count) this.reveal(Math.max(0, above(this.starts, time) - 1), 0); }
+
   reveal(at, word) {
     const span = this.span(at, word), top = this.tops[at] + (span?.offsetTop ?? 0), high = span?.offsetHeight ?? LINE;
     if (top < this.box.scrollTop || top + high > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = Math.max(0, top - LINE);
