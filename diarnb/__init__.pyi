@@ -23,6 +23,7 @@ from .voiceprints import identify as identify, matches as matches, voiceprint as
 # Words
 from .results import search as search, utterances as utterances, words as words
 from .transcripts import assign_speakers as assign_speakers
+from .analysis.reading import transcript as transcript
 
 # Measure
 from .tables.turns import overlap as overlap, speakers as speakers

@@ -143,7 +143,9 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=told[name])
     parser.add_argument("--channels", type=_channels, default="mix", metavar="mix|split|N", help=told["channels"])
     parser.add_argument(
-        "--words", metavar="NAME", help="Transcribe too: sphinx, whisper or whisper:SIZE (extras of these names)."
+        "--words",
+        metavar="NAME",
+        help="Transcribe too: moonshine, sphinx, whisper or whisper:SIZE (extras of these names).",
     )
 
 
@@ -334,9 +336,8 @@ def _transcript(turns: pd.DataFrame) -> str:
     """Write what was said, a line for each utterance."""
     import diarnb
     from diarnb._text import visible
-    from diarnb.transcripts import transcript
 
-    return "\n".join(visible(line, limit=10_000) for line in transcript(diarnb.utterances(turns)).splitlines())
+    return "\n".join(visible(line, limit=10_000) for line in diarnb.transcript(turns).splitlines())
 
 
 def _summary(turns: pd.DataFrame) -> str:

@@ -98,7 +98,8 @@ def answer_question(
         )
         if kept and evidence is not None and heard is not None:
             store.put_evidence(heard, evidence | kept)
-        answer = replace(answer, raw=add_words(answer.raw, said))
+        frames = engine.frames(evidence, params, options) if evidence and engine.can(Engine.frames) else None
+        answer = replace(answer, raw=add_words(answer.raw, said, frames))
         question = replace(question, words=words.key)
         key = question.key(recording.content_hash)
         if not refresh and (known := store.find(key)) is not None:

@@ -26,7 +26,6 @@ _MEANT = {
     "run": _RECORDING,
     "process": _RECORDING,
     "transcribe": 'diarnb.diarize("talk.wav", words="whisper") hears the words as well, diarnb.words(turns) lists them',
-    "transcript": "diarnb.analysis.transcript(diarnb.utterances(turns)) writes what was said, line by line",
     "play": _PLAY,
     "listen": _PLAY,
     "plot": "diarnb.timeline(turns) draws who speaks when",

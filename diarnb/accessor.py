@@ -59,6 +59,7 @@ class Diar:
     matches: _Verb = _Verb("diarnb.voiceprints")
     compare: _Verb = _Verb("diarnb.comparing")
     edits: _Verb = _Verb("diarnb.corrections")
+    transcript: _Verb = _Verb("diarnb.analysis.reading")
     raw: _Verb = _Verb("diarnb.results")
     write: _Verb = _Verb("diarnb.formats")
 

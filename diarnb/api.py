@@ -75,7 +75,7 @@ def diarize(
     confidence: bool = False,
     turn_level_confidence: bool = False,
     channels: Channels = "mix",
-    words: str | Transcriber | pd.DataFrame | Iterable[Options] | None = None,
+    words: bool | str | Transcriber | pd.DataFrame | Iterable[Options] | None = None,
     refresh: bool = False,
     progress: bool | Progress = True,
     **options: Any,
@@ -107,12 +107,13 @@ def diarize(
     channels : {"mix", "split"} or int, default "mix"
         Listen to the mean of all channels, to each by itself (a column ``channel`` tells which; counts of speakers
         then hold for each), or to one of them, counted from 0.
-    words : str, callable or pandas.DataFrame, optional
-        What is said, for the local engine: a transcriber (``"sphinx"``, ``"whisper"``, ``"whisper:medium"`` or a
-        callable, as `diarnb.transcribers` describes them), or a table of words from elsewhere, whisperX for one, with
-        ``start``, ``end`` and ``word`` or ``text``. A word goes to the speaker who has the floor; the turns get a
-        column ``text``, and `diarnb.words` and `diarnb.utterances` tell the rest. What a transcriber with a ``version``
-        heard is kept, and not heard again for another number of speakers.
+    words : bool, str, callable or pandas.DataFrame, optional
+        What is said, for the local engine: a transcriber (``"moonshine"``, ``"sphinx"``, ``"whisper"``,
+        ``"whisper:medium"`` or a callable, as `diarnb.transcribers` describes them; True takes the best that is
+        installed, and ``attrs["diarnb"]["transcriber"]`` says which), or a table of words from elsewhere, as whisperX,
+        with ``start``, ``end`` and ``word`` or ``text``. Speakers change where sentences end, as in `assign_speakers`;
+        the turns get a column ``text``, and `diarnb.words` and `diarnb.utterances` tell the rest. What a transcriber
+        with a ``version`` heard is kept, and not heard again for another number of speakers.
     refresh : bool, default False
         Run the engine again, even if the run store holds an answer.
     progress : bool or callable, default True
@@ -279,7 +280,8 @@ def recluster(
         evidence, decider = evidence_of(run)
         raw = decider.decide(evidence, params, options)
         if question.words is not None:
-            raw = add_words(raw, run.raw["words"])
+            frames = decider.frames(evidence, params, options) if decider.can(Engine.frames) else None
+            raw = add_words(raw, run.raw["words"], frames)
         now = replace(run, **question.asked, key=key, id=secrets.token_hex(6), created=datetime.now(UTC))
         known = replace(now, **read_facts(engine, raw, now))
         store.save(known)

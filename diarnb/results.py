@@ -20,8 +20,7 @@ from diarnb.store.erase import erase_files
 from diarnb.store.ledger import Ledger
 from diarnb.tables.checks import as_table, check_end, check_turns
 from diarnb.tables.turns import cut_overlap, hash_rows, make_turns
-from diarnb.transcripts import group_words, make_utterance
-from diarnb.transcripts.words import PAUSE, find_turns
+from diarnb.transcripts.words import add_text, find_turns, make_utterances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,9 +84,17 @@ def table_of(run: Run, rows: str = "diarization") -> pd.DataFrame:
         "duration": run.duration,
         "warning": run.warning,
     }
+    if run.options.get("words") and not _find_reader(run):
+        facts["transcriber"] = _name_transcriber(run.options["words"])
     if answer.get("matches"):
         facts["matches"] = answer["matches"]
     return make_turns(answer[rows], columns=columns, facts=facts)
+
+
+def _name_transcriber(identity: str) -> str:
+    """Name what heard the words of a run, and its version, as ``attrs["diarnb"]["transcriber"]`` has it."""
+    what, _, version = identity.partition(" ")
+    return "table" if what == "table" else f"{what.rpartition('.')[2].lower()} {version}"
 
 
 def read_run(run: Run) -> Json:
@@ -235,9 +242,10 @@ def words(turns: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``start, end`` in seconds, ``word``, ``text`` (with its punctuation), ``speaker`` (missing where the service
         names nobody), ``confidence``, ``speaker_confidence`` (0-1, NaN where there is none), ``channel``; sorted by
-        time. Of a table that is not the whole run any more only the words of its turns, under the names that these
-        have; a turn with other times has what is said within it. Empty for the local engine, which hears voices,
-        unless it was given ``words=``.
+        time. ``placed``, of a transcriber that does not time words, is ``"length"`` where the time is an estimate. Of a
+        table that is not the whole run any more only the words of its turns, under the names that these have; a turn
+        with other times has what is said within it. Empty for the local engine, which hears voices, unless it was given
+        ``words=``.
 
     Raises
     ------
@@ -262,6 +270,18 @@ def words(turns: pd.DataFrame) -> pd.DataFrame:
     return correct_words(_tabulate_speech(None, rows, _WORDS), turns)
 
 
+def join_texts(turns: pd.DataFrame) -> list[str] | None:
+    """Join the words of each row, as the ``text`` of a turn has them; None where the run has no words, or is gone."""
+    try:
+        if not has_words(turns):
+            return None
+    except (RunNotFoundError, TurnTableError):
+        return None
+    tables: list[Any] = [turns[["start", "end", "speaker"]], words(turns)]
+    rows, said = (table.to_dict("records") for table in tables)
+    return [row["text"] for row in add_text(rows, said)]
+
+
 def correct_words(words: pd.DataFrame, turns: pd.DataFrame) -> pd.DataFrame:
     """Write words as they were corrected by hand on a table of turns; each is known by its times."""
     for start, end, text in (turns.attrs.get("diarnb") or {}).get("words", []):
@@ -284,9 +304,10 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``start, end`` in seconds, ``speaker``, ``text``, ``confidence`` (of the words, 0-1), ``channel``; sorted by
-        time. The service's own where they were asked for (Deepgram: ``utterances=True``) and the table is the whole
-        run, but never one that several speak; else computed from the `words` of the turns. Empty for the local engine,
-        unless it was given ``words=``.
+        time. What a listener says into a sentence is an utterance of its own and does not cut it. The service's own
+        where they were asked for (Deepgram: ``utterances=True``) and the table is the whole run, but never one that
+        several speak; else computed from the `words` of the turns. Empty for the local engine, unless it was given
+        ``words=``.
 
     Raises
     ------
@@ -306,9 +327,7 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
         return _tabulate_speech(turns, _find_said(run, "utterances"), _UTTERANCES)
     table = words(turns).astype(object)
     said: Any = table.where(table.notna(), None).to_dict("records")
-    channels = [[word for word in said if word["channel"] == channel] for channel in table["channel"].unique()]
-    rows = [make_utterance(group) for own in channels for group in group_words(own, PAUSE)]
-    return _tabulate_speech(None, sorted(rows, key=lambda row: (row["start"], row["end"])), _UTTERANCES)
+    return _tabulate_speech(None, make_utterances(said), _UTTERANCES)
 
 
 def search(turns: pd.DataFrame, text: str, *, context: int = 6) -> pd.DataFrame:
@@ -551,6 +570,8 @@ def _tabulate_speech(turns: pd.DataFrame | None, rows: list[Json], dtypes: dict[
         for name, dtype in dtypes.items()
     }
     table = pd.DataFrame(columns)
+    if any("placed" in row for row in rows):
+        table["placed"] = [row.get("placed", "") for row in rows]
     if turns is not None:
         shown = _map_names(turns, table["speaker"].dropna().unique())
         table["speaker"] = table["speaker"].map(shown).astype(table["speaker"].dtype)

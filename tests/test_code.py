@@ -109,7 +109,7 @@ def names_in(*folders: str) -> set[str]:
 
 
 QUALITIES = {  # what is measured of the whole, or made for it
-    "accuracy", "speed", "reliability", "verbs", "notebooks", "strangers", "simulate", "peer", "run",
+    "accuracy", "speed", "readability", "reliability", "verbs", "notebooks", "strangers", "simulate", "peer", "run",
     "bounds", "calibration", "crops",  # of the local engine's accuracy
 }  # fmt: skip
 

@@ -15,12 +15,11 @@ import pytest
 import soundfile
 
 import diarnb
-from diarnb import cloud, errors
+from diarnb import cloud, errors, transcript
 from diarnb.engines import deepgram
 from diarnb.engines.deepgram import DeepgramEngine
 from diarnb.params import Params
 from diarnb.store.ledger import Ledger
-from diarnb.transcripts import transcript
 from tests.clouds import MEETING, QUICK, ask_deepgram
 from tests.deepgram_server import KEY, Server, groups, serving
 from tests.deepgram_server import transcript as transcript_of

@@ -262,6 +262,7 @@ import diarnb, warnings
 wants = {
     "server": lambda: diarnb.serve(),
     "live": lambda: next(diarnb.stream([b"\\\\0" * 32000], engine="deepgram", api_key="none", base_url="http://[::1]:9")),
+    "moonshine": lambda: diarnb.diarize(diarnb.example("interview"), words="moonshine"),
     "sphinx": lambda: diarnb.diarize(diarnb.example("interview"), words="sphinx"),
     "whisper": lambda: diarnb.diarize(diarnb.example("interview"), words="whisper"),
     "parquet": lambda: diarnb.write(diarnb.read(diarnb.example("call").with_suffix(".rttm")), "turns.parquet"),

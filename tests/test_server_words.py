@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 import diarnb
-from diarnb import server
+from diarnb import server, transcribers
 from diarnb.__main__ import main
 from tests.servers import KEY, PATIENCE
 
@@ -21,7 +21,8 @@ from tests.servers import KEY, PATIENCE
 @pytest.mark.slow
 def test_words_come_from_whatever_transcriber_is_installed() -> None:
     """With their utterances and paragraphs, though nobody named one."""
-    pytest.importorskip("pocketsphinx", reason="the extra sphinx is not installed")
+    if transcribers.best_installed() is None:
+        pytest.skip("no transcriber is installed")
     sound, rate = soundfile.read(diarnb.example("interview"), frames=10 * 16_000)
     file = io.BytesIO()
     soundfile.write(file, sound, rate, format="WAV")
@@ -43,14 +44,16 @@ def test_words_come_from_whatever_transcriber_is_installed() -> None:
         assert {word["speaker"] for word in alternative["words"]} == {0, 1}
         assert re.match(r"\nSpeaker 0: \w", alternative["paragraphs"]["transcript"])
         assert [warning["parameter"] for warning in answer["metadata"]["warnings"]] == ["smart_format"]
-        assert [about["name"] for about in answer["metadata"]["model_info"].values()] == ["diarnb-sphinx"]
+        assert [about["name"] for about in answer["metadata"]["model_info"].values()] == [
+            f"diarnb-{transcribers.best_installed()}"
+        ]
         assert len(answer["results"]["utterances"]) > 1
         assert len(listen(utt_split="30")["results"]["utterances"]) == 1
 
 
 @pytest.mark.slow
 def test_without_a_transcriber_a_server_says_once_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("pocketsphinx", "faster_whisper"):
+    for name in ("pocketsphinx", "faster_whisper", "moonshine_voice"):
         monkeypatch.setitem(sys.modules, name, None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
@@ -58,7 +61,7 @@ def test_without_a_transcriber_a_server_says_once_what_is_missing(monkeypatch: p
             with diarnb.serve(workers=1) as served:
                 assert httpx.get(f"{served.base_url}/health").status_code == 200
     assert [str(one.message) for one in caught] == [server.NO_WORDS]
-    assert "sphinx" in server.NO_WORDS
+    assert "moonshine" in server.NO_WORDS
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         diarnb.serve(workers=1, words=False).stop()
@@ -66,7 +69,7 @@ def test_without_a_transcriber_a_server_says_once_what_is_missing(monkeypatch: p
 
 @pytest.mark.parametrize(
     ("asked", "chosen", "says"),
-    [([], "sphinx", 0), (["--words", "none"], None, 0), (["--words", "whisper:tiny"], None, 1)],
+    [([], transcribers.best_installed(), 0), (["--words", "none"], None, 0), (["--words", "whisper:tiny"], None, 1)],
     ids=["the best installed", "none", "not installed"],
 )
 def test_the_command_picks_a_transcriber(
@@ -99,7 +102,7 @@ def test_the_command_says_what_is_missing_for_words(
         assert settings.words is None
 
     monkeypatch.setattr(process, "serve_until_stopped", serve)
-    for name in ("pocketsphinx", "faster_whisper"):
+    for name in ("pocketsphinx", "faster_whisper", "moonshine_voice"):
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["serve", "--key", KEY]) == 0
     said = capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -16,14 +17,19 @@ import pytest
 import diarnb
 from diarnb import transcribers
 from diarnb.audio import SAMPLE_RATE, open_recording
-from diarnb.errors import ConfigurationError, InvalidParameterError, TurnTableError
+from diarnb.errors import ConfigurationError, DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.transcribers import identity, transcribe, transcriber
+from diarnb.transcribers._moonshine import place_words
 from diarnb.transcribers._whisper import read_segments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 needs_whisper = pytest.mark.skipif(find_spec("faster_whisper") is None, reason="the extra whisper is not installed")
+
+needs_moonshine = pytest.mark.skipif(
+    find_spec("moonshine_voice") is None, reason="the extra moonshine is not installed"
+)
 
 
 class Listener:
@@ -207,7 +213,9 @@ def test_sphinx_hears_nothing_where_there_is_nothing() -> None:
         sphinx(np.zeros(SAMPLE_RATE, np.float32), 8000)
 
 
-@pytest.mark.parametrize(("name", "package"), [("sphinx", "pocketsphinx"), ("whisper", "faster-whisper")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("moonshine", "moonshine-voice"), ("sphinx", "pocketsphinx"), ("whisper", "faster-whisper")]
+)
 def test_a_missing_extra_is_one_sentence(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -262,3 +270,87 @@ def test_another_model_or_language_is_another_transcriber(tmp_path: Path) -> Non
     several.append(transcriber(f"whisper:{tmp_path}"))
     assert len({identity(each) for each in several}) == len(several)
     assert identity(transcribers.whisper()) == identity(transcriber("whisper:small"))
+
+
+@pytest.mark.slow
+@needs_moonshine
+def test_moonshine_hears_sentences_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "connect", None)  # whoever wants the network fails
+    with open_recording(diarnb.example("interview")) as recording:
+        words = transcribe(recording, [(8.9, 15.0)], transcribers.moonshine())
+    heard = [word["word"] for word in words]
+    exact = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"))
+    said = set(exact[exact["start"].between(9.2, 15.0)]["word"])
+    assert len(said & set(heard)) > 0.75 * len(said)
+    assert sum(word["text"][-1] in ".?!," for word in words) >= 2
+    starts = [word["start"] for word in words]
+    assert starts == sorted(starts)
+    assert 8.5 < words[0]["start"] <= words[-1]["end"] <= 15.3
+    assert {word["placed"] for word in words} == {"length"}
+
+
+@pytest.mark.slow
+@needs_moonshine
+def test_moonshine_hears_nothing_where_there_is_nothing() -> None:
+    moonshine = transcribers.moonshine()
+    for samples in (0, SAMPLE_RATE):
+        assert moonshine(np.zeros(samples, np.float32), SAMPLE_RATE) == []
+    for samples in (1, 300):
+        assert isinstance(moonshine(np.full(samples, 0.1, np.float32), SAMPLE_RATE), list)
+    with pytest.raises(InvalidParameterError, match="16000 Hz, not 8000"):
+        moonshine(np.zeros(SAMPLE_RATE, np.float32), 8000)
+
+
+def test_words_without_times_stand_where_something_sounds() -> None:
+    rng = np.random.default_rng(0)
+    sound = np.zeros(5 * SAMPLE_RATE, np.float32)
+    for first, last in ((0.5, 1.5), (3.0, 4.0)):
+        span = slice(round(first * SAMPLE_RATE), round(last * SAMPLE_RATE))
+        sound[span] = 0.1 * rng.standard_normal(span.stop - span.start)
+    words = place_words(["The", "water,", "and", "then.", "Now", "the", "garden"], sound, 0.2, 4.8)
+    assert [word["text"] for word in words][-1] == "garden"
+    for word in words:
+        assert any(
+            first - 0.05 <= word["start"] <= word["end"] <= last + 0.05 for first, last in ((0.5, 1.5), (3, 4))
+        ) or (word["start"] < 1.5 and word["end"] > 3.0)
+    assert words[0]["start"] == pytest.approx(0.5, abs=0.05)
+    assert words[-1]["end"] == pytest.approx(4.0, abs=0.05)
+    assert place_words([], sound, 0, 1) == []
+
+
+@pytest.mark.slow
+@needs_moonshine
+def test_moonshines_other_models_are_fetched_or_told(tmp_path: Path) -> None:
+    code = "import diarnb; diarnb.diarize(diarnb.example('call'), words='moonshine:base-en', progress=False)"
+    nowhere = dict.fromkeys(["HTTPS_PROXY", "https_proxy"], "http://127.0.0.1:9")  # where nobody listens
+    home = {"MOONSHINE_VOICE_CACHE": str(tmp_path), "DIARNB_HOME": str(tmp_path / "runs")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **nowhere, **home}
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("diarnb.errors.ConfigurationError: the Moonshine model 'base-en' is not on this machine")
+    (tmp_path / "tiny-of-mine").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be loaded"):
+        transcribers.moonshine(str(tmp_path / "tiny-of-mine")).prepare()
+    with pytest.raises(InvalidParameterError, match=r"no Moonshine model 'huge'; there are tiny-streaming-en"):
+        transcriber("moonshine:huge")
+
+
+def test_true_takes_the_best_that_is_installed_and_says_which(monkeypatch: pytest.MonkeyPatch, known: object) -> None:
+    installed = ["moonshine_voice", "pocketsphinx"]
+    monkeypatch.setattr(transcribers, "has_model", lambda model: False)
+    monkeypatch.setattr(transcribers, "find_spec", lambda name: name if name in installed else None)
+    for name in ("moonshine", "sphinx"):
+        stand_in = Listener()
+        stand_in.version = f"{name} 1"
+        monkeypatch.setattr(transcribers, name, lambda *model, heard=stand_in: heard)
+    turns = diarnb.diarize(diarnb.example("interview"), words=True, progress=False)
+    assert turns.attrs["diarnb"]["transcriber"] == "listener moonshine 1"
+    installed.remove("moonshine_voice")
+    with pytest.warns(DiarnbWarning, match=r"words=True takes sphinx.*diarnb\[moonshine\]"):
+        turns = diarnb.diarize(diarnb.example("interview"), words=True, progress=False)
+    assert turns.attrs["diarnb"]["transcriber"] == "listener sphinx 1"
+    installed.clear()
+    with pytest.raises(ConfigurationError, match=r"pip install 'diarnb\[moonshine\]'"):
+        diarnb.diarize(diarnb.example("interview"), words=True, progress=False)
+    assert "text" not in diarnb.diarize(diarnb.example("interview"), words=False, progress=False)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 import diarnb
-from diarnb import assign_speakers
+from diarnb import analysis, assign_speakers, transcript
+from diarnb.analysis import transcript_html
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
-from diarnb.transcripts import doubtful_words, transcript, transcript_html
+from diarnb.transcripts import doubtful_words
 from diarnb.transcripts.words import check_words
 
 
@@ -72,11 +73,11 @@ def test_recordings_and_channels_are_kept_apart() -> None:
 
 
 def test_the_table_of_words_stays_as_it_is_but_for_the_speaker() -> None:
-    said = words((1, 2), (0, 1), word=["b", "a"], speaker=["?", "?"]).set_index(pd.Index([7, 7]))
+    said = words((1, 2), (0, 1), word=["b.", "a."], speaker=["?", "?"]).set_index(pd.Index([7, 7]))
     before = said.copy()
     result = assign_speakers(said, turns((0, 1, "A"), (1, 2, "B")))
     pd.testing.assert_frame_equal(said, before)
-    assert list(result["word"]) == ["b", "a"]
+    assert list(result["word"]) == ["b.", "a."]
     assert list(result["speaker"]) == ["B", "A"]
     assert list(result.index) == [7, 7]
 
@@ -241,8 +242,8 @@ def test_doubtful_words_are_listed_with_what_is_around_them() -> None:
     assert list(found) == columns
     assert found.index.tolist() == [1, 3]
     assert found["word"].tolist() == ["two,", "four."]
-    assert found[["speaker", "other"]].to_numpy().tolist() == [["A", "B"], ["A", "B"]]
-    assert found["reason"].tolist() == ["boundary", "gap"]
+    assert found[["speaker", "other"]].to_numpy().tolist() == [["A", "B"], ["B", "A"]]  # two, three four.
+    assert found["reason"].tolist() == ["boundary", "sentence"]
     assert found["before"].tolist() == ["One", "three"]
     assert found["after"].tolist() == ["three", "Five"]
     assert doubtful_words(said, table, margin=0.3)["word"].tolist() == ["four."]
@@ -333,3 +334,46 @@ def test_who_wins_a_tie_does_not_depend_on_names() -> None:
     spoken = turns((0, 2, "Otto"), (1, 3, "Maya"))
     assert told(words((1, 2)), spoken) == [("Otto", 0.0, "overlap")]
     assert told(words((1, 2)), spoken.replace({"Otto": "Anna"})) == [("Anna", 0.0, "overlap")]
+
+
+def test_a_transcript_of_turns_is_of_their_utterances(known: dict[str, pd.DataFrame]) -> None:
+    words = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"), keep_default_na=False)
+    turns = diarnb.diarize(diarnb.example("interview"), words=words, progress=False)
+    assert analysis.transcript is diarnb.transcript
+    assert turns.diar.transcript() == transcript(turns) == transcript(diarnb.utterances(turns))
+    named = diarnb.rename(turns, {"SPEAKER_00": "Maya", "SPEAKER_01": "Fergus"})
+    assert transcript(named).startswith("[Maya] Welcome back. With me is Fergus,")
+    half = named[named["speaker"] == "Fergus"]
+    assert "Maya]" not in transcript(half)
+    corrected = named.assign(text=named["text"].str.replace("lighthouse", "LIGHTHOUSE"))
+    assert "LIGHTHOUSE" in transcript(corrected)  # what somebody has typed is not lost
+    assert transcript(named.drop(columns="text")) == transcript(named)
+
+
+def test_transcripts_come_in_styles_and_formats() -> None:
+    said = pd.DataFrame({"start": [0.0, 61.0, 62.5], "end": [9.0, 62.0, 70.0], "text": ["One.", "Two_2_.", "# Three"]})
+    said = said.assign(speaker=["Ann *B*", "Ann *B*", "<Otto>"])
+    assert transcript(said, "minutes").splitlines() == ["0:00:00 Ann *B*: One. Two_2_.", "0:01:02 <Otto>: # Three"]
+    assert transcript(said, "screenplay") == "ANN *B*\n    One. Two_2_.\n\n<OTTO>\n    # Three"
+    assert transcript(said, "assemblyai").splitlines()[-1] == "Speaker B: # Three"
+    marked = transcript(said, "minutes", format="markdown")
+    assert marked.splitlines() == [
+        r"`0:00:00` **Ann \*B\*:** One. Two\_2\_.", "", r"`0:01:02` **\<Otto\>:** \# Three",
+    ]  # fmt: skip
+    page = transcript(said, format="html")
+    assert "&lt;Otto&gt;" in page
+    assert "<Otto>" not in page
+    assert page.count("<p ") == 3
+    assert "0:01:02" not in page
+    assert "0:01:02" in transcript(said, "minutes", format="html")
+    misspelt = [({"style": "minuts"}, "minutes"), ({"format": "markdwn"}, "markdown"), ({"style": "plain"}, "no style")]
+    for wrong, match in misspelt:
+        with pytest.raises(InvalidParameterError, match=match):
+            transcript(said, **wrong)
+
+
+def test_a_long_transcript_streams() -> None:
+    long = pd.DataFrame({"speaker": ["A", "B"] * 100_000, "text": "Well, yes."})
+    lines = analysis.transcript_lines(long)
+    assert next(lines) == "[A] Well, yes."
+    assert sum(1 for _ in lines) == 199_999

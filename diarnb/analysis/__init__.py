@@ -21,8 +21,9 @@ from diarnb._text import refuse_call
 from diarnb.analysis.drawing import profile_plot, responses_plot, turn_taking_plot
 from diarnb.analysis.floor import interruptions, monologues, responses, turn_taking
 from diarnb.analysis.profiles import per_minute, summary
+from diarnb.analysis.reading import transcript, transcript_html, transcript_lines
 from diarnb.analysis.stereo import channels, without_bleed
-from diarnb.transcripts import doubtful_words, transcript, transcript_html
+from diarnb.transcripts import doubtful_words
 
 __all__ = [
     "channels",
@@ -36,6 +37,7 @@ __all__ = [
     "summary",
     "transcript",
     "transcript_html",
+    "transcript_lines",
     "turn_taking",
     "turn_taking_plot",
     "without_bleed",

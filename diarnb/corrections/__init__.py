@@ -174,7 +174,8 @@ class Corrections:
         The columns and ``attrs`` of the first table, sorted by start, end and speaker; names follow in every other
         table of the run. The index, called ``turn``, holds ids that stay with a turn whatever happens to others.
         Where the speaker of a turn was changed, ``confidence`` is NaN, for it told of another; turns that were added
-        lack what only an engine can say; and where a turn was cut, ``text`` stays with its first part.
+        lack what only an engine can say; and where a turn was cut, its ``text`` is divided by its words: of a run that
+        knows none, or is gone, it stays with the first part.
         """
         return self._history.table()
 

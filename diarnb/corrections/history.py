@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from diarnb.results import join_texts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -200,7 +202,9 @@ class History:
         if "confidence" in table:
             other = [where < 0 or first[where] != was.label for where, was in zip(origin, state, strict=True)]
             table.loc[other, "confidence"] = np.nan
-        if "text" in table:
+        if "text" in table and (texts := self._divide_texts(table)) is not None:
+            table["text"] = pd.Series(texts, table.index, dtype=str)
+        elif "text" in table:
             table.loc[table.index >= len(self.base), "text"] = ""
             for row in self._corrected_words():
                 own = (table["start"] <= (row.start + row.end) / 2) & (table["end"] >= (row.start + row.end) / 2)
@@ -257,6 +261,16 @@ class History:
                     into = {label: row.to if voice == row.speaker else voice for label, voice in into.items()}
             self._overlay = into, shown
         return self._overlay
+
+    def _divide_texts(self, table: pd.DataFrame) -> list[str] | None:
+        """Divide what is said where turns were cut or moved; None where they were not, or no words are known."""
+        known = table.index[table.index < len(self.base)]
+        sides = ["start", "end"]
+        if len(known) == len(table) == len(self.base) and table.loc[known, sides].equals(self.base.loc[known, sides]):
+            return None
+        whole = table.copy()
+        whole.attrs = self._attrs()
+        return join_texts(whole)
 
     def _corrected_words(self) -> list[Edit]:
         return [row for row in self.standing() if row.what == "word"]

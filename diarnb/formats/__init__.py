@@ -48,6 +48,7 @@ from diarnb.formats._shared.reading import LARGEST, Reading, make_size_error
 from diarnb.formats._shared.words import join_words, make_words
 from diarnb.formats.annotation import from_annotation, to_annotation
 from diarnb.formats.page import make_page
+from diarnb.formats.subtitles import write_subtitles
 from diarnb.tables.checks import as_table, check_spans, check_turns
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from diarnb._types import Source
     from diarnb.formats._shared.holds import Holds
 
-__all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write"]
+__all__ = ["FORMATS", "Format", "from_annotation", "read", "read_words", "to_annotation", "write", "write_subtitles"]
 
 
 def __dir__() -> list[str]:

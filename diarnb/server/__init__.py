@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 NO_WORDS = (
-    "this server answers without words, for no transcriber is installed: the extra sphinx brings a small English one, "
-    'whisper a good one whose model is downloaded: pip install "diarnb[sphinx]"; words=False serves without words'
+    "this server answers without words, for no transcriber is installed: the extra moonshine brings an English one, "
+    'whisper a better one whose model is downloaded: pip install "diarnb[moonshine]"; words=False serves without words'
 )
 """What is said once where nothing can transcribe."""
 
@@ -54,8 +54,9 @@ def serve(
     key : str, optional
         Everybody who has it may use the server. By default ``DIARNB_SERVER_KEY`` of the environment, else a new one.
     words : str or bool, default True
-        The transcriber: ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names. True takes the best
-        that is installed and needs no download, and warns if there is none; False answers without words.
+        The transcriber: ``"moonshine"``, ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names.
+        True takes the best that is installed and needs no download, and warns if there is none; False answers without
+        words.
     folder : path, optional
         Where jobs and uploads are kept, and outlive the server. By default a temporary one that is removed with it.
     workers : int, optional

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--words",
         metavar="NAME",
         default="auto",
-        help="The transcriber: sphinx, whisper or whisper:SIZE (extras); by default the best installed; none for none.",
+        help="The transcriber: moonshine, sphinx, whisper, whisper:SIZE (extras); default: the best installed; none.",
     )
     parser.add_argument("--public-url", metavar="URL", help="What clients call the server, if it is behind a proxy.")
     parser.add_argument(

@@ -1,8 +1,9 @@
-"""What hears words: any callable, two that come as extras, and the one function that gives them speech to hear.
+"""What hears words: any callable, three that come as extras, and the one function that gives them speech to hear.
 
 A transcriber is called with 16 kHz samples (float32, one channel, full scale 1) and their rate, and gives the words in
 them: a DataFrame or dicts with ``start`` and ``end`` in seconds from the first sample, ``word``, and where it knows
-them ``text`` (with punctuation) and ``confidence`` (0-1). What it may have beyond that, as attributes:
+them ``text`` (with punctuation) and ``confidence`` (0-1); and ``placed="length"`` where it does not know when a word
+was said and spreads a text over its stretch by the lengths of words. What it may have beyond that, as attributes:
 
 ``version``
     A text that is another whenever its words may be. Its words are then kept, and the same recording is not transcribed
@@ -29,6 +30,7 @@ from diarnb._text import suggest
 from diarnb.audio import SAMPLE_RATE, Samples
 from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.tables.checks import check_end
+from diarnb.transcribers._moonshine import Moonshine
 from diarnb.transcribers._sphinx import Sphinx
 from diarnb.transcribers._whisper import Whisper, has_model
 from diarnb.transcripts.words import Word, check_words
@@ -43,7 +45,7 @@ from diarnb.audio import Recording
 Transcriber = Callable[[Samples, int], "pd.DataFrame | Iterable[Options]"]
 """Any callable from samples and their rate to words, as the head of this module has it."""
 
-__all__ = ["Transcriber", "identity", "sphinx", "transcribe", "transcriber", "whisper"]
+__all__ = ["Transcriber", "best_installed", "identity", "moonshine", "sphinx", "transcribe", "transcriber", "whisper"]
 
 
 def __dir__() -> list[str]:
@@ -83,6 +85,41 @@ def sphinx() -> Sphinx:
     'welcome back'
     """
     return Sphinx()
+
+
+def moonshine(model: str = "tiny-en") -> Moonshine:
+    """Hear English words, with punctuation, with Moonshine, whose smallest model needs no download.
+
+    It knows English only, and makes English of whatever else it hears. On the shipped examples, which are synthetic,
+    it gets 16 % of the words of the interview wrong, 27 % of the telephone call and 41 % of the meeting in a room:
+    ``python -m benchmarks.transcribers``. The times of words are estimates: a text is spread over its stretch, 15 s at
+    the most, by the lengths of its words, where something sounds; their column ``placed`` says ``"length"``.
+
+    Parameters
+    ----------
+    model : str, default "tiny-en"
+        The one in the package (27 million parameters; in the versions that the extra asks for). ``"base-en"``,
+        ``"tiny-streaming-en"``, ``"small-streaming-en"`` and ``"medium-streaming-en"`` are better and larger, and
+        fetched by the package from its makers when they are first needed, into its own folder; diarnb's own tests never
+        reached them. Or a folder that holds one, whose name begins as one of these does.
+
+    Returns
+    -------
+    Moonshine
+
+    Raises
+    ------
+    ConfigurationError
+        moonshine-voice is not installed: the extra ``moonshine``; or, once it is used, the model cannot be had.
+    InvalidParameterError
+        There is no such model.
+
+    Examples
+    --------
+    >>> moonshine().lengths
+    (15.0, 15.0)
+    """
+    return Moonshine(model)
 
 
 def whisper(
@@ -131,7 +168,8 @@ def transcriber(wanted: str | Transcriber) -> Transcriber:
     Parameters
     ----------
     wanted : str or callable
-        ``"sphinx"``, ``"whisper"``, ``"whisper:SIZE"`` (or a folder), or ``"module:function"`` for one of your own.
+        ``"moonshine"``, ``"moonshine:MODEL"``, ``"sphinx"``, ``"whisper"``, ``"whisper:SIZE"`` (or a folder), or
+        ``"module:function"`` for one of your own.
 
     Returns
     -------
@@ -158,9 +196,11 @@ def transcriber(wanted: str | Transcriber) -> Transcriber:
         return sphinx()
     if name == "whisper":
         return whisper(more or "small")
+    if name == "moonshine":
+        return moonshine(more or "tiny-en")
     if more:
         return _load_own(name, more)
-    known = ["sphinx", "whisper", "whisper:small"]
+    known = ["moonshine", "sphinx", "whisper", "whisper:small"]
     hint = suggest(name, known, f"there are {', '.join(known)}, and any callable")
     raise InvalidParameterError(f"there is no transcriber {wanted!r:.60}; {hint}")
 
@@ -169,6 +209,8 @@ def best_installed() -> str | None:
     """Return the name of the best transcriber that works here and now, without a download; None if there is none."""
     if has_model("small"):
         return "whisper"
+    if find_spec("moonshine_voice") is not None:
+        return "moonshine"
     return "sphinx" if find_spec("pocketsphinx") is not None else None
 
 

@@ -1,4 +1,4 @@
-"""What both transcribers that come as extras have to check."""
+"""What the transcribers that come as extras have in common."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def check_rate(sample_rate: int) -> None:
     """
     if sample_rate != SAMPLE_RATE:
         raise InvalidParameterError(f"a transcriber hears {SAMPLE_RATE} Hz, not {sample_rate!r:.40}; resample first")
+
+
+def format_reason(error: Exception) -> str:
+    """Write on one line why a model cannot be had."""
+    return " ".join(str(error).split())[:120] or type(error).__name__

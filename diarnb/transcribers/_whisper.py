@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diarnb.errors import ConfigurationError
-from diarnb.transcribers._extras import check_rate, require_version
+from diarnb.transcribers._extras import check_rate, format_reason, require_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +44,7 @@ class Whisper:
                 try:
                     self._model = WhisperModel(folder, **self._how)
                 except Exception as error:  # of CTranslate2, of the tokenizer, of the file system
-                    message = f"the Whisper model {self._name!r:.80} cannot be loaded: {_format_reason(error)}"
+                    message = f"the Whisper model {self._name!r:.80} cannot be loaded: {format_reason(error)}"
                     raise ConfigurationError(message) from error
 
     def __call__(self, samples: Samples, sample_rate: int) -> list[Json]:
@@ -96,10 +96,6 @@ def _find_model(model: str) -> str:
         fetch = f"""python -c "import faster_whisper; faster_whisper.download_model('{model}', 'whisper-model')\""""
         raise ConfigurationError(
             f"the Whisper model {model!r:.80} is not on this machine, nor could it be fetched "
-            f"({_format_reason(error)}). Run `{fetch}` where the network allows, and pass the "
+            f"({format_reason(error)}). Run `{fetch}` where the network allows, and pass the "
             "folder: words='whisper:whisper-model'"
         ) from error
-
-
-def _format_reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

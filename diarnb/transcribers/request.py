@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diarnb.engines.base import Engine
-from diarnb.errors import InvalidParameterError
+from diarnb.errors import ConfigurationError, DiarnbWarning, InvalidParameterError
 from diarnb.tables.checks import check_end
-from diarnb.transcribers import identity, transcribe, transcriber
+from diarnb.transcribers import best_installed, identity, transcribe, transcriber
 from diarnb.transcripts.words import check_words
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class WordsRequest:
 
     def __init__(self, words: Any) -> None:
         self._given: list[Word] | None = None
+        words = _choose_best() if words is True else words
         if callable(words) or isinstance(words, str):
             self._transcriber = transcriber(words)
             self.key = identity(self._transcriber)
@@ -125,7 +127,7 @@ def request_words(words: Any, engine: Engine) -> WordsRequest | None:
     TurnTableError
         The table has no words, or impossible times.
     """
-    if words is None:
+    if words is None or words is False:
         return None
     if engine.can(Engine.read):
         raise InvalidParameterError(
@@ -133,6 +135,19 @@ def request_words(words: Any, engine: Engine) -> WordsRequest | None:
             "transcription=True, and Deepgram always has words; diarnb.words(turns) gives them"
         )
     return WordsRequest(words)
+
+
+def _choose_best() -> str:
+    name = best_installed()
+    if name is None:
+        raise ConfigurationError(
+            "words=True takes the best transcriber that is installed, and there is none: pip install "
+            "'diarnb[moonshine]' for English, nothing to fetch, or 'diarnb[whisper]' for a hundred languages"
+        )
+    if name == "sphinx":
+        better = "it gets about half of the words wrong: pip install 'diarnb[moonshine]' for better English"
+        warnings.warn(f"words=True takes sphinx, the best that is installed; {better}", DiarnbWarning, stacklevel=4)
+    return name
 
 
 def scale_progress(progress: Progress, start: float, end: float) -> Progress:

@@ -1,43 +1,47 @@
-"""Words and who says them: words from anywhere get speakers, and what was said is written line by line."""
+"""Words and who says them: words from anywhere get speakers."""
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from html import escape
-from string import Formatter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from diarnb._text import clock, visible
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.tables.checks import check_spans, check_turns
-from diarnb.tables.colors import speaker_colors
-from diarnb.transcripts.assignment import assign
+from diarnb.transcripts.assignment import Array, assign, average_frames
 
 if TYPE_CHECKING:
-    from IPython.display import HTML
-
     from diarnb._types import Json
 
-_FIELDS = ("who", "n", "speaker", "text", "start", "end")
+PLACED = "length"
+"""What ``placed`` says of a word whose time is an estimate by its length, and why it is its speaker's."""
 
 
 def assign_speakers(
-    words: pd.DataFrame | Iterable[object], turns: pd.DataFrame, *, within: float = 0.5
+    words: pd.DataFrame | Iterable[object],
+    turns: pd.DataFrame,
+    *,
+    within: float = 0.5,
+    frames: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Assign each word to a speaker, with how clearly and why: the one who speaks longest during it.
+    """Assign each word to a speaker, with how clearly and why, so that sentences stay whole.
+
+    Whoever speaks longest during a word says it, unless its sentence speaks against that: the speaker changes where a
+    sentence ends, at a pause, or at a comma, if such a place lies within about a second and the turns do not forbid it.
+    Of words that are said at the same time each has its own speaker, and what a listener throws in ("uh-huh") does not
+    break the sentence that goes on. Without punctuation pauses decide.
 
     Parameters
     ----------
     words : pandas.DataFrame or iterable of mappings or dataclasses
         ``start`` and ``end`` in seconds; other columns are kept. Any transcriber's words or segments, in any order:
         the dicts of WhisperX and Deepgram, the objects of faster-whisper, a table. A segment is one word here: it goes
-        as a whole to one speaker, so give words where there are some.
+        as a whole to one speaker, so give words where there are some. ``text``, else ``word``, has the punctuation; of
+        a table with neither each row goes to whoever speaks longest during it.
     turns : pandas.DataFrame
         Any table with start, end and speaker, overlap kept: cutting it out (`diarnb.exclusive`) gives more words to the
         wrong speaker and hides the doubt about them. Of two who speak as long in a word, the one who is heard first in
@@ -45,6 +49,9 @@ def assign_speakers(
     within : float, default 0.5
         Seconds; a word during which nobody speaks goes to the nearest turn that is no farther away. Recognisers and
         diarizers place the edges of speech differently by some tenths of a second.
+    frames : pandas.DataFrame, optional
+        `diarnb.frames` of these turns: how likely each speaks from moment to moment, which tells more than the edges of
+        turns do, above all where several speak at once. ``diarize(words=...)`` uses them by itself.
 
     Returns
     -------
@@ -52,14 +59,16 @@ def assign_speakers(
         A copy of `words`, every row in its order under its index, with three columns; where `words` had one of that
         name, it is replaced:
 
-        - ``speaker``: missing where nobody speaks
+        - ``speaker``: missing where nobody is known to speak
         - ``margin`` (float64, 0-1): how much more of the word its speaker speaks than the next best one does: the
-          difference of their seconds in the word, divided by its length. 1 leaves no doubt; 0 in a ``"gap"``, and NaN
-          where nobody is near
+          difference of their seconds in the word, divided by its length. 1 leaves no doubt; 0 in a ``"gap"``, and where
+          somebody else speaks as long or longer; NaN where nobody is near
         - ``reason``: ``"inside"`` (the whole word lies in the speaker's turns, and nobody else speaks), ``"overlap"``
           (during the word several speak at once), ``"boundary"`` (the word reaches beyond the speaker's turn, into
-          silence or somebody else's), ``"gap"`` (nobody speaks during it; the nearest turn has it), ``"nobody"`` (no
-          turn is near)
+          silence or somebody else's), ``"gap"`` (nobody speaks during it; the nearest turn has it), ``"sentence"``
+          (somebody else speaks longer during it or is nearer, and its sentence is the speaker's), ``"nobody"`` (no turn
+          is near; or it is said at the same time as another word, where only one of several people is known to speak),
+          ``"length"`` (its time is an estimate: `words` has ``placed="length"`` for it, as those of Moonshine)
 
         Where both tables have a column ``uri`` or ``channel``, words are assigned within their recording and channel.
 
@@ -82,16 +91,20 @@ def assign_speakers(
 
     Examples
     --------
-    >>> words = pd.DataFrame({"start": [0.1, 1.9], "end": [0.4, 2.6], "word": ["Hello.", "Yes?"]})
-    >>> turns = pd.DataFrame({"start": [0, 2], "end": [2, 3], "speaker": ["Maya", "Otto"]})
-    >>> assign_speakers(words, turns).round(2)
-       start  end    word speaker  margin    reason
-    0    0.1  0.4  Hello.    Maya    1.00    inside
-    1    1.9  2.6    Yes?    Otto    0.71  boundary
+    >>> said = ["You", "promised", "slugs.", "Did", "I?"]
+    >>> words = pd.DataFrame({"start": [0.1, 0.4, 1.0, 1.6, 2.0], "end": [0.4, 1.0, 1.5, 2.0, 2.3], "word": said})
+    >>> turns = pd.DataFrame({"start": [0, 1.1], "end": [1.1, 3], "speaker": ["Maya", "Otto"]})  # too early
+    >>> assign_speakers(words, turns)
+       start  end      word speaker  margin    reason
+    0    0.1  0.4       You    Maya     1.0    inside
+    1    0.4  1.0  promised    Maya     1.0    inside
+    2    1.0  1.5    slugs.    Maya     0.0  sentence
+    3    1.6  2.0       Did    Otto     1.0    inside
+    4    2.0  2.3        I?    Otto     1.0    inside
     """
     _check_seconds("within", within)
     words, turns = check_times(words), check_turns(turns)
-    found = _assign(words, turns, within)
+    found = _assign(words, turns, within, frames)
     last, end = words["end"].max(), turns["end"].max()
     if len(words) and found["speaker"].isna().all() and last > 20 * end:
         warnings.warn(
@@ -113,16 +126,18 @@ def doubtful_words(
     margin: float = 0.5,
     within: float = 0.5,
     context: int = 3,
+    frames: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """List the words that somebody else may have said: those of a small margin, with the other candidate.
 
     Parameters
     ----------
-    words, turns, within
+    words, turns, within, frames
         As in `assign_speakers`; who speaks each word is decided anew.
     margin : float, default 0.5
         Words with less than this (0-1) are doubtful, where there is another candidate: who speaks second longest
-        during the word or, if nobody else does, whoever else has a turn within `within` seconds of it.
+        during the word, or longer than who got it because of its sentence; or, if nobody else does, whoever else has a
+        turn within `within` seconds of it.
     context : int, default 3
         How many words before and after to show, in the order of time, by any speaker.
 
@@ -140,18 +155,18 @@ def doubtful_words(
 
     Examples
     --------
-    >>> said = {"start": [0.1, 1.8, 2.3], "end": [0.4, 2.2, 2.6], "word": ["So", "well", "yes"]}
+    >>> said = {"start": [0.1, 1.5, 2.3], "end": [0.4, 2.2, 2.6], "word": ["So", "well.", "Yes."]}
     >>> turns = pd.DataFrame({"start": [0, 2], "end": [2, 3], "speaker": ["Maya", "Otto"]})
     >>> doubtful_words(pd.DataFrame(said), turns)[["word", "speaker", "other", "before", "after"]]
-       word speaker other before after
-    1  well    Maya  Otto     So   yes
+        word speaker other before after
+    1  well.    Maya  Otto     So  Yes.
     """
     _check_seconds("within", within)
     _check_seconds("margin", margin)
     if isinstance(context, bool) or not isinstance(context, int | np.integer) or context < 0:
         raise InvalidParameterError(f"context is a number of words, 0 or more, not {context!r:.60}")
     words, turns = check_times(words), check_turns(turns)
-    found = _assign(words, turns, within)
+    found = _assign(words, turns, within, frames)
     keys = [name for name in ("uri", "channel") if name in words]
     table = words[["start", "end", *keys]].assign(word=_read_texts(words))
     table[["speaker", "other", "margin", "reason"]] = found[["speaker", "other", "margin", "reason"]]
@@ -171,105 +186,6 @@ def doubtful_words(
         before=pd.Series(before, index=listed.index, dtype=str), after=pd.Series(after, index=listed.index, dtype=str)
     )
     return listed[["start", "end", "word", "speaker", "other", "margin", "reason", "before", "after", *keys]]
-
-
-def transcript(table: pd.DataFrame, style: str = "[{who}] {text}") -> str:
-    """Write what was said, a line for each utterance or turn.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``speaker`` and ``text``: `diarnb.utterances`, or a table of turns that has words.
-    style : str, default "[{who}] {text}"
-        How a line looks, with these fields in braces; ``{{`` and ``}}`` stand for braces.
-
-        - ``who``: ``Speaker:0`` for SPEAKER_00, the name of who has one, ``?`` where nobody is known to speak
-        - ``n``: the speaker's number: 0 for SPEAKER_00; who has a name gets the next number that is free, in the order
-          of the table; ``?`` for nobody
-        - ``speaker``: the label as it is, nothing for nobody
-        - ``text``: what is said, its white space made single spaces
-        - ``start``, ``end``: as h:mm:ss, fractions of a second cut off
-
-    Returns
-    -------
-    str
-        Lines in the order of the table; those without text are left out. Names cannot break a line or hide: what does
-        not print in them is written as an escape.
-
-    Raises
-    ------
-    TurnTableError
-        If the table has no text or no speakers, or no times where `style` asks for them.
-    InvalidParameterError
-        If `style` has another field, or is no text.
-
-    See Also
-    --------
-    transcript_html : the same for a notebook or a page, in the speakers' colours.
-
-    Examples
-    --------
-    >>> said = pd.DataFrame({"speaker": ["SPEAKER_00", "Beth"], "text": ["How are you?", "Not too bad."]})
-    >>> print(transcript(said))
-    [Speaker:0] How are you?
-    [Beth] Not too bad.
-    >>> print(transcript(said, "{n}: {text}"))
-    0: How are you?
-    1: Not too bad.
-    """
-    parts = _parse_style(style)
-    lines = _format_lines(table, [name for _, name in parts])
-    return "\n".join("".join(literal + line.get(name, "") for literal, name in parts) for line in lines)
-
-
-def transcript_html(table: pd.DataFrame, *, colors: Mapping[str, str] | None = None) -> HTML:
-    """Show what was said in a notebook, a paragraph for each utterance or turn, in the speakers' colours.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As for `transcript`; the time of each line is shown where the table has ``start``.
-    colors : mapping of str to color, optional
-        CSS colours of some or all speakers, as ``{"Beth": "#0072B2"}``. Default: those of `diarnb.timeline`, which
-        follow the order in which the speakers come in the table.
-
-    Returns
-    -------
-    IPython.display.HTML
-        A notebook shows it; ``.data`` is the HTML as text, to be written to a file. All names and texts are escaped.
-
-    Raises
-    ------
-    TurnTableError
-        If the table has no text or no speakers.
-    InvalidParameterError
-        If a colour is not a name or a hexadecimal number.
-
-    Examples
-    --------
-    >>> page = transcript_html(pd.DataFrame({"speaker": ["Beth"], "text": ["1 < 2 & 3"]}))
-    >>> "1 &lt; 2 &amp; 3" in page.data
-    True
-    """
-    from IPython.display import HTML
-
-    _check_said(table)
-    for color in (colors or {}).values():
-        if not isinstance(color, str) or not re.fullmatch(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]+", color):
-            raise InvalidParameterError(f"{color!r:.60} is no colour for a page; give one like '#0072B2' or 'teal'")
-    names = dict.fromkeys(str(name) for name in table["speaker"] if _has_text(name))
-    looks = speaker_colors(names) | dict(colors or {})
-    timed = "start" in table
-    paragraphs = []
-    for line in _format_lines(table, ["start"] if timed else []):
-        color = looks.get(line["label"], "#7A7A7A")
-        time = f'<span style="opacity:.65;font-variant-numeric:tabular-nums">{line["start"]}</span> ' if timed else ""
-        paragraphs.append(
-            f'<p dir="auto" style="border-inline-start:4px solid {color};margin:.35em 0;padding-inline-start:.6em">'
-            f"{time}<b><bdi>{escape(line['who'])}</bdi></b> <bdi>{escape(line['text'])}</bdi></p>"
-        )
-    page = '<div style="max-width:50em;line-height:1.4">' + "\n".join(paragraphs) + "</div>"
-    return HTML(page)  # type: ignore[no-untyped-call]
 
 
 def group_words(words: list[Json], pause: float) -> list[list[Json]]:
@@ -324,6 +240,11 @@ def check_times(words: object) -> pd.DataFrame:
     return table
 
 
+def is_placed(words: pd.DataFrame) -> Array:
+    """Return which words have times that are estimates by their lengths."""
+    return (words["placed"] == PLACED).to_numpy(bool) if "placed" in words else np.zeros(len(words), dtype=bool)
+
+
 def check_untimed(table: pd.DataFrame, given: object, name: str = "words") -> None:
     """Refuse words without times, and say what to do with them; `given` is what the table was made of."""
     untimed = table[["start", "end"]].isna().any(axis=1).sum() if {"start", "end"} <= set(table) else 0
@@ -344,89 +265,33 @@ def _check_seconds(name: str, value: object) -> None:
 
 def _read_texts(words: pd.DataFrame) -> pd.Series:
     named = next((name for name in ("text", "word") if name in words), None)
-    said = [""] * len(words) if named is None else [str(text) if _has_text(text) else "" for text in words[named]]
+    said = [""] * len(words) if named is None else [str(text) if has_text(text) else "" for text in words[named]]
     return pd.Series(said, index=words.index, dtype=str)
 
 
-def _check_said(table: object) -> None:
-    missing = [name for name in ("speaker", "text") if name not in getattr(table, "columns", ())]
-    if missing:
-        raise TurnTableError(
-            f"a transcript needs speaker and text, and this table has no {' nor '.join(missing)}; "
-            "give it diarnb.utterances(turns), of an engine that hears words"
-        )
-
-
-def _parse_style(style: object) -> list[tuple[str, str]]:
-    """Take a style apart into what stands before each field, and the field; the last has none."""
-    fields = ", ".join("{" + name + "}" for name in _FIELDS)
-    if not isinstance(style, str):
-        raise InvalidParameterError(f"style is text with the fields {fields}, not {style!r:.60}")
-    try:
-        parsed = list(Formatter().parse(style))
-    except ValueError as error:
-        raise InvalidParameterError(f"style={style!r:.80} cannot be read ({error}); a brace itself is {{{{") from None
-    for _, name, spec, conversion in parsed:
-        if name is not None and (name not in _FIELDS or spec or conversion):
-            raise InvalidParameterError(f"style={style!r:.80} has the field {name!r:.40}; there are {fields}, as is")
-    return [(literal, name or "") for literal, name, _, _ in parsed]
-
-
-def _format_lines(table: pd.DataFrame, asked: Iterable[str]) -> Iterable[dict[str, str]]:
-    """Yield the fields of each line that says something, times only where they are asked for."""
-    _check_said(table)
-    times = [name for name in ("start", "end") if name in set(asked)]
-    if missing := [name for name in times if name not in table]:
-        raise TurnTableError(f"the style asks for {missing[0]}, and this table has no such column")
-    columns = [table[name].to_numpy(dtype=float, na_value=np.nan).tolist() for name in times]
-    clocks = [[clock(time, hours=True) for time in column] for column in columns]
-    labels = [str(name) if _has_text(name) else "" for name in table["speaker"]]
-    shown = {label: _format_speaker(label, number) for label, number in _number_speakers(filter(None, labels)).items()}
-    shown[""] = {"who": "?", "n": "?", "speaker": "", "label": ""}
-    for label, text, *at in zip(labels, table["text"], *clocks, strict=True):
-        if _has_text(text):
-            yield {**shown[label], "text": " ".join(text.split()), **dict(zip(times, at, strict=True))}
-
-
-def _format_speaker(label: str, number: int) -> dict[str, str]:
-    name = visible(label, limit=80)
-    called = re.fullmatch(r"SPEAKER_(\d{1,9})", label)
-    return {"who": f"Speaker:{number}" if called else name, "n": str(number), "speaker": name, "label": label}
-
-
-def _number_speakers(labels: Iterable[str]) -> dict[str, int]:
-    """Return a number for each speaker: as the label has it, else by the next number that is free."""
-    labels = list(dict.fromkeys(labels))
-    numbers = {label: int(found[1]) for label in labels if (found := re.fullmatch(r"SPEAKER_(\d{1,9})", label))}
-    taken, following = set(numbers.values()), 0
-    for label in labels:
-        if label not in numbers:
-            while following in taken:
-                following += 1
-            numbers[label] = following
-            taken.add(following)
-    return numbers
-
-
-def _has_text(text: object) -> bool:
+def has_text(text: object) -> bool:
+    """Return whether there is anything but white space."""
     return isinstance(text, str) and bool(text.strip())
 
 
-def _assign(words: pd.DataFrame, turns: pd.DataFrame, within: float) -> pd.DataFrame:
+def _assign(words: pd.DataFrame, turns: pd.DataFrame, within: float, frames: pd.DataFrame | None) -> pd.DataFrame:
     """Return speaker, other, margin and reason of each word, under the index of the words."""
-    start, end = (words[name].to_numpy(dtype=float) for name in ("start", "end"))
+    start, end = heard = tuple(words[name].to_numpy(dtype=float) for name in ("start", "end"))
     keys = [name for name in ("uri", "channel") if name in words and name in turns]
     if keys and len(words) and len(turns):
         # Recordings and channels one behind the other on one axis of time, too far apart to touch.
         both = pd.concat([words[keys].astype(object), turns[keys].astype(object)], ignore_index=True)
-        far = max(end.max(), turns["end"].max()) + within + 1.0
+        far = max(end.max(), turns["end"].max()) + within + 10.0
         shift = far * both.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
         start, end = start + shift[: len(words)], end + shift[: len(words)]
         later = shift[len(words) :]
         turns = turns.assign(start=turns["start"] + later, end=turns["end"] + later)
         turns = turns.drop(columns=keys).sort_values(["start", "end", "speaker"], ignore_index=True)
     names = turns["speaker"].unique().tolist()  # the first to speak wins a tie, whatever they are called
-    who, other, margin, reason = assign(turns, names, start, end, within)
+    scores = None if frames is None else average_frames(frames, names, *heard)
+    texts, rough = _read_texts(words).tolist(), is_placed(words)
+    who, other, margin, reason = assign(turns, names, start, end, within, texts, scores, rough)
+    reason = np.where(rough & ~np.isin(reason, ["sentence", "nobody"]), PLACED, reason)
     named = np.array([*names, None], dtype=object)  # nobody is the last: -1
     text = pd.Series(dtype=str).dtype  # by way of a column: in pandas 2 `str` itself would make "None" of nobody
     return pd.DataFrame(

@@ -6,16 +6,19 @@ span asks only the few stretches that it touches: the work is that of the spans,
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from diarnb.tables.turns import cut_own_overlap
+from diarnb.transcripts.clauses import FAR, NOBODY, Voices, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Array = np.ndarray
 
-NOBODY = -1
 REASONS = np.array(["inside", "overlap", "boundary", "gap", "nobody"], dtype=object)
 
 _POINT = 1e-3  # seconds; a span without length is heard at a point
@@ -32,8 +35,20 @@ class Assigned(NamedTuple):
     reason: Array
 
 
-def assign(turns: pd.DataFrame, names: list[str], start: Array, end: Array, within: float) -> Assigned:
-    """Assign spans to speakers, who are numbered as in `names`; the first of these wins a tie."""
+def assign(
+    turns: pd.DataFrame,
+    names: list[str],
+    start: Array,
+    end: Array,
+    within: float,
+    texts: Sequence[str] = (),
+    scores: Array | None = None,
+    rough: Array | None = None,
+) -> Assigned:
+    """Assign spans to speakers, who are numbered as in `names`; the first of these wins a tie.
+
+    With `texts` they are words, and `diarnb.transcripts.clauses` decides along them.
+    """
     long = end - start >= _POINT
     middle = np.maximum((start + end) / 2, _POINT / 2)
     first, last = np.where(long, start, middle - _POINT / 2), np.where(long, end, middle + _POINT / 2)
@@ -43,9 +58,9 @@ def assign(turns: pd.DataFrame, names: list[str], start: Array, end: Array, with
     best, second, seconds, runner_up, together = _rank_speakers(begins, ends, speaker, first, last, len(names))
 
     near = _Neighbours(begins, ends, speaker)
-    closest, distance = near.find(start, end, np.full(len(start), NOBODY))
+    closest, gap = near.find(start, end, np.full(len(start), NOBODY))
     silent = best == NOBODY
-    who = np.where(silent & (distance <= within), closest, best)
+    who = np.where(silent & (gap <= within), closest, best)
     lonely = second == NOBODY
     beside, distance = near.find(start, end, who)
     other = np.where(lonely, np.where((distance <= within) & (who != NOBODY), beside, NOBODY), second)
@@ -53,8 +68,29 @@ def assign(turns: pd.DataFrame, names: list[str], start: Array, end: Array, with
     margin = np.clip((seconds - runner_up) / (last - first), 0.0, 1.0)
     whole = seconds >= last - first - _NOTHING
     margin = np.where(who == NOBODY, np.nan, np.where(whole & lonely, 1.0, margin))
-    chosen = np.select([who == NOBODY, silent, together, whole], [4, 3, 1, 0], 2)
-    return Assigned(who, other, margin, REASONS[chosen])
+    reason = REASONS[np.select([who == NOBODY, silent, together, whole], [4, 3, 1, 0], 2)]
+    if any(texts):
+        lonely = silent & (gap > FAR)
+        known = np.where(lonely, NOBODY, who)
+        settled = settle(start, end, texts, known, Voices(begins, ends, speaker), scores, rough)
+        settled = np.where(lonely, who, settled)
+        moved, lost = settled != who, (settled == NOBODY) & (who != NOBODY)
+        tied = (settled == second) & (seconds - runner_up <= _NOTHING)
+        reason = np.select([lost, moved & ~tied], ["nobody", "sentence"], reason)
+        margin = np.where(lost, np.nan, np.where(moved, 0.0, margin))
+        who, other = settled, np.where(moved, who, other)
+    return Assigned(who, other, margin, reason)
+
+
+def average_frames(frames: pd.DataFrame, names: list[str], start: Array, end: Array) -> Array | None:
+    """Return how likely each speaker speaks during each span, 0-1; None where the frames do not know all of them."""
+    if frames.empty or not names or not set(names) <= set(frames):
+        return None
+    edges = np.append(frames["start"].to_numpy(), frames["end"].iloc[-1])
+    until = np.maximum(end, start + _POINT)
+    totals = [np.append(0.0, np.cumsum(frames[name].fillna(0.0).to_numpy() * np.diff(edges))) for name in names]
+    shares = [(np.interp(until, edges, each) - np.interp(start, edges, each)) / (until - start) for each in totals]
+    return np.column_stack(shares) / 100
 
 
 def _rank_speakers(

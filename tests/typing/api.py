@@ -93,12 +93,17 @@ def words(turns: pd.DataFrame) -> None:
     assert_type(diarnb.words(turns), pd.DataFrame)
     assert_type(diarnb.utterances(turns), pd.DataFrame)
     assert_type(diarnb.assign_speakers([{"start": 0.0, "end": 1.0, "word": "hello"}], turns), pd.DataFrame)
+    assert_type(diarnb.transcript(turns, "minutes", format="markdown"), str)
+    assert_type(next(diarnb.analysis.transcript_lines(turns)), str)
+    diarnb.formats.write_subtitles(turns, "talk.vtt", karaoke=True)
     assert_type(analysis.doubtful_words(turns, turns), pd.DataFrame)
     assert_type(analysis.transcript(turns), str)
     assert_type(analysis.transcript_html(turns), HTML)
     diarnb.diarize("a.wav", words=transcribers.sphinx())
     diarnb.diarize("a.wav", words=transcribers.whisper("tiny", language="en"))
     assert_type(transcribers.identity(transcribers.transcriber("whisper:small")), str | None)
+    assert_type(transcribers.best_installed(), str | None)
+    diarnb.diarize("a.wav", words=transcribers.moonshine("base-en"))
     transcribers.transcribe("a", [], "b")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
