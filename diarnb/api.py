@@ -237,7 +237,7 @@ def recluster(
     max_speakers: int | None = None,
     threshold: float | None = None,
 ) -> pd.DataFrame:
-    """Decide again how many people speak in the run of a table, whatever its rows are by now, without listening again.
+    """Decide again how many people speak, without listening again.
 
     Parameters
     ----------
