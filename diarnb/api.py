@@ -237,7 +237,7 @@ def recluster(
     max_speakers: int | None = None,
     threshold: float | None = None,
 ) -> pd.DataFrame:
-    """Decide again how many people speak, without listening again.
+    """Decide again how many people speak in the run of a table, without listening again.
 
     Parameters
     ----------
