@@ -314,14 +314,13 @@ def test_threads_of_one_process_lose_nothing() -> None:
 
 
 def test_a_lock_that_somebody_keeps_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from diarnb.corrections import log
-    from diarnb.store.lock import take
+    from diarnb.store import lock
 
     corrections = Corrections.open(table("A", "B"))
     corrections.rename("A", "Beth")
-    held = take(files()[0].parent / "lock")
+    held = lock.take(files()[0].parent / "lock")
     assert held is not None
-    monkeypatch.setattr(log, "_PATIENCE", 0.05)
+    monkeypatch.setattr(lock, "_PATIENCE", 0.05)
     with pytest.warns(StoreWarning, match="locked by another process"):
         corrections.rename("A", "Carl")
     os.close(held)

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import shutil
-import time
 import warnings
 import zlib
 from contextlib import contextmanager, suppress
@@ -29,7 +28,7 @@ from diarnb.corrections.history import Edit, digest_rows
 from diarnb.errors import RunNotFoundError, StoreError, StoreWarning
 from diarnb.store import Store
 from diarnb.store.erase import erase_files
-from diarnb.store.lock import take
+from diarnb.store.lock import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 LAYOUT = 1
 """The version of the files, which stands in their first line."""
 
-_PATIENCE = 30.0  # seconds to wait for another process that is writing
-_AGAIN = 0.005
 _AFRESH = "afresh"  # what a line says from which on everything before is set aside
 
 
@@ -157,16 +154,8 @@ class EditLog:
     @contextmanager
     def hold(self) -> Iterator[list[Line]]:
         """Hold the file against others; gives what they have written since the last time."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock, until = self.path.parent / "lock", time.monotonic() + _PATIENCE
-        while (held := take(lock)) is None:
-            if time.monotonic() > until:
-                raise StoreError("the log of corrections is locked by another process")
-            time.sleep(_AGAIN)
-        try:
+        with hold(self.path.parent / "lock", "the log of corrections"):
             yield self.read()
-        finally:
-            os.close(held)
 
     def append(self, edits: Sequence[Edit], after: str) -> None:
         """Write an edit, while the file is held; it is on disk when this returns."""

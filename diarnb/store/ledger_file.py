@@ -19,17 +19,16 @@ import re
 import secrets
 import tempfile
 import threading
-import time
 import warnings
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diarnb._types import Json
 from diarnb.errors import StoreError, StoreWarning
-from diarnb.store.lock import take
+from diarnb.store.lock import hold
 from diarnb.store.takeover import read_earlier_store
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 LAYOUT = 1
 """Stands in the files' names."""
 
-_PATIENCE = 30.0  # seconds to wait for another process that is writing
-_AGAIN = 0.005
 _MANY = 4  # records for each row, above which the file is written anew
 _FEW = 5000  # records below which it is not
 
@@ -189,20 +186,8 @@ class LedgerFile:
             return None
         return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
-    @contextmanager
-    def _hold_lock(self) -> Iterator[None]:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path, until = self.folder / "ledger.lock", time.monotonic() + _PATIENCE
-        while (held := take(path)) is None:
-            if time.monotonic() > until:
-                raise StoreError("the ledger of paid runs is locked by another process; try again")
-            time.sleep(_AGAIN)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink()
-            os.close(held)
+    def _hold_lock(self) -> AbstractContextManager[None]:
+        return hold(self.folder / "ledger.lock", "the ledger of paid runs")
 
     def _read(self) -> Contents:
         """Read both copies, with the lock held, and leave both sound and equal."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, suppress
+import time
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from diarnb.errors import StoreError
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 _AGAIN = 0.1  # seconds until the next try; a lock is held for as long as a request takes
+_SOON = 0.005  # the same, where it is held for as long as a file is written
+_PATIENCE = 30.0  # seconds to wait for another process that is writing
 
 
 @asynccontextmanager
@@ -38,9 +43,22 @@ async def exclusively(path: Path) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows: another process is waiting for it
-            path.unlink()
-        os.close(held)
+        _release(path, held)
+
+
+@contextmanager
+def hold(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock while a file is written; raise `StoreError` that names the file where that takes others too long."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    until = time.monotonic() + _PATIENCE
+    while (held := take(path)) is None:
+        if time.monotonic() > until:
+            raise StoreError(f"{what} is locked by another process; try again")
+        time.sleep(_SOON)
+    try:
+        yield
+    finally:
+        _release(path, held)
 
 
 def take(path: Path) -> int | None:
@@ -58,6 +76,12 @@ def take(path: Path) -> int | None:
         raise
     os.close(file)
     return None
+
+
+def _release(path: Path, held: int) -> None:
+    with suppress(OSError):  # Windows: another process is waiting for it
+        path.unlink()
+    os.close(held)
 
 
 def _lock(file: int) -> None:
