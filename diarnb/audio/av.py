@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from diarnb.audio.pcm import fit_channels
 from diarnb.errors import ConfigurationError, CorruptAudioError, NoAudioStreamError
 
 if TYPE_CHECKING:
@@ -139,10 +140,4 @@ class AvDecoder:
                     for plain in resampler.resample(frame):
                         block = np.ascontiguousarray(plain.to_ndarray().T, dtype=np.float32)
                         at += len(block)
-                        yield self._fit_channels(block)
-
-    def _fit_channels(self, block: Block) -> Block:
-        """Keep the number of channels of the track's beginning, should it change on the way."""
-        if block.shape[1] == self.channels:
-            return block
-        return np.repeat(block.mean(axis=1, keepdims=True, dtype=np.float32), self.channels, axis=1)
+                        yield fit_channels(block, self.channels)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 import soxr
 
+from diarnb.audio.pcm import fit_channels
 from diarnb.audio.sniff import measure_mp3_frame
 
 if TYPE_CHECKING:
@@ -337,7 +338,7 @@ class PartsDecoder:
             else:
                 blocks = _drop(self._resample(part, size, tally), skip)
             for block in blocks:
-                yield self._fit_channels(block)
+                yield fit_channels(block, self.channels)
 
     def _resample(self, part: Decoder, size: int, tally: Tally) -> Iterator[Block]:
         stream = soxr.ResampleStream(part.rate, self.rate, part.channels, quality="HQ")
@@ -345,11 +346,6 @@ class PartsDecoder:
             yield np.asarray(stream.resample_chunk(block), dtype=np.float32).reshape(-1, part.channels)
         last = stream.resample_chunk(np.zeros((0, part.channels), np.float32), last=True)
         yield np.asarray(last, dtype=np.float32).reshape(-1, part.channels)
-
-    def _fit_channels(self, block: Block) -> Block:
-        if block.shape[1] == self.channels:
-            return block
-        return np.repeat(block.mean(axis=1, keepdims=True, dtype=np.float32), self.channels, axis=1)
 
 
 def _drop(blocks: Iterator[Block], count: int) -> Iterator[Block]:

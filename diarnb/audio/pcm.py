@@ -48,3 +48,16 @@ def find_scale(dtype: np.dtype) -> tuple[float, float]:
     """
     full = 2.0 ** (8 * dtype.itemsize - 1)
     return (full if dtype.kind == "u" else 0.0), 1 / full
+
+
+def fit_channels(block: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Keep to the number of channels with which a recording began: where it changes, their mean stands for each.
+
+    Examples
+    --------
+    >>> fit_channels(np.array([[0.5], [1.0]], dtype=np.float32), 2).tolist()
+    [[0.5, 0.5], [1.0, 1.0]]
+    """
+    if block.shape[1] == channels:
+        return block
+    return np.repeat(block.mean(axis=1, keepdims=True, dtype=np.float32), channels, axis=1)

@@ -129,7 +129,7 @@ class Correcting:
     def _ipython_display_(self, **_: object) -> None:
         from IPython.display import display
 
-        display(self._view(), raw=True)  # type: ignore[no-untyped-call]
+        display(parts.view(self), raw=True)  # type: ignore[no-untyped-call]
         display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
         self._displayed = True
 
@@ -139,11 +139,7 @@ class Correcting:
         update_display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, **_: object) -> Json:
-        return {**self._view(), **self._still()}
-
-    def _view(self) -> Json:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
+        return {**parts.view(self), **self._still()}
 
     def _still(self) -> dict[str, str]:
         bundle = still(self.turns, reference=self._reference)

@@ -71,6 +71,12 @@ class Guard(anywidget.AnyWidget):
             log.warning("Ignored a message from the page of a panel: %s", visible(repr(message), limit=120))
 
 
+def view(widget: ipywidgets.Widget) -> Json:
+    """Make the output that a page shows a widget for."""
+    facts = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"text/plain": repr(widget), "application/vnd.jupyter.widget-view+json": facts}
+
+
 def note(text: str, *, problem: bool = False) -> str:
     """Make text from anywhere the value of an HTML widget."""
     if not text:

@@ -450,16 +450,12 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         # Two outputs: the panel, and the result below it. That is no widget, so that it is saved with the notebook.
         from IPython.display import display
 
-        display(self._view(), raw=True)  # type: ignore[no-untyped-call]
+        display(parts.view(self), raw=True)  # type: ignore[no-untyped-call]
         self._displayed = True
         display(self._still(), raw=True, display_id=self._trace)  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, **_: object) -> Json:
-        return {**self._still(), **self._view()}
-
-    def _view(self) -> Json:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"text/plain": repr(self), "application/vnd.jupyter.widget-view+json": view}
+        return {**self._still(), **parts.view(self)}
 
     def _still(self) -> Json:
         """Return the result as ordinary output, or what will be there."""
