@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,8 @@ def test_a_path_where_a_table_is_wanted_is_told_what_makes_one(
 
 def test_a_dict_as_pyannote_takes_one_is_a_recording() -> None:
     noise = np.random.default_rng(0).normal(0, 1e-3, (1, 16_000)).astype("f4")
-    assert diarnb.diarize({"waveform": noise, "sample_rate": 16_000}, progress=False).empty
+    for mapping in ({"waveform": noise, "sample_rate": 16_000}, MappingProxyType({"audio": (noise, 16_000)})):
+        assert diarnb.diarize(mapping, progress=False).empty
     with pytest.raises(AudioNotFoundError, match=r"talk\.wav"):
         diarnb.diarize({"audio": "talk.wav"}, progress=False)
 
