@@ -231,7 +231,7 @@ def strip_guard(cell: str, column: str = "") -> str:
 
 
 def tell_guards(turns: pd.DataFrame) -> list[str]:
-    """Tell of the cells that are guarded when a table is written, in clauses: formulas, and names that say nobody."""
+    """Describe the cells that are guarded when a table is written, in clauses: formulas, and names that say nobody."""
     text = turns.select_dtypes(exclude=["number", "bool"]).columns
     cells = [(name, cell) for name in text for cell in turns[name] if isinstance(cell, str)]
     formulas = sum(_RISKY.match(cell) is not None for _, cell in cells)

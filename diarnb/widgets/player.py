@@ -192,7 +192,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         return {"done": min(done, 1e9), "problem": peaks.error}, [peaks.tile(level, number).tobytes()]
 
     def _paragraphs(self, _message: Mapping[str, object]) -> Answer:
-        """Say where paragraphs begin: speakers of words follow the corrections."""
+        """Find where paragraphs begin: speakers of words follow the corrections."""
         labels = self.corrections.labels
         lanes = {labels[label]: lane for lane, label in reversed(list(enumerate(self._voices))) if label in labels}
         self._spoken.follow(find_said(self.turns, self._given_words), lanes)

@@ -116,7 +116,7 @@ async def look_at_usage(service: Service, row: Submission, request_id: str | Non
     names = quote_service(", ".join(str(each["request_id"]) for each in own), 90)
     if not own:
         return Finding(None, " The usage of its projects lists no such request so far.")
-    if request_id is not None and all(_failed(each) for each in own):
+    if request_id is not None and all(_has_failed(each) for each in own):
         return Finding(False, f" The usage of its projects lists {names} as failed, which is not billed.")
     return Finding(True, f" The usage of its projects lists {names} of that time.")
 
@@ -136,7 +136,7 @@ async def _list_requests(service: Service, row: Submission, known: Collection[st
     return [each for each in found if "/v1/listen" in str(each.get("path", "/v1/listen"))]
 
 
-def _failed(entry: Json) -> bool:
+def _has_failed(entry: Json) -> bool:
     response = entry.get("response")
     code = entry.get("code", response.get("code") if isinstance(response, dict) else None)
     return isinstance(code, int | float) and code >= 400
