@@ -110,7 +110,7 @@ class PyannoteEngine(Engine):
         blocks = [*recording.blocks()]
         samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
         found = _run(self._load(model, options, progress), samples, counts, progress)
-        raw = {**found, "duration": recording.duration, "model": _shown(model)}
+        raw = {**found, "duration": recording.duration, "model": _to_name(model)}
         return Answer({**raw, "pyannote.audio": self.version(model)})
 
     def voiceprint(self, recording: Recording) -> tuple[str, str | None]:
@@ -121,18 +121,18 @@ class PyannoteEngine(Engine):
         if embedding is None:
             raise VoiceprintError(f"No speech was found in {shorten(recording.name, 80)}; give one person's voice.")
         text = base64.b64encode(embedding.astype("<f4").tobytes()).decode("ascii")
-        return f"{self.name}:{_shown(model)}:{text}", " ".join(recording.problems) or None
+        return f"{self.name}:{_to_name(model)}:{text}", " ".join(recording.problems) or None
 
     def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:
         """Refuse those of other makers and models."""
         for label, text in voiceprints.items():
-            _unpack(label, text, _shown(self.offer.default_model))
+            _unpack(label, text, _to_name(self.offer.default_model))
 
     def identify(
         self, recording: Recording, turns: pd.DataFrame, voiceprints: Mapping[str, str]
     ) -> dict[str, dict[str, float]]:
         """Score by the cosine similarity, in percent; what is below 0 counts as 0."""
-        known = {label: _unpack(label, text, _shown(self.offer.default_model)) for label, text in voiceprints.items()}
+        known = {label: _unpack(label, text, _to_name(self.offer.default_model)) for label, text in voiceprints.items()}
         scores: dict[str, dict[str, float]] = {}
         for speaker, heard in excerpts(recording, turns, _HEARD).items():
             own = self._embed(np.concatenate(heard)) if heard else None
@@ -189,7 +189,7 @@ def _load_pipeline(model: str, device: str, token: Secret | None) -> Any:
 
 def _explain(model: str, device: str, error: Exception | None) -> ConfigurationError:
     """Make the error for a pipeline that cannot be loaded, with what to do about it."""
-    shown = shorten(_shown(model), 80)
+    shown = shorten(_to_name(model), 80)
     kinds = {kind.__name__ for kind in type(error).__mro__}
     page = f"https://huggingface.co/{model}"
     if kinds & {
@@ -252,7 +252,7 @@ def _list_turns(annotation: Any) -> list[Json]:
     ]
 
 
-def _shown(model: str) -> str:
+def _to_name(model: str) -> str:
     """Return what a model is called where no path is to be seen."""
     return Path(model).name if os.path.exists(model) else model  # noqa: PTH110 (it may be no path at all)
 

@@ -167,7 +167,7 @@ def draw_tables(
 
 
 def _describe(tracks: list[Track], name: object, first: float, last: float) -> str:
-    """Say what a timeline shows, for those who cannot see it."""
+    """Describe what a timeline shows, for those who cannot see it."""
     title = f" of {visible(name, limit=70)}" if name else ""
     groups = [f"Timeline{title} from {clock(first)} to {clock(last)}"]
     for track in tracks:

@@ -55,7 +55,7 @@ def new_axes(width: float, height: float) -> Axes:
 
 
 def finish(ax: Axes, alt: str) -> Axes:
-    """Say what was drawn, where the figure is ours; where it is not, make it fit into the Axes' room."""
+    """Describe what was drawn, where the figure is ours; where it is not, make it fit into the Axes' room."""
     figure = ax.figure
     if isinstance(figure, Picture):
         figure.alt = alt
