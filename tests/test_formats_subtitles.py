@@ -19,8 +19,6 @@ from diarnb.formats.subtitles import LINES, RATE, WIDTH, make_cues
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*characters a second")
-
 
 def exact(name: str) -> pd.DataFrame:
     return read_words(diarnb.example(name).with_suffix(".words.csv"))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import html
 import math
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
+from diarnb.errors import InvalidParameterError, TurnTableError
 from diarnb.formats._shared.names import add_name
 from diarnb.formats._shared.text import write_text
 from diarnb.formats._shared.times import format_clock
@@ -72,11 +71,6 @@ def write_subtitles(turns: pd.DataFrame, path: str | os.PathLike[str], *, karaok
     OSError
         If the file cannot be written.
 
-    Warns
-    -----
-    DiarnbWarning
-        If people speak too fast for the rate; the words are all there.
-
     Examples
     --------
     >>> from diarnb.formats import read_words
@@ -92,7 +86,6 @@ def write_subtitles(turns: pd.DataFrame, path: str | os.PathLike[str], *, karaok
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name} to")
     cues = make_cues(turns, labels=suffix == ".srt")
-    fast = sum(cue.size > RATE * (cue.end - cue.start) + 1e-6 for cue in cues)
     if suffix == ".srt":
         text = "\n".join(_write_srt(number, cue) for number, cue in enumerate(cues, start=1))
     else:
@@ -103,9 +96,6 @@ def write_subtitles(turns: pd.DataFrame, path: str | os.PathLike[str], *, karaok
         whole.replace(path)
     finally:
         whole.unlink(missing_ok=True)
-    if fast:
-        told = f"{path.name}: {fast} of {len(cues)} subtitles are read faster than {RATE:g} characters a second"
-        warnings.warn(f"{told}: people speak as fast as that there", DiarnbWarning, stacklevel=2)
 
 
 def make_cues(turns: pd.DataFrame, *, labels: bool = True) -> list[Cue]:

@@ -101,8 +101,8 @@ def add_words(raw: Options, words: Iterable[Word], frames: pd.DataFrame | None =
     """
     turns, alone = raw["diarization"], raw.get("exclusiveDiarization")
     said = [_make_word(word, *nearest) for word, nearest in _assign_words(list(words), turns, frames)]
-    silent = sum(word["speaker"] is None for word in said)
-    remark = f"{silent} of {len(said)} words are by nobody who is known: words(turns) has them, no turn does."
+    silent = sum(word["speaker"] is None and not _is_heard(word, turns) for word in said)
+    remark = f"{silent} of {len(said)} words are heard where nobody speaks: words(turns) has them, no turn does."
     homes = find_turns(said, turns)
     homed = [word for word, home in zip(said, homes, strict=True) if home is not None and _is_near(word, turns[home])]
     return {
@@ -217,6 +217,10 @@ def group_utterances(words: list[Word]) -> list[list[Word]]:
         own.append(word)
         floor[channel] = own
     return groups
+
+
+def _is_heard(word: Word, turns: list[Json]) -> bool:
+    return any(turn["start"] < word["end"] and turn["end"] > word["start"] for turn in turns)
 
 
 def _is_near(word: Word, turn: Json) -> bool:
