@@ -28,6 +28,9 @@ def check(turns: pd.DataFrame) -> None:
     words = diarnb.words(turns)
     middle = words[["start", "end"]].mean(axis=1)
     for turn in turns.itertuples():
+        own = turns[(turns["speaker"] == turn.speaker) & (turns["start"] < turn.end) & (turns["end"] > turn.start)]
+        if len(own) > 1:
+            continue  # of turns of one speaker that overlap, one has the word
         inside = words[(words["speaker"] == turn.speaker) & (middle > turn.start + 0.01) & (middle < turn.end - 0.01)]
         assert not Counter(inside["text"]) - Counter(turn.text.split())
     assert not Counter(" ".join(turns["text"]).split()) - Counter(words["text"])  # no word is there twice

@@ -64,8 +64,8 @@ def sphinx() -> Sphinx:
 
     It is small and old: it shows what words are good for, offline and at once, and is no match for Whisper. It knows
     American English spoken into a near microphone, 16 kHz, and writes neither punctuation nor capitals. On the shipped
-    examples, which are synthetic, it gets 38 % of the words of the interview wrong, 59 % of the telephone call (53 %
-    with its channels apart) and 66 % of the meeting in a room: ``python -m benchmarks.transcribers``. While it hears a
+    examples, which are synthetic, it gets 37 % of the words of the interview wrong, 61 % of the telephone call (51 %
+    with its channels apart) and 63 % of the meeting in a room: ``python -m benchmarks.transcribers``. While it hears a
     stretch, of 10 s at the most, nothing can stop it, and no other thread of Python runs.
 
     Returns
