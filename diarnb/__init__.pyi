@@ -38,7 +38,7 @@ from .formats import read as read, write as write
 
 # What was asked before
 from .api import resume as resume
-from .results import forget as forget, open_run as open_run, raw as raw, runs as runs
+from .results.runs import forget as forget, open_run as open_run, raw as raw, runs as runs
 
 # Serve, and report
 from .server import serve as serve

@@ -13,7 +13,7 @@ from diarnb.audio import Recording, open_recording
 from diarnb.engines.base import Answer, Engine
 from diarnb.engines.cloud.links import is_link, look_at
 from diarnb.errors import ApiResponseError, StoreError
-from diarnb.results import read_answer, table_of
+from diarnb.results.runs import read_answer, table_of
 from diarnb.store import Store
 from diarnb.store.ledger import Ledger
 from diarnb.store.partial import PartialEvidence

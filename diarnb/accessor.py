@@ -60,7 +60,7 @@ class Diar:
     compare: _Verb = _Verb("diarnb.comparing")
     edits: _Verb = _Verb("diarnb.corrections")
     transcript: _Verb = _Verb("diarnb.analysis.reading")
-    raw: _Verb = _Verb("diarnb.results")
+    raw: _Verb = _Verb("diarnb.results.runs")
     write: _Verb = _Verb("diarnb.formats")
 
     def __init__(self, turns: pd.DataFrame) -> None:

@@ -17,7 +17,7 @@ from diarnb.engines.cloud.keys import seal_key
 from diarnb.engines.question import Question, key_of_job
 from diarnb.errors import DiarnbWarning
 from diarnb.params import Params
-from diarnb.results import evidence_of, run_of, table_of
+from diarnb.results.runs import evidence_of, run_of, table_of
 from diarnb.store import Store
 from diarnb.transcribers.request import request_words
 from diarnb.transcripts.words import add_words

@@ -33,7 +33,7 @@ from diarnb.errors import (
     WebhookVerificationError,
 )
 from diarnb.params import Params
-from diarnb.results import runs, table_of
+from diarnb.results.runs import runs, table_of
 from diarnb.store import Store
 from diarnb.store.ledger import Ledger
 

@@ -18,7 +18,7 @@ from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.comparing import measure_agreement
 from diarnb.errors import InvalidParameterError
 from diarnb.params import Params
-from diarnb.results import evidence_of, run_of
+from diarnb.results.runs import evidence_of, run_of
 from diarnb.scoring import interval
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import AudioChangedError, AudioNotFoundError, InvalidParameterError
-from diarnb.results import run_of
+from diarnb.results.runs import run_of
 
 if TYPE_CHECKING:
     from IPython.display import Audio

@@ -29,7 +29,7 @@ from diarnb.engines.cloud.keys import seal_key
 from diarnb.engines.question import Question
 from diarnb.errors import DiarnbWarning, InvalidParameterError
 from diarnb.params import Params
-from diarnb.results import table_of
+from diarnb.results.runs import table_of
 from diarnb.store import Store
 from diarnb.store.run import Description
 from diarnb.tables.turns import make_turns, rename

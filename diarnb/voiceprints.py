@@ -22,7 +22,8 @@ from diarnb.engines.question import Question
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError, VoiceprintAudioError
 from diarnb.params import Params
 from diarnb.playback import find_audio
-from diarnb.results import match_run, run_of, table_of
+from diarnb.results.matching import match_run
+from diarnb.results.runs import run_of, table_of
 from diarnb.tables.activity import match_one_to_one
 from diarnb.tables.checks import check_end, check_turns
 from diarnb.tables.turns import rename

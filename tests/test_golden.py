@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import diarnb
-from diarnb.results import run_of
+from diarnb.results.runs import run_of
 from diarnb.store import Store
 from tools.make_golden import PATH, QUESTIONS, ask, tables_of
 

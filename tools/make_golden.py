@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 import diarnb
-from diarnb.results import run_of
+from diarnb.results.runs import run_of
 
 PATH = Path(__file__).parents[1] / "tests" / "golden" / "answers.json"
 QUESTIONS: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from diarnb.batch.sources import is_address
 from diarnb.batch.task import Outcome, Task, find_voices, keep_voices
 from diarnb.engines.local.voiceprints import MIDDLE, SIZE, remove_channel
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, StoreError, WorkerLostError
-from diarnb.results import table_of
+from diarnb.results.runs import table_of
 from diarnb.store import Store
 from diarnb.store.batches import Manifest
 from diarnb.tables.turns import empty_turns

@@ -13,7 +13,7 @@ from diarnb.audio import Recording, open_recording
 from diarnb.engines.local import voiceprints
 from diarnb.engines.question import Question
 from diarnb.errors import DiarnbError, RateLimitedError
-from diarnb.results import table_of
+from diarnb.results.runs import table_of
 from diarnb.store import Store
 from diarnb.store.run import hash_json
 from diarnb.transcribers.request import request_words

@@ -18,7 +18,8 @@ from diarnb import engines
 from diarnb.engines.base import Engine
 from diarnb.errors import InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.params import Params
-from diarnb.results import confidences, evidence_of, run_of
+from diarnb.results import confidences
+from diarnb.results.runs import evidence_of, run_of
 
 if TYPE_CHECKING:
     from diarnb.corrections import Corrections

@@ -25,7 +25,8 @@ from diarnb.engines import registry
 from diarnb.engines.base import Engine, Offer
 from diarnb.errors import ApiError, DiarnbError, DiarnbWarning, InvalidParameterError
 from diarnb.examples import example
-from diarnb.results import exclusive, frames, open_run, runs, words
+from diarnb.results import exclusive, frames, words
+from diarnb.results.runs import open_run, runs
 from diarnb.store import Store
 from diarnb.tables.checks import check_turns
 from diarnb.tables.turns import overlap

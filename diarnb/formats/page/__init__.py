@@ -16,8 +16,8 @@ import soundfile
 from diarnb._text import clock, visible
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import AudioChangedError, AudioNotFoundError, InvalidParameterError, RunNotFoundError, TurnTableError
-from diarnb.results import run_of
 from diarnb.results import words as words_of
+from diarnb.results.runs import run_of
 from diarnb.tables.activity import list_speakers
 from diarnb.tables.checks import check_turns
 from diarnb.tables.colors import speaker_colors, speaker_fills

@@ -24,7 +24,7 @@ from diarnb.engines.cloud.links import is_link
 from diarnb.engines.question import Question
 from diarnb.errors import DiarnbError, InvalidParameterError
 from diarnb.params import Params
-from diarnb.results import table_of
+from diarnb.results.runs import table_of
 from diarnb.widgets import parts
 from diarnb.widgets.background import Worker, quietly
 from diarnb.widgets.controls import choices, form
