@@ -261,6 +261,26 @@ SOUND = [
 
 CASES: dict[str, list[Case]] = {"files": FILES, "sound": SOUND}
 
+# Public reports of other projects in which inputs of the same kind went wrong.
+REPORTS = {
+    "uri_space.rttm": "NVIDIA-NeMo/Speech#8100",
+    "negdur.rttm": "speechbrain/speechbrain#1333",
+    "neg.rttm": "kaldi-asr/kaldi#2266",
+    "dots.srt": "tkarabela/pysubs2#11",
+    "speaker_is_text.srt": "saurabhshri/simple-yet-powerful-srt-subtitle-parser-cpp#1",
+    "origin.eaf": "persephone-tools/persephone#87",
+    "utf16.csv": "kylebgorman/textgrid#2",
+    "two.ogg": "libsndfile/libsndfile#277",
+    "two.mp3": "MusicPlayerDaemon/MPD#1200",
+    "cut.ogg": "libsndfile/libsndfile#989",
+}
+
+
+def name_case(case: Case) -> str:
+    """Return the name of a case, with the public report of its kind where one is known."""
+    report = REPORTS.get(case.name)
+    return case.name if report is None else f"{case.name} ({report})"
+
 
 def main(kinds: list[str]) -> None:
     """Print every verdict, and count them by kind."""
@@ -270,7 +290,7 @@ def main(kinds: list[str]) -> None:
         for case in CASES[kind]:
             verdict = judge(case)
             counts[kind][verdict.word] += 1
-            print(f"{kind:8} {verdict.word:7} {case.name}")
+            print(f"{kind:8} {verdict.word:7} {name_case(case)}")
             if verdict.word != "right":
                 print(f"         found {verdict.found!r:.200}, expected {case.expected!r:.200}")
                 print(f"         said {verdict.said!r:.300}")

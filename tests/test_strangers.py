@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from benchmarks.strangers import CASES, Case, judge
+from benchmarks.strangers import CASES, Case, judge, name_case
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
 from diarnb.formats import FORMATS, read, read_words, write
 from diarnb.formats.makers import MAKERS, Maker, Rows
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("case", [case for cases in CASES.values() for case in cases], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for cases in CASES.values() for case in cases], ids=name_case)
 def test_a_strangers_file_gives_what_it_must(case: Case) -> None:
     verdict = judge(case)
     assert verdict.word == "right", f"found {verdict.found}, expected {case.expected}; said {verdict.said}"
