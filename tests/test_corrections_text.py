@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,10 @@ from hypothesis import strategies as st
 import diarnb
 from diarnb.corrections import Corrections
 from diarnb.errors import InvalidParameterError
+from diarnb.widgets import apply_edits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("known")
 
@@ -48,6 +54,36 @@ def test_a_turn_that_is_cut_divides_its_text_by_its_words() -> None:
     assert "[SPEAKER_01] " not in diarnb.transcript(corrections.turns)
     corrections.undo()
     assert corrections.turns["text"].iloc[0] == spoken()["text"].iloc[0]
+
+
+@pytest.mark.parametrize("count", [None, 3])
+def test_a_later_run_keeps_who_said_the_words_that_a_person_gave_away(count: int | None, tmp_path: Path) -> None:
+    turns = spoken("meeting")
+    corrections = Corrections(turns)
+    corrections.rename("SPEAKER_00", "Maya")
+    corrections.reassign(slice(2.5, 5.2), "SPEAKER_01", speaker="SPEAKER_00")
+    later = apply_edits(turns if count is None else diarnb.recluster(turns, num_speakers=count), corrections.edits)
+    assert "unplaced" not in later.attrs["diarnb"]
+    assert [*later["speaker"].head(3)] == ["Maya", "SPEAKER_01", "Maya"]
+    assert later["text"].iloc[1].startswith("things for the garden")
+    heard = diarnb.words(later).set_index("word")["speaker"]
+    assert heard["three"] == "Maya"
+    assert heard["garden:"] == "SPEAKER_01"
+    for name in ("a.json", "a.csv", "a.srt", "a.vtt", "a.TextGrid", "a.eaf", "a.html"):
+        diarnb.write(later, tmp_path / name)
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        text = re.sub("<[^>]+>", " ", text) if name == "a.html" else text
+        assert re.search(r"everybody\.\s+Three", text), name
+        assert not re.search(r"Three\s+things", text), name  # Maya does not say it any more
+
+
+def test_a_voice_is_found_again_by_its_own_turns_where_one_of_them_was_cut() -> None:
+    corrections = Corrections(spoken())
+    corrections.rename("SPEAKER_00", "Maya")
+    corrections.reassign(slice(2.5, 5.2), "SPEAKER_01", speaker="SPEAKER_00")
+    later = apply_edits(spoken(), corrections.edits)
+    assert "unplaced" not in later.attrs["diarnb"]
+    assert [*later["speaker"].head(4)] == ["Maya", "SPEAKER_01", "Maya", "SPEAKER_01"]
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

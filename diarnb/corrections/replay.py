@@ -214,7 +214,7 @@ def _same_voices(corrections: Corrections, rows: list[Edit], made: set[str]) -> 
     for row in rows:
         if row.what in ("rename", "merge"):
             heard.setdefault(row.speaker, set()).add((row.start, row.end))
-        if not math.isnan(row.to_start):
+        if row.to != row.speaker and not math.isnan(row.to_start):  # else it is what is left of a turn that was cut
             heard.setdefault(row.to, set()).add((row.to_start, row.to_end))
     turns, voices = corrections.turns, corrections.voices
     found = {}
