@@ -28,7 +28,7 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 # Where Colab gets diarnb and the notebooks from: the one place to change with a release (RELEASING.md).
 TAG = "v0.2.0"
-EXTRAS = {"04": "server", "05": "server,live", "15": "dask"}
+EXTRAS = {"04": "server", "05": "server,live", "15": "dask", "16": "moonshine"}
 INSTALL = """\
 # Only on Google Colab: install diarnb there. Anywhere else this cell does nothing.
 import sys

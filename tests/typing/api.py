@@ -173,6 +173,10 @@ def serve() -> None:
     diarnb.show_versions()
 
 
+def transcriber(samples: NDArray[np.float32]) -> None:
+    assert_type(testing.hear_example(samples, 16_000), pd.DataFrame)
+
+
 def errors() -> None:
     try:
         diarnb.diarize("a.wav")
