@@ -102,7 +102,7 @@ def test_it_is_used_by_keys_alone(opened: Lab, lab: Lab) -> None:
         names.append(notebook.page.evaluate(label))
     assert names == [
         *("file", "upload", "address", "Example", "Engine", "automatic", "exactly", "between", "automatic", "at"),
-        *("exclusive", "confidence", "turn confidence", "More for local", "Copy", "Run"),
+        *("exclusive", "confidence", "turn confidence", "Words", "More for local", "Copy", "Run"),
     ]
     notebook.page.keyboard.press("Enter")
     shown(notebook).locator("table").first.wait_for()
