@@ -152,7 +152,10 @@ def test_a_bare_list_of_rows_is_a_table(tmp_path: Path) -> None:
         ('{"diarnb": {}, "turns": [{"start": "x", "end": 1, "speaker": "A"}]}', r'\["start"\] holds string'),
         ('{"segments": [{"start": 0, "text": "so", "speaker": "A"}]}', r"a.json, segments\[0\]: its end is None"),
         ('{"segments": [3]}', r"a.json, segments\[0\]: it is 3, not an object"),
-        ('{"diarization": [{"start": 2, "end": 1, "speaker": "A"}]}', r"a.json, output.diarization\[0\]: is from 2 to 1 s"),
+        (
+            '{"diarization": [{"start": 2, "end": 1, "speaker": "A"}]}',
+            r"a.json, output.diarization\[0\]: is from 2 to 1 s",
+        ),
         ('{"results": {"channels": [{}]}}', "a.json: channel 0 of this answer of Deepgram"),
     ],
 )

@@ -122,7 +122,7 @@ def test_no_file_of_ours_has_a_name_that_windows_refuses(oddly_named: list[Path]
         diarnb.player(one).corrections.rename(one["speaker"].iloc[0], 'A:\\ "B"')
     made = {part for path in home.rglob("*") for part in path.relative_to(home).parts}
     assert turns["uri"].nunique() == len(oddly_named)
-    assert len(made) > 5
+    assert len(made) >= 5  # a log of corrections in its folder, two copies of the ledger, the runs
     for name in made:
         assert not re.search(r'[<>:"/\\|?*\x00-\x1f]|[ .]$', name), name
         assert name.partition(".")[0].lower() not in RESERVED

@@ -38,7 +38,7 @@ def test_words_come_from_whatever_transcriber_is_installed() -> None:
             answer = httpx.post(url, params=asked, content=file.getvalue(), headers=headers, timeout=PATIENCE)
             return dict(answer.raise_for_status().json())
 
-        answer = listen(smart_format="true", utt_split="0.05")
+        answer = listen(smart_format="true", utt_split="0.001")  # between words, also where their times are estimates
         (channel,) = answer["results"]["channels"]
         (alternative,) = channel["alternatives"]
         assert {word["speaker"] for word in alternative["words"]} == {0, 1}

@@ -165,7 +165,7 @@ def test_an_annotation_is_taken_wherever_a_table_is(turns: pd.DataFrame, tmp_pat
     ("engine", "meant"),
     [
         ("Local", "did you mean 'local'"),
-        ("pyannote", "'pyannoteai' is the service"),
+        ("pyanote", "'pyannote'"),
         ("deepgramm", "did you mean 'deepgram'"),
     ],
 )

@@ -22,7 +22,7 @@ def list_word_warnings(words: str | None, language: str | None) -> list[str]:
     """Return the warnings about the words of an answer."""
     if words is None:
         return ["This server has no transcriber, so there are no words, and nobody to name; start it with --words."]
-    if words == "sphinx" and language is not None and language.split("-")[0].lower() != "en":
+    if words in ("sphinx", "moonshine") and language is not None and language.split("-")[0].lower() != "en":
         return ["This server's transcriber knows English only."]
     return []
 
@@ -30,7 +30,7 @@ def list_word_warnings(words: str | None, language: str | None) -> list[str]:
 def describe_model(words: str | None) -> tuple[str, dict[str, str]]:
     """Return the id and the description of the transcriber; the same id whenever it is the same."""
     family, _, size = (words or "none").partition(":")
-    known = family in ("none", "sphinx", "whisper")
+    known = family in ("none", "sphinx", "moonshine", "whisper")
     name = f"diarnb-{family}" if known else "diarnb-own"
     if family == "whisper":
         name += f"-{size.replace('/', '-') or 'small'}"
