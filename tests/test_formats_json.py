@@ -154,7 +154,7 @@ def test_a_bare_list_of_rows_is_a_table(tmp_path: Path) -> None:
         ('{"segments": [3]}', r"a.json, segments\[0\]: it is 3, not an object"),
         (
             '{"diarization": [{"start": 2, "end": 1, "speaker": "A"}]}',
-            r"a.json, output.diarization\[0\]: is from 2 to 1 s",
+            r"a.json, output.diarization\[0\]: is from 2",
         ),
         ('{"results": {"channels": [{}]}}', "a.json: channel 0 of this answer of Deepgram"),
     ],
