@@ -15,6 +15,7 @@ import soundfile
 import diarnb
 from diarnb import server, transcribers
 from diarnb.__main__ import main
+from diarnb.server.deepgram.metadata import list_word_warnings
 from tests.servers import KEY, PATIENCE
 
 
@@ -109,3 +110,14 @@ def test_the_command_says_what_is_missing_for_words(
     assert said.startswith("diarnb: this server answers without words")
     assert "--words none" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "language", "told"),
+    [
+        *(("sphinx", "de", True), ("moonshine", "de", True), ("moonshine:tiny-en", "de-CH", True)),
+        *(("moonshine", "en-GB", False), ("moonshine", None, False), ("whisper", "de", False)),
+    ],
+)
+def test_a_language_that_the_transcriber_does_not_know_is_told(words: str, language: str | None, told: bool) -> None:
+    assert any("knows English only" in each for each in list_word_warnings(words, language)) == told
