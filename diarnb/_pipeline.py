@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from diarnb._progress import describe_interrupt, reporter
 from diarnb._text import clock, shorten
 from diarnb.audio import Recording, open_recording
-from diarnb.engines.base import Answer, Engine
+from diarnb.engines.base import Answer, Engine, take_answer
 from diarnb.engines.cloud.links import is_link, look_at
 from diarnb.errors import ApiResponseError, StoreError
 from diarnb.results.runs import read_answer, table_of
@@ -113,7 +113,8 @@ def _listen(recording: Any, question: Question, report: Progress, partial: Parti
     if isinstance(recording, Recording):
         recording.partial = partial
     try:
-        return question.engine.diarize(recording, question.params, question.options, report)
+        found = question.engine.diarize(recording, question.params, question.options, report)
+        return take_answer(found, question.engine.name, recording.duration)
     except KeyboardInterrupt as error:
         reach = 0.0 if partial is None else max(partial.reach.values(), default=0.0)
         if reach and not str(error):

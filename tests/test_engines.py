@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets
 import numpy as np
@@ -15,8 +15,7 @@ import soundfile
 import diarnb
 from diarnb import engines
 from diarnb.__main__ import main
-from diarnb.engines import registry
-from diarnb.engines.base import Answer, Engine, Offer
+from diarnb.engines import Answer, Engine, Offer, Option, registry
 from diarnb.errors import ApiResponseError, ConfigurationError, InvalidParameterError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 RATE = 16_000
 TALK = (np.zeros(RATE, np.float32), RATE)
 MODULE = """
-from diarnb.engines.base import Answer, Engine, Offer
+from diarnb.engines import Answer, Engine, Offer, Option, registry
 
 class Far(Engine):
     name, offer = "far", Offer(models=("m",), count=False)
@@ -259,8 +258,67 @@ def test_a_name_can_be_typed(name: str) -> None:
 
 @pytest.mark.parametrize("thing", [object(), 3, None, Near])
 def test_what_is_no_engine_is_told_what_it_lacks(thing: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"lacks name, offer, version, diarize|is a class: make one"):
+    with pytest.raises(InvalidParameterError, match=r"lacks name, version, diarize|is a class: make one"):
         quietly(TALK, engine=thing)
+
+
+class Plain:
+    """The least that an engine can be."""
+
+    name = "plain"
+    version = "1"
+    options: ClassVar = {"least": Option("seconds that a turn lasts", float)}
+
+    def __init__(self, found: object = None) -> None:
+        self.found = found
+
+    def diarize(self, recording: Any, params: Any, options: Any, progress: Any) -> object:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [(0.5, 1.0, 1), (0.0, 0.75, 0)],
+        ((start, end, who) for start, end, who in [(0.0, 0.75, "SPEAKER_00"), (0.5, 1.0, "SPEAKER_01")]),
+        pd.DataFrame({"speaker": [1, 0], "start": [0.5, 0.0], "end": [1.0, 0.75], "mood": ["good", "bad"]}),
+        np.array([[0.0, 0.75, "SPEAKER_00"], [0.5, 1.0, "SPEAKER_01"]], dtype=object),
+    ],
+    ids=["tuples", "iterator", "table", "array"],
+)
+def test_an_engine_may_return_a_table_or_tuples(found: object) -> None:
+    turns = quietly(TALK, engine=Plain(found))
+    assert turns.to_numpy().tolist() == [[0.0, 0.75, 0.75, "SPEAKER_00"], [0.5, 1.0, 0.5, "SPEAKER_01"]]
+    assert turns.attrs["diarnb"]["model"] == "plain"
+    assert diarnb.open_run(turns.attrs["diarnb"]["run"]).equals(turns)
+
+
+def test_an_engine_that_declares_nothing_offers_turns_and_its_own_options() -> None:
+    engine = Plain([])
+    assert quietly(TALK, engine=engine, least="0.5").empty
+    refused = [{"num_speakers": 2}, {"exclusive": True}, {"confidence": True}, {"channels": "split"}]
+    for asked in refused:
+        with pytest.raises(InvalidParameterError, match=f"does not offer {next(iter(asked))}"):
+            quietly(TALK, engine=engine, **asked)
+    with pytest.raises(InvalidParameterError, match="least='much' is not what it should be: could not convert"):
+        quietly(TALK, engine=engine, least="much")
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (None, "type NoneType"),
+        ([(0, 1)], "type list"),
+        ([(0, 1, None)], "no speaker in 1 of 1 rows"),
+        ([(2, 1, "A")], "0 <= start <= end"),
+        (pd.DataFrame({"begin": [0.0], "end": [1.0], "speaker": ["A"]}), "no column start"),
+    ],
+)
+def test_what_is_no_answer_is_told_and_not_kept(found: object, says: str) -> None:
+    with pytest.raises(ApiResponseError, match=r"'plain' returned (.|\n)*(start, end, speaker)") as caught:
+        quietly(TALK, engine=Plain(found))
+    assert says in str(caught.value)
+    assert diarnb.runs().empty
 
 
 @pytest.mark.parametrize("answer", [{}, {"turns": []}, {"diarization": None}, []])

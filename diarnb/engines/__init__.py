@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from diarnb.engines.base import Engine as Engine
+from diarnb.engines.base import Answer, Engine, Offer, Option
 from diarnb.engines.registry import NAMES, available, get, names, register
 from diarnb.engines.registry import find as find
 
-__all__ = ["NAMES", "Engine", "available", "get", "names", "register"]
+__all__ = ["NAMES", "Answer", "Engine", "Offer", "Option", "available", "get", "names", "register"]
 
 
 def __dir__() -> list[str]:

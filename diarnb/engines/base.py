@@ -7,19 +7,21 @@ again so that it can decide anew (another speaker count, another threshold) with
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import pandas as pd
+
 from diarnb._text import suggest
-from diarnb.errors import InvalidParameterError
+from diarnb.errors import ApiResponseError, InvalidParameterError
 from diarnb.params import Params
+from diarnb.tables.checks import check_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     import numpy as np
-    import pandas as pd
 
     from diarnb._progress import Progress
     from diarnb._types import Json, Options
@@ -42,7 +44,8 @@ class Option:
     help : str
         One line, shown by the widget and by error messages.
     check : callable
-        Gives back the normalised value, or raises `InvalidParameterError`.
+        Gives back the normalised value, or raises `InvalidParameterError` (or `ValueError` or `TypeError`, as `float`
+        and `int` do).
     changes_result : bool
         Whether another value can change the answer, so that it belongs to a run's key.
     kept : callable
@@ -133,6 +136,11 @@ class Answer:
     receipt: Receipt | None = None
 
 
+TURNS_ALONE = Offer(
+    models=(), count=False, exclusive=False, confidence=False, turn_level_confidence=False, channels=False
+)
+"""What an engine offers that does not say."""
+
 _NO_VOICES = "knows no voices again; leave engine= out: the local one takes turns from any"
 _OF_SERVICES = "cannot be asked for that; take engine='pyannoteai'"
 _REFUSALS = {
@@ -153,17 +161,17 @@ _REFUSALS = {
 
 
 class OwnEngine(Protocol):
-    """The least that an engine is: these two attributes and two methods, on any object."""
+    """The least that an engine is: this and a ``version``, on any object.
+
+    ``version`` is a text that changes when the answers would, or a method as `Engine.version`. ``offer`` may stand
+    beside them; without one it offers turns and no more, of one model that bears its name, and ``options``, where it
+    has them, are its parameters, as in `Offer.options`.
+    """
 
     name: str
-    offer: Offer
 
-    def version(self, model: str) -> str:
-        """Identify what would answer, so that a run made by another version is not taken for the same."""
-        ...
-
-    def diarize(self, recording: Any, params: Params, options: Any, progress: Any) -> Answer:
-        """Answer who spoke when."""
+    def diarize(self, recording: Any, params: Params, options: Any, progress: Any) -> object:
+        """Answer who spoke when, in any form that `take_answer` reads."""
         ...
 
 
@@ -198,7 +206,10 @@ class Engine:
         raise NotImplementedError
 
     def diarize(self, recording: Any, params: Params, options: Options, progress: Progress) -> Answer:
-        """Answer who spoke when in a `Recording`; in a `Link` as well where `Offer.links` says so."""
+        """Answer who spoke when in a `Recording`; in a `Link` as well where `Offer.links` says so.
+
+        Where there is no more to say than turns, a table of them or a list of (start, end, speaker) does, too.
+        """
         raise NotImplementedError
 
     def can(self, ability: Callable[..., object]) -> bool:
@@ -346,18 +357,65 @@ def adapt_engine(engine: Engine | OwnEngine) -> Engine:
     Raises
     ------
     InvalidParameterError
-        It lacks a name, an offer, a version or the method that listens.
+        It lacks a name, a version or the method that listens.
     """
     if isinstance(engine, Engine):
         return engine
-    missing = [name for name in ("name", "offer", "version", "diarize") if not hasattr(engine, name)]
+    missing = [name for name in ("name", "version", "diarize") if not hasattr(engine, name)]
     if missing or isinstance(engine, type):
         why = f"lacks {', '.join(missing)}" if missing else "is a class: make one, as in engine=MyEngine()"
         raise InvalidParameterError(f"engine={engine!r:.60} is no engine; it {why}. Left out, it is 'local'")
     found = {name: getattr(engine, name) for name in ("name", "offer", *_MEMBERS) if hasattr(engine, name)}
+    if isinstance(version := found["version"], str):
+        found["version"] = lambda model: version  # noqa: ARG005 (one for all models)
+    found.setdefault("offer", replace(TURNS_ALONE, models=(engine.name,), options=getattr(engine, "options", {})))
     members = {name: staticmethod(value) if callable(value) else value for name, value in found.items()}
     adapted: Engine = type(type(engine).__name__, (Engine,), members)()
     return adapted
+
+
+def take_answer(found: object, engine_name: str, duration: float | None) -> Answer:
+    """Take what an engine's `diarize` returned.
+
+    Parameters
+    ----------
+    found : Answer, pandas.DataFrame, or list of tuple
+        A table of turns, of which start, end and speaker are taken; or (start, end, speaker) of each turn. A speaker's
+        whole number n becomes the label ``SPEAKER_n``, of two digits.
+    engine_name : str
+        For the message.
+    duration : float or None
+        Of the recording, in seconds.
+
+    Returns
+    -------
+    Answer
+
+    Raises
+    ------
+    ApiResponseError
+        It is nothing of the kind.
+
+    Examples
+    --------
+    >>> take_answer([(0.5, 2.0, 1)], "mine", 3.0).raw["diarization"]
+    [{'start': 0.5, 'end': 2.0, 'speaker': 'SPEAKER_01'}]
+    """
+    if isinstance(found, Answer):
+        return found
+    columns = ["start", "end", "speaker"]
+    try:
+        rows: Any = found
+        table = rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame([*rows], columns=columns)
+        if pd.api.types.is_integer_dtype(table.get("speaker", float)):
+            table["speaker"] = [f"SPEAKER_{who:02d}" for who in table["speaker"]]
+        turns = check_turns(table)[columns]
+    except (TypeError, ValueError) as error:
+        raise ApiResponseError(
+            f"engine {engine_name!r} returned something of type {type(found).__name__}, where an Answer, a table of "
+            f"turns, or a list of (start, end, speaker) is wanted: {error!s:.200}"
+        ) from error
+    return Answer({"diarization": turns.to_dict("records"), "duration": duration})
 
 
 def check_options(given: Options, offer: Offer, engine_name: str) -> Json:
@@ -386,7 +444,15 @@ def check_options(given: Options, offer: Offer, engine_name: str) -> Json:
         if name not in offer.options:
             known = [*Params.help(), *offer.options]
             raise InvalidParameterError(f"{engine_name} has no parameter {name!r:.40}; {_instead(name, known)}")
-    return {name: offer.options[name].check(value) for name, value in given.items()}
+    checked = {}
+    for name, value in given.items():
+        try:
+            checked[name] = offer.options[name].check(value)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InvalidParameterError):
+                raise
+            raise InvalidParameterError(f"{name}={value!r:.60} is not what it should be: {error!s:.100}") from None
+    return checked
 
 
 def check_offered(params: Params, offer: Offer, engine_name: str) -> None:
