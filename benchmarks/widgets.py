@@ -1,4 +1,4 @@
-"""Measures player and studio in a real browser: ``python -m benchmarks.widgets [--hours 4]``.
+"""Measures player and studio in a real browser: ``python -m benchmarks.widgets [--hours 4]``, in less than 4 minutes.
 
 JupyterLab is served on loopback to a headless Chromium (playwright), with the widget of a long recording in it: the
 shipped example `meeting`, repeated, with its true turns.
@@ -7,6 +7,7 @@ shipped example `meeting`, repeated, with its true turns.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -18,7 +19,7 @@ import pandas as pd
 import soundfile
 
 import diarnb
-from benchmarks._machine import heading, table, versions
+from benchmarks._machine import cores, heading, table, versions
 from diarnb.audio import SAMPLE_RATE, open_recording
 from tests.browser import Lab
 
@@ -34,10 +35,15 @@ NOTES = """\
 - seek to sound: from a click on a moment of which the page has no sound until that sound begins (scheduled time of the
   first sample on the audio clock), while playing; clicks all over the recording.
 - frame: time between two frames while the view is moved by a wheel event each frame; work: what the player itself does
-  in a frame. 60 frames a second are 16.7 ms. Chromium draws in software here."""
+  in a frame. 60 frames a second are 16.7 ms. Chromium draws in software here.
+- for each seek or frame, what hardly depends on what else runs: messages and bytes that arrive in the page (with those
+  that are asked for ahead, and the kernel's busy and idle), processor time of the page's main thread (Chromium's
+  TaskDuration) and of the kernel.
+- load: of the last minute, over the number of cores; from 1 on, ms say more of the machine than of diarnb."""
 
 WIDGETS = ("player", "studio")
 SEEKS = 100
+FRAMES = 240
 
 WATCH = """() => {
   window.seeks = [];
@@ -106,6 +112,35 @@ def percentiles(values: Sequence[float]) -> str:
     return " / ".join(f"{value:.1f}" for value in (*np.percentile(values, [50, 95]), max(values)))
 
 
+class Effort:
+    """What the page and the kernel have done since this was made."""
+
+    def __init__(self, notebook: Notebook, received: list[bytes | str]) -> None:
+        self._notebook, self._received = notebook, received
+        self._session = notebook.page.context.new_cdp_session(notebook.page)
+        self._session.send("Performance.enable")
+        self._before = self._clocks()
+        received.clear()
+
+    def _clocks(self) -> tuple[float, float]:
+        kernel = self._notebook.value("__import__('time').process_time()")
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in metrics if each["name"] == "TaskDuration"), kernel
+
+    def each(self, count: int) -> list[str]:
+        """Write what one of so many took: messages, kB, ms of the page's main thread, ms of the kernel."""
+        frames = [frame for frame in self._received if "user_expressions" not in text_of(frame)]
+        page, kernel = (1000 * (after - before) for before, after in zip(self._before, self._clocks(), strict=True))
+        self._session.detach()
+        size = sum(map(len, frames)) / 1000
+        return [f"{len(frames) / count:.1f} / {size / count:.1f}", f"{page / count:.1f} / {kernel / count:.1f}"]
+
+
+def load() -> str:
+    """Write the load of the last minute for each core."""
+    return f"{os.getloadavg()[0] / cores():.2f}"
+
+
 def shown(notebook: Notebook, received: list[bytes | str]) -> tuple[int, int]:
     """Run the cell and wait until the player is complete: bytes that arrived, and bytes of the trace."""
     received.clear()
@@ -121,8 +156,13 @@ def shown(notebook: Notebook, received: list[bytes | str]) -> tuple[int, int]:
 
 def is_ours(frame: bytes | str) -> bool:
     """Whether a frame answers a question of this benchmark, or only tells that the kernel is busy or idle."""
-    text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
+    text = text_of(frame)
     return "user_expressions" in text or '"execution_state"' in text
+
+
+def text_of(frame: bytes | str) -> str:
+    """Read a frame of the WebSocket as text, whatever it is."""
+    return frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
 
 
 def measure(lab: Lab, path: Path, csv: Path, widget: str) -> list[list[str]]:
@@ -140,7 +180,11 @@ def measure(lab: Lab, path: Path, csv: Path, widget: str) -> list[list[str]]:
     page.evaluate(WATCH)
     notebook.run(0)
     before, trace = shown(notebook, received)
-    rows = [["before play, kB (bound 300)", f"{before / 1000:.0f}"], ["of which trace, kB", f"{trace / 1000:.0f}"]]
+    rows = [
+        ["load at the start", load()],
+        ["before play, kB (bound 300)", f"{before / 1000:.0f}"],
+        ["of which trace, kB", f"{trace / 1000:.0f}"],
+    ]
     for name, state in (("saved, kB", False), ("saved with widget state, kB", True)):
         notebook.save(widget_state=state)
         rows.append([name, f"{notebook.path.stat().st_size / 1000:.0f}"])
@@ -153,23 +197,31 @@ def measure(lab: Lab, path: Path, csv: Path, widget: str) -> list[list[str]]:
         else:
             for _ in range(zooms):
                 page.keyboard.press("-")
-        page.evaluate(SCROLL, 240)
-        rows.append(
-            [f"{name}, ms (median / 95 % / most; bound of 95 %: 33)", percentiles(page.evaluate("window.frames"))]
-        )
-        rows.append(["  work, ms", percentiles(page.evaluate("window.work"))])
+        effort = Effort(notebook, received)
+        page.evaluate(SCROLL, FRAMES)
+        _, spent = effort.each(FRAMES)
+        rows += [
+            [f"{name}, ms (median / 95 % / most; bound of 95 %: 33)", percentiles(page.evaluate("window.frames"))],
+            ["  work, ms", percentiles(page.evaluate("window.work"))],
+            ["  processor time of page / kernel, ms", spent],
+        ]
     page.keyboard.press("0")
     page.locator(".diarnb-player .play").click()
     page.wait_for_function("document.querySelector('.diarnb-player .play').ariaLabel === 'Pause'")
+    effort = Effort(notebook, received)
     for share in np.random.default_rng(0).uniform(0.01, 0.99, SEEKS).tolist():
         count = page.evaluate("window.seeks.length")
         page.evaluate(CLICK, share)
         page.wait_for_function(f"window.seeks.length > {count}")
-        page.wait_for_timeout(700)  # what was asked for ahead is on its way
-    rows.append(
-        ["seek to sound, ms (median / 95 % / most; bounds 100 / – / 300)", percentiles(page.evaluate("window.seeks"))]
-    )
-    return rows
+        page.wait_for_timeout(400)  # what was asked for ahead is on its way
+    carried, spent = effort.each(SEEKS)
+    return [
+        *rows,
+        ["seek to sound, ms (median / 95 % / most; bounds 100 / – / 300)", percentiles(page.evaluate("window.seeks"))],
+        ["  messages / kB", carried],
+        ["  processor time of page / kernel, ms", spent],
+        ["load at the end", load()],
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

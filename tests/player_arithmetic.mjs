@@ -3,14 +3,15 @@
 import assert from "node:assert/strict";
 import { above, clock, jump, loudest, plan, step, stretched, stretches, unpack, within } from "../diarnb/widgets/frontend/player/arithmetic.js";
 
-function packed(rows) {
-  const bytes = new ArrayBuffer(15 * rows.length), count = rows.length;
+function packed(rows, ids = 4) {
+  const count = rows.length, bytes = new ArrayBuffer(4 + (11 + ids) * count);
+  new Uint32Array(bytes, 0, 1)[0] = count;
   rows.forEach(([start, end, lane], at) => {
-    new Int32Array(bytes, 0, count)[at] = at + 100;
-    new Uint32Array(bytes, 4 * count, count)[at] = start * 10000;
-    new Uint32Array(bytes, 8 * count, count)[at] = end * 10000;
-    new Uint16Array(bytes, 12 * count, count)[at] = lane;
-    new Uint8Array(bytes, 14 * count, count)[at] = 50 + at;
+    new Uint32Array(bytes, 4, count)[at] = start * 10000;
+    new Uint32Array(bytes, 4 + 4 * count, count)[at] = end * 10000;
+    if (ids) new Int32Array(bytes, 4 + 8 * count, count)[at] = at + 100;
+    new Uint16Array(bytes, 4 + (8 + ids) * count, count)[at] = lane;
+    new Uint8Array(bytes, 4 + (10 + ids) * count, count)[at] = 50 + at;
   });
   return unpack(new DataView(bytes));
 }
@@ -27,7 +28,9 @@ const facts = {
   "what Python packed is unpacked"() {
     assert.deepEqual([...turns.id], [100, 101, 102, 103, 104]);
     assert.deepEqual([turns.start[4], turns.end[4], turns.lane[4], turns.sure[4]], [20, 21.5, 0, 54]);
-    assert.equal(unpack(new DataView(new ArrayBuffer(0))).count, 0);
+    const { id, lane, sure } = packed([[0, 2, 7], [1, 10, 1]], 0);
+    assert.deepEqual([[...id], [...lane], [...sure]], [[0, 1], [7, 1], [50, 51]]);
+    assert.equal(packed([]).count, 0);
   },
   "the first place above a value is found"() {
     assert.deepEqual([-1, 0, 1, 3, 9].map((value) => above([0, 1, 1, 3], value)), [0, 1, 3, 4, 4]);

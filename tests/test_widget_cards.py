@@ -11,6 +11,7 @@ import pytest
 import diarnb
 from diarnb.corrections import Corrections
 from diarnb.errors import AudioNotFoundError
+from diarnb.widgets import parts
 from diarnb.widgets.cards import Cards, cards
 from tests.test_widget_player import HOSTILE, Markup
 
@@ -168,4 +169,6 @@ def test_without_its_recording_a_table_has_no_cards() -> None:
 def test_nobody_speaks() -> None:
     made = cards(diarnb.tables.turns.empty_turns(), diarnb.example("interview"))
     assert boxes(made) == []
+    [line] = [widget for widget in inside(made) if "nobody speaks" in getattr(widget, "value", "")]
+    assert parts.HIDDEN not in line._dom_classes
     made.close()

@@ -9,6 +9,7 @@ import pytest
 
 import diarnb
 from diarnb.errors import DiarnbError
+from diarnb.widgets import parts
 from diarnb.widgets.cards import cards
 from diarnb.widgets.controls import Controls, choices, controls
 from diarnb.widgets.review import review
@@ -29,10 +30,10 @@ def panel(known: dict[str, pd.DataFrame]) -> Iterator[Controls]:
 def test_an_upload_shows_its_name_and_clears(panel: Controls) -> None:
     described(panel)["Recording"].value = "upload"
     clear = described(panel)["Clear"]
-    assert clear.layout.display == "none"
+    assert parts.HIDDEN in clear._dom_classes
     upload(panel, "talk.flac", diarnb.example("interview").read_bytes())
     assert "talk.flac · 1.3 MB" in said(panel)
-    assert clear.layout.display is None
+    assert parts.HIDDEN not in clear._dom_classes
     assert panel.source is not None
     clear.click()
     assert "talk.flac" not in said(panel)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import diarnb
+from diarnb.widgets import parts
 from diarnb.widgets.controls import controls
 from tests.test_store_partial import RATE, make_talk
 from tests.test_widget_controls import PATIENCE, described, said
@@ -33,7 +34,7 @@ def test_stop_offers_the_table_of_what_was_heard_and_run_goes_on(monkeypatch: py
     stop_behind(panel, 0.9)
     assert "Stopped; samples was heard up to 1:00 of 1:20, which is kept" in said(panel)
     offered = panel._partly
-    assert (offered.description, offered.layout.display) == ("Show what was heard up to 1:00", None)
+    assert (offered.description, offered._dom_classes) == ("Show what was heard up to 1:00", ())
     offered.click()
     assert panel._worker.wait(PATIENCE)
     assert panel.turns is not None
@@ -45,7 +46,7 @@ def test_stop_offers_the_table_of_what_was_heard_and_run_goes_on(monkeypatch: py
     described(panel)["Run"].click()
     assert panel._worker.wait(PATIENCE)
     assert panel.turns["end"].max() > 70
-    assert offered.layout.display == "none"
+    assert parts.HIDDEN in offered._dom_classes
     panel.close()
 
 
@@ -53,8 +54,8 @@ def test_what_is_set_otherwise_is_not_offered(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("diarnb._progress._PAUSE", 0.0)
     panel = controls((make_talk(80), RATE))
     stop_behind(panel, 0.9)
-    assert panel._partly.layout.display is None
+    assert parts.HIDDEN not in panel._partly._dom_classes
     panel._picker.kind.value = "example"
-    assert panel._partly.layout.display == "none"
+    assert parts.HIDDEN in panel._partly._dom_classes
     panel._picker.kind.value = "given"
     panel.close()

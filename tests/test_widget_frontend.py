@@ -44,7 +44,7 @@ def test_a_joined_module_is_one_that_can_be_read(name: str) -> None:
 def test_every_module_is_part_of_a_widget() -> None:
     joined = "".join(map(frontend.load_script, SCRIPTS))
     for path in FOLDER.rglob("*.js"):
-        body = path.read_text(encoding="utf-8").splitlines()[-3]
+        body = path.read_text(encoding="utf-8").splitlines()[-3].strip()
         assert body in joined, path.name
 
 

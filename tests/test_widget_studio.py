@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import ipywidgets
 import pytest
 
 import diarnb
 from diarnb.errors import AudioNotFoundError, InvalidParameterError
+from diarnb.widgets import parts
+from diarnb.widgets.cards import Cards
+from diarnb.widgets.review import Review
 from diarnb.widgets.studio import Studio, studio
+from tests.test_widget_cards import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,25 @@ def test_the_player_answers_the_review_by_keys(made: Studio) -> None:
     made.player._judge({"key": "w"})
     assert list(made.edits["what"]) == ["reject"]
     assert made.edits["turn"].iloc[0] == second
-    assert made.player._selected == made.review.turn
+    assert made.player.selected == made.review.turn
+
+
+def test_a_side_pane_is_made_when_it_is_looked_at_and_knows_what_was_done_before(made: Studio) -> None:
+    def found(kind: type[T]) -> list[T]:
+        return [widget for widget in inside(made) if isinstance(widget, kind)]
+
+    assert (len(found(Cards)), len(found(Review))) == (1, 0)
+    other = int(made.turns.index[-1])
+    made.cards.rename(next(iter(made.corrections.labels)), "Dora")
+    made.player._select({"turn": other})
+    [choice] = found(ipywidgets.ToggleButtons)
+    choice.value = "Review"
+    [review], [cards], [keys] = found(Review), found(Cards), found(parts.Guard)
+    assert (review, review.turn) == (made.review, other)
+    assert "1 Dora" in [button.description for button in found(ipywidgets.Button)]
+    assert [parts.HIDDEN in pane._dom_classes for pane in (review, cards)] == [False, True]
+    keys._handle_custom_msg({"key": "n"}, [])  # one guard, for whatever is open
+    assert made.edits["what"].tolist() == ["rename", "reject"]
 
 
 def test_a_studio_of_a_recording_opens_on_the_table_of_each_run() -> None:

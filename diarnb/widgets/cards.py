@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from diarnb.corrections import Corrections
     from diarnb.widgets.sound import Sound
 
+_NOBODY = "There are no turns in this table: nobody speaks."
 _LONGEST_NAME = 200  # characters
 _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do: every button weighs 6 kB when saved
 
@@ -83,13 +84,13 @@ class Cards(Panel):
         super().__init__(turns, audio, by, **more)
         self._cards: dict[str, _Card] = {}
         self._kept: set[str] = set()  # names that several voices are to have
-        self._stack, self._asking, self._nobody = ipywidgets.VBox(), ipywidgets.VBox(), ipywidgets.HTML()
+        self._stack, self._asking, self._nobody = parts.column(), parts.column(), parts.help_line(_NOBODY)
         self.children: list[ipywidgets.Widget] = [
             self._told,
             self._nobody,
             self._stack,
             self._asking,
-            parts.row(self._undo, self._redo, self._said, self._guard({}, "Cards of speakers")),
+            parts.row(*self._history, self._said, *self._guard("Cards of speakers")),
         ]
         self._show()
 
@@ -125,13 +126,14 @@ class Cards(Panel):
             chosen = clips(table, sureness(self.corrections), _CLIPS if len(labels) <= _MANY else 1)
             for label in new:
                 spans = chosen.loc[chosen["speaker"] == label, ["start", "end"]].itertuples(index=False)
-                self._cards[label] = _Card(self, label, [self._clip_button(*span) for span in spans])
+                buttons = [self._clip_button(*span) for span in spans]
+                self._cards[label] = _Card(self, label, labels[label], said.loc[[label]].iloc[0], buttons)
         for label in self._cards.keys() - labels.keys():
             parts.close_all(self._cards.pop(label).box)
         for label, name in labels.items():
             self._cards[label].show(name, said.loc[[label]].iloc[0])
         self._stack.children = [self._cards[label].box for label in said.index]
-        self._nobody.value = "" if labels else parts.note("There are no turns in this table: nobody speaks.")
+        parts.visible_if(self._nobody, not labels)
         self._ask()
 
     def _ask(self) -> None:
@@ -140,10 +142,11 @@ class Cards(Panel):
             self._asking.children,
             [
                 parts.row(
-                    ipywidgets.HTML(
+                    parts.make(
+                        ipywidgets.HTML,
                         parts.note(
                             f"{len(labels)} voices are called {visible(name)}: {', '.join(map(visible, labels))}."
-                        )
+                        ),
                     ),
                     self._button("Merge them", partial(self.merge, name), "They are one person"),
                     self._button("Keep them apart", partial(self.keep, name), "They only have one name"),
@@ -158,23 +161,33 @@ class Cards(Panel):
 class _Card:
     """One voice."""
 
-    def __init__(self, panel: Cards, label: str, buttons: list[ipywidgets.Widget]) -> None:
+    def __init__(self, panel: Cards, label: str, name: str, said: pd.Series, buttons: list[ipywidgets.Widget]) -> None:
         self._panel, self._label, self._showing = panel, label, False
-        self._said = ipywidgets.HTML()
-        self._name = ipywidgets.Text(description="Name", continuous_update=False, layout={"width": "18em"})
-        self._name.style.description_width = "initial"
+        self._told = parts.make(ipywidgets.HTML, self._tell(said))
+        self._name = parts.make(
+            ipywidgets.Text,
+            value=name,
+            description="Name",
+            continuous_update=False,
+            layout={"width": "18em"},
+            style={"description_width": "initial"},
+        )
         self._name.observe(self._handle_name, "value")
-        voice = ipywidgets.HTML(panel.swatch(label, visible(label, limit=40)))
-        self.box = ipywidgets.VBox([parts.row(voice, self._name, self._said), parts.row(*buttons)])
-        self.box.add_class("diarnb-card")
+        self.box = parts.row(self._told, self._name, *buttons, classes=("diarnb-card",))
 
     def show(self, name: str, said: pd.Series) -> None:
         self._showing = True
         self._name.value = name
         self._showing = False
+        self._told.value = self._tell(said)
+
+    def _tell(self, said: pd.Series) -> str:
+        """Write who it is and how much they say."""
         doubtful = "; perhaps nobody" if said["doubtful"] else ""
         count = f"{said['turns']} turn{'s' if said['turns'] > 1 else ''}"
-        self._said.value = parts.note(f"{100 * said['share_of_speech']:.0f} % of the talk, {count}{doubtful}")
+        share = f"{100 * said['share_of_speech']:.0f} % of the talk, {count}{doubtful}"
+        voice = self._panel.swatch(self._label, visible(self._label, limit=40))
+        return f'{voice} <span class="diarnb-note">{parts.note(share)}</span>'
 
     def _handle_name(self, change: Options) -> None:
         if not self._showing:

@@ -31,12 +31,15 @@ _LONGEST_TEXT = 2000  # characters of one word, or of one turn's text
 
 
 def pack_turns(ids: Sequence[int], turns: pd.DataFrame, lanes: Sequence[int]) -> bytes:
-    """Pack turns: ids (int32), starts, ends (uint32), lanes (uint16), confidences (uint8), one column after the other.
+    """Pack turns: their number, starts, ends (uint32), ids (int32), lanes (uint16), confidences (uint8), by columns.
+
+    Ids are left out where they only count the turns.
 
     Examples
     --------
-    >>> len(pack_turns([0], pd.DataFrame({"start": [0.5], "end": [2.0]}), [0]))
-    15
+    >>> turn = pd.DataFrame({"start": [0.5], "end": [2.0]})
+    >>> len(pack_turns([0], turn, [0])), len(pack_turns([3], turn, [0]))
+    (15, 19)
     """
     confidence = np.full(len(turns), UNKNOWN)
     if "confidence" in turns:
@@ -44,8 +47,9 @@ def pack_turns(ids: Sequence[int], turns: pd.DataFrame, lanes: Sequence[int]) ->
         confidence = np.where(np.isnan(given), UNKNOWN, np.rint(given.clip(0, 100)))
     return b"".join(
         [
-            np.asarray(ids, "<i4").tobytes(),
+            np.asarray([len(turns)], "<u4").tobytes(),
             *(np.rint(turns[name].to_numpy() * TICKS).astype("<u4").tobytes() for name in ("start", "end")),
+            b"" if list(ids) == list(range(len(turns))) else np.asarray(ids, "<i4").tobytes(),
             np.asarray(lanes, "<u2").tobytes(),
             confidence.astype("u1").tobytes(),
         ]
@@ -54,7 +58,7 @@ def pack_turns(ids: Sequence[int], turns: pd.DataFrame, lanes: Sequence[int]) ->
 
 def pack_differences(table: pd.DataFrame) -> bytes:
     """Pack `find_errors` as turns without ids, whose lane is their kind."""
-    return pack_turns(np.zeros(len(table), int).tolist(), table, [ERRORS.index(kind) for kind in table["kind"]])
+    return pack_turns(range(len(table)), table, [ERRORS.index(kind) for kind in table["kind"]])
 
 
 class Spoken:

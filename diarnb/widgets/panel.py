@@ -20,7 +20,7 @@ from diarnb.widgets.sound import ClipButton, Sound
 from diarnb.widgets.still import frame_still, still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import datetime
 
     import pandas as pd
@@ -160,7 +160,7 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
     fresh : bool
         Leave out what was corrected before.
     player : Player, optional
-        Beside which it stands, and which plays for it: then it has no undo and no sound of its own.
+        Beside which it stands, and which plays for it: then it has no undo, no notices and no sound of its own.
     """
 
     def __init__(
@@ -173,51 +173,61 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         player: Player | None = None,
     ) -> None:
         corrections = turns if isinstance(turns, Corrections) else Corrections.open(turns, by, fresh=fresh)  # may raise
-        super().__init__()
+        looks = ("diarnb-panel", "diarnb-keys") if self.bind_keys() else ("diarnb-panel",)
+        super().__init__(layout=parts.share(ipywidgets.Layout), _dom_classes=looks)
         self._player = player
-        self.add_class("diarnb-panel")
         self._begin()
         self._correct(corrections)
         self._sound = Sound.of(self.corrections.turns, audio)
         self._lock = threading.RLock()  # JupyterLab may have a page's messages answered while a cell runs
         self._closed = False
-        self._said, self._told = ipywidgets.HTML(), parts.row()
-        self._undo = self._button("Undo", self.undo, "Take back the last correction")
-        self._redo = self._button("Redo", self.redo, "Make again what was taken back")
+        self._said, self._told = parts.make(ipywidgets.HTML), parts.row(classes=(parts.HIDDEN,))
+        self._history: list[ipywidgets.Button] = []
+        if player is None:
+            self._history = [
+                self._button("Undo", self.undo, "Take back the last correction"),
+                self._button("Redo", self.redo, "Make again what was taken back"),
+            ]
 
     def _show(self) -> None:
         """Show the corrections as they are now."""
-        self._undo.disabled, self._redo.disabled = not self.corrections.can_undo, not self.corrections.can_redo
+        if self._player is not None:
+            return
+        able = self.corrections.can_undo, self.corrections.can_redo
+        for button, can in zip(self._history, able, strict=True):
+            button.disabled = not can
         before = self._told.children
         does = {"afresh": self.start_afresh, "take": self._take_over}
         self._told.children = [
             part
             for notice in self.notices
             for part in (
-                ipywidgets.HTML(parts.note(notice.text)),
+                parts.make(ipywidgets.HTML, parts.note(notice.text)),
                 self._button(notice.label, does[notice.what], "What is here stays on disk"),
             )
         ]
-        parts.visible_if(self._told, bool(self._told.children) and self._player is None)
-        for button in (self._undo, self._redo):
-            parts.visible_if(button, self._player is None)
+        parts.visible_if(self._told, bool(self._told.children))
         for part in before:
             parts.close_all(part)
 
     def _take_over(self) -> None:
         self._said.value = parts.note(self.take_over())
 
-    def _guard(self, does: Mapping[str, Callable[[], object]], label: str) -> parts.Guard:
-        """Keep the panel's keys from the notebook, and hide what stays while the panel lives."""
-        return parts.Guard(does, self.attempt, label, self._trace if self._player is None else "")
+    def bind_keys(self) -> dict[str, Callable[[], object]]:
+        """Return what keys do while the panel has the focus."""
+        return {}
+
+    def _guard(self, label: str) -> list[parts.Guard]:
+        """Keep the panel's keys from the notebook, and hide what stays while the panel lives; a studio has its own."""
+        own = self._player is None
+        return [parts.Guard(self.bind_keys(), self.attempt, label, self._trace)] if own else []
 
     def _clip_button(self, start: float, end: float) -> ipywidgets.Widget:
         """Make a button that plays a stretch: by itself, or by the player beside it."""
         if self._player is None:
             return ClipButton(self._sound, start, end)
-        made = self._button(f"{clock(start)} – {clock(end)}", partial(self._player.play, start, end), "Play this")
-        made.icon = "play"
-        return made
+        played = partial(self._player.play, start, end)
+        return self._button(f"{clock(start)} – {clock(end)}", played, "Play this", icon="play")
 
     def close(self) -> None:
         """Take it off the page, and let go of the recording. `turns` and `edits` stay."""
@@ -234,9 +244,9 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
 
     # For those who make a panel of this.
 
-    def _button(self, label: str, press: Callable[[], object], tooltip: str = "") -> ipywidgets.Button:
+    def _button(self, label: str, press: Callable[[], object], tooltip: str = "", icon: str = "") -> ipywidgets.Button:
         """Make a button; `label` is ours or was made `visible`."""
-        made = ipywidgets.Button(description=label, tooltip=tooltip, layout={"width": "auto"})
+        made = parts.make(ipywidgets.Button, description=label, tooltip=tooltip, icon=icon, layout={"width": "auto"})
         made.on_click(lambda _: self.attempt(press))
         return made
 

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger("diarnb")
 
+HIDDEN = "diarnb-hidden"
+"""The class of what is not shown now."""
+
+_looks: dict[object, ipywidgets.Widget] = {}
+
 
 class CodeLine(anywidget.AnyWidget):
     """A line of Python with a button that copies it."""
@@ -39,6 +44,7 @@ class Guard(anywidget.AnyWidget):
     Parameters
     ----------
     does : dict of str to callable
+        What keys do in an element of the class ``diarnb-keys``.
     attempt : callable
         Calls one of these.
     label : str
@@ -59,9 +65,15 @@ class Guard(anywidget.AnyWidget):
         label: str,
         still: str = "",
     ) -> None:
-        super().__init__(watched=list(does), label=label, still=still)
+        super().__init__(watched=list(does), label=label, still=still, layout=share(ipywidgets.Layout))
         self._does, self._attempt = does, attempt
         self.on_msg(self._handle_key)
+
+    def change(
+        self, does: Mapping[str, Callable[[], object]], attempt: Callable[[Callable[[], object]], object]
+    ) -> None:
+        """Have keys do something else from now on."""
+        self._does, self._attempt, self.watched = does, attempt, list(does)
 
     def _handle_key(self, _widget: object, message: object, _buffers: object) -> None:
         key = message.get("key") if isinstance(message, dict) else None
@@ -69,6 +81,29 @@ class Guard(anywidget.AnyWidget):
             self._attempt(self._does[key])
         else:
             log.warning("Ignored a message from the page of a panel: %s", visible(repr(message), limit=120))
+
+
+def share(kind: type[ipywidgets.Widget], **settings: object) -> ipywidgets.Widget:
+    """Find or make a layout or a style: a model of its own for each widget weighs more than the widget."""
+    key = kind, *sorted(settings.items())
+    if key not in _looks or _looks[key].comm is None:  # somebody has closed all widgets
+        _looks[key] = kind(**settings)
+    return _looks[key]
+
+
+def make(
+    kind: type[ipywidgets.Widget],
+    *values: object,
+    layout: Json | None = None,
+    style: Json | None = None,
+    classes: tuple[str, ...] = (),
+    **settings: object,
+) -> ipywidgets.Widget:
+    """Make a widget whose layout and style are shared by all that look alike: they are never changed afterwards."""
+    looks = {"layout": share(ipywidgets.Layout, **layout or {})}
+    if kind.class_traits().get("style") is not None:
+        looks["style"] = share(kind.class_traits()["style"].klass, **style or {})
+    return kind(*values, **looks, **settings, _dom_classes=classes)
 
 
 def view(widget: ipywidgets.Widget) -> Json:
@@ -93,21 +128,22 @@ def plain(text: object, limit: int = 40) -> str:
 def help_line(text: str = "") -> ipywidgets.HTML:
     """Make a line of small grey text."""
     # Help is ours, and has code between backticks.
-    made = ipywidgets.HTML(re.sub("`([^`]+)`", r"<code>\1</code>", note(text)))
-    made.add_class("diarnb-note")
-    return made
+    return make(ipywidgets.HTML, re.sub("`([^`]+)`", r"<code>\1</code>", note(text)), classes=("diarnb-note",))
 
 
-def row(*parts: ipywidgets.Widget) -> ipywidgets.HBox:
+def row(*parts: ipywidgets.Widget, classes: tuple[str, ...] = ()) -> ipywidgets.HBox:
     """Put widgets beside each other, and below where there is no room."""
-    made = ipywidgets.HBox(parts)
-    made.add_class("diarnb-row")
-    return made
+    return make(ipywidgets.HBox, parts, classes=("diarnb-row", *classes))
+
+
+def column(*parts: ipywidgets.Widget, classes: tuple[str, ...] = ()) -> ipywidgets.VBox:
+    """Put widgets below each other."""
+    return make(ipywidgets.VBox, parts, classes=classes)
 
 
 def visible_if(widget: ipywidgets.Widget, shown: bool) -> None:
     """Show a widget or hide it; what is hidden stays in the panel, and is closed with it."""
-    widget.layout.display = None if shown else "none"
+    (widget.remove_class if shown else widget.add_class)(HIDDEN)
 
 
 def close_all(widget: ipywidgets.Widget) -> None:
@@ -115,7 +151,7 @@ def close_all(widget: ipywidgets.Widget) -> None:
     for child in getattr(widget, "children", ()):
         close_all(child)
     for part in (getattr(widget, "style", None), getattr(widget, "layout", None)):
-        if isinstance(part, ipywidgets.Widget):
+        if isinstance(part, ipywidgets.Widget) and part not in _looks.values():
             part.close()
     ipywidgets.Widget.close(widget)
 
@@ -127,4 +163,4 @@ def wide(width: str = "auto") -> Json:
 
 def radio(description: str, options: Iterable[object], value: object) -> ipywidgets.RadioButtons:
     """Make a choice of few, all in sight; a native one, for keys and screen readers."""
-    return ipywidgets.RadioButtons(options=list(options), value=value, description=description, **wide())
+    return make(ipywidgets.RadioButtons, options=list(options), value=value, description=description, **wide())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from diarnb._text import visible
+from diarnb.audio import SAMPLE_RATE
 from diarnb.corrections import Corrections
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, TurnTableError
 from diarnb.formats import FORMATS, PAGE, READ_ONLY, WORDS_ONLY, write
@@ -24,6 +25,7 @@ from diarnb.transcripts import assign_speakers
 from diarnb.widgets.frontend import load_script, load_style
 from diarnb.widgets.packing import Spoken, pack_differences, pack_turns
 from diarnb.widgets.panel import Correcting
+from diarnb.widgets.peaks import FACTOR, STEP, TILE
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.sound import SLICE, Sound, SoundWidget, WrongMessageError, integer, integers, seconds, text
 
@@ -128,7 +130,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         self._voices: list[str] = []  # in the order in which they were first seen: their lanes, and their colours
         self._begin()
         self._correct(corrections)
-        self._selected: int | None = None
+        self.selected: int | None = None  # the turn that is; a page tells of its own where somebody follows
         self.judges: dict[str, Callable[[], object]] = {}  # by key, what a review beside it does
         self.follows: Callable[[int], object] | None = None  # is told which turn is selected
 
@@ -148,8 +150,8 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         """Select a turn, by its id, and bring it into view."""
         if turn not in self.turns.index:
             raise InvalidParameterError(f"there is no turn {turn!r:.40}; ids are the index of `turns`")
-        self._selected = int(turn)
-        self.send({"do": "select", "turn": self._selected})
+        self.selected = int(turn)
+        self.send({"do": "select", "turn": self.selected})
 
     def _show(self) -> None:
         told, buffers = self._state()
@@ -175,7 +177,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
             "still": self._trace,
             "judges": list(self.judges),
             "formats": _FORMATS,
-            "selected": self._selected,
+            "selected": self.selected,
             "follows": self.follows is not None,
         }
         return {**fixed, **told}, buffers
@@ -188,8 +190,10 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
         peaks = self._sound.peaks
         level = integer(message, "level", 0, peaks.levels - 1)
         number = integer(message, "tile", 0, 1 << 20)
-        done = peaks.done  # before the tile is made: what is done afterwards may be missing from it
-        return {"done": min(done, 1e9), "problem": peaks.error}, [peaks.tile(level, number).tobytes()]
+        first = integer({"first": 0, **message}, "first", 0, TILE)
+        done = min(peaks.done, 1e9)  # before the tile is made: what is done afterwards may be missing from it
+        read = max(0, int(done * SAMPLE_RATE / STEP) // FACTOR**level - number * TILE)
+        return {"done": done, "problem": peaks.error}, [peaks.tile(level, number)[first:read].tobytes()]
 
     def _paragraphs(self, _message: Mapping[str, object]) -> Answer:
         """Find where paragraphs begin: speakers of words follow the corrections."""
@@ -263,6 +267,7 @@ class Player(Correcting, SoundWidget):  # type: ignore[misc]  # two outputs inst
     def _select(self, message: Mapping[str, object]) -> Answer:
         [turn] = integers({"turn": [message.get("turn")]}, "turn", 1)
         if self.follows is not None and turn in self.turns.index:
+            self.selected = turn
             self.follows(turn)
         return {}, []
 

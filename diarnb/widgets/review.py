@@ -108,10 +108,8 @@ class Review(Panel):
         self._skipped: set[int] = set()
         self._asked: int | None = None  # which somebody wants to judge before any other
         self._clip: ClipButton | None = None
-        self._shown, self._left = ipywidgets.HTML(), ipywidgets.HTML()
+        self._shown, self._left = parts.make(ipywidgets.HTML), parts.make(ipywidgets.HTML)
         self._playing, self._who, self._proposed = (parts.row() for _ in range(3))
-        keys = {"p": self._play, "y": self.right, "n": self.wrong, "s": self.skip, "u": self.undo}
-        keys |= {str(number): self._said_by(number) for number in range(_VOICES + 1)}
         self.children: list[ipywidgets.Widget] = [
             self._told,
             self._shown,
@@ -120,14 +118,13 @@ class Review(Panel):
                 self._button("Right", self.right, "This speaker speaks (y)"),
                 self._button("Wrong", self.wrong, "Somebody else speaks (n)"),
                 self._button("Skip", self.skip, "Later, perhaps (s)"),
-                self._undo,
-                self._redo,
+                *self._history,
             ),
             self._who,
             self._left,
             parts.row(self._button("Propagate", self.propose, "Which other turns would change?"), self._said),
             self._proposed,
-            parts.row(parts.help_line(_HELP), self._guard(keys, "Review of turns")),
+            parts.row(parts.help_line(_HELP), *self._guard("Review of turns")),
         ]
         self._choose()
 
@@ -140,6 +137,17 @@ class Review(Panel):
         right = {turn: turn not in rejected and voices[turn] == self._first.loc[turn, "label"] for turn in judged}
         wrong = float(self.turns.loc[list(rejected), "duration"].sum())
         return estimate_left(self._first, self._first["sure"], right, wrong)
+
+    def bind_keys(self) -> dict[str, Callable[[], object]]:
+        """Return what keys do while the panel has the focus."""
+        keys: dict[str, Callable[[], object]] = {
+            "p": self._play,
+            "y": self.right,
+            "n": self.wrong,
+            "s": self.skip,
+            "u": self.undo,
+        }
+        return keys | {str(number): self._said_by(number) for number in range(_VOICES + 1)}
 
     def right(self) -> None:
         """Confirm the speaker of this turn."""
@@ -271,7 +279,7 @@ class Review(Panel):
         if self.proposal is None:
             return
         if self.proposal.empty:
-            self._proposed.children = [ipywidgets.HTML(parts.note("No other turn would change."))]
+            self._proposed.children = [parts.make(ipywidgets.HTML, parts.note("No other turn would change."))]
             return
         shown = self.proposal.head(_ROWS)
         columns = ("start", "duration", "speaker", "becomes", "probability")
@@ -284,7 +292,7 @@ class Review(Panel):
         head = "<tr><th>start</th><th>length</th><th>is</th><th>becomes</th><th>probability</th></tr>"
         told = parts.note(f"{len(self.proposal)} turns, {seconds:.0f} s, would change; the longest of them:")
         self._proposed.children = [
-            ipywidgets.HTML(f"{told}<table>{head}{rows}</table>"),
+            parts.make(ipywidgets.HTML, f"{told}<table>{head}{rows}</table>"),
             self._button("Accept", self.accept, "Change all of them; one Undo takes that back"),
             self._button("Leave them", self.dismiss),
         ]

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
+import ipywidgets
 import numpy as np
 import soundfile
 import traitlets
@@ -22,6 +23,7 @@ from diarnb.audio.pcm import encode_pcm16
 from diarnb.errors import AudioNotFoundError, DiarnbError, InvalidParameterError, TurnTableError
 from diarnb.playback import find_audio
 from diarnb.widgets.frontend import load_script, load_style
+from diarnb.widgets.parts import share
 from diarnb.widgets.peaks import Peaks
 
 if TYPE_CHECKING:
@@ -222,7 +224,7 @@ class SoundWidget(anywidget.AnyWidget):
     _answers: ClassVar[dict[str, str]] = {}
 
     def __init__(self, sound: Sound, **traits: Any) -> None:
-        super().__init__(**traits)
+        super().__init__(layout=share(ipywidgets.Layout), **traits)
         self._sound = sound
         self._answering = threading.RLock()  # JupyterLab may have questions answered while a cell runs
         self.on_msg(self._receive)

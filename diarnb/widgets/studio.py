@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import ipywidgets
 import pandas as pd
@@ -13,7 +13,7 @@ from diarnb.errors import AudioNotFoundError
 from diarnb.widgets import parts
 from diarnb.widgets.cards import Cards
 from diarnb.widgets.controls import Controls
-from diarnb.widgets.panel import Correcting
+from diarnb.widgets.panel import Correcting, Panel
 from diarnb.widgets.player import Player, check_words
 from diarnb.widgets.reruns import replace_earlier
 from diarnb.widgets.review import Review
@@ -21,8 +21,13 @@ from diarnb.widgets.sound import Sound
 from diarnb.widgets.still import frame_still
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from diarnb._types import Source
     from diarnb.engines.base import Engine
+
+P = TypeVar("P", bound=Panel)
+_PANES: dict[str, type[Panel]] = {"Speakers": Cards, "Review": Review}
 
 
 def studio(
@@ -94,7 +99,7 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
     controls : Controls or None
         The form; None where a table was given.
     player, cards, review
-        The parts; None before there is a table.
+        The parts; None before there is a table. A side pane is made when it is first looked at.
     """
 
     def __init__(
@@ -107,35 +112,38 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
         by: str = "person",
         fresh: bool = False,
     ) -> None:
-        super().__init__()
-        self.add_class("diarnb-studio")
+        super().__init__(layout=parts.share(ipywidgets.Layout), _dom_classes=("diarnb-studio",))
         self._audio, self._by, self._fresh = audio, by, fresh
         self._words = None if words is None else check_words(words)
         self._lock = threading.RLock()
         self._sound: Sound | None = None
         self.player: Player | None = None
-        self.cards: Cards | None = None
-        self.review: Review | None = None
+        self._panes: dict[type[Panel], Panel] = {}  # those that somebody has looked at
         self.controls: Controls | None = None
         self._begin()
         self._guard = parts.Guard({}, lambda act: act(), "Studio", self._trace)
-        self._fold = ipywidgets.ToggleButton(value=True, description="Recording and settings", icon="caret-down")
-        self._fold.add_class("diarnb-fold")
-        self._fold.observe(lambda _: self._unfold(), "value")
-        self._form, self._place = ipywidgets.VBox(), ipywidgets.VBox()
-        self._pane = ipywidgets.ToggleButtons(options=["Speakers", "Review"], style={"button_width": "8em"})
-        self._pane.observe(lambda _: self._turn_over(), "value")
+        self._place = parts.column()
+        self._choice = parts.make(
+            ipywidgets.ToggleButtons, options=list(_PANES), tooltips=list(_PANES), style={"button_width": "8em"}
+        )
+        self._choice.observe(lambda _: self._turn_over(), "value")
+        self._side = parts.column(self._choice, classes=("diarnb-side",))
+        form = []
         if isinstance(source_or_turns, pd.DataFrame | Corrections):
             self._open(source_or_turns)
         else:
             self.controls = Controls(source_or_turns, engine)
             self.controls.watch(self._open)
-            self._form.children = [self.controls]
-        self.children: list[ipywidgets.Widget] = [
-            *([] if self.controls is None else [self._fold, self._form]),
-            self._place,
-            self._guard,
-        ]
+            self._fold = parts.make(
+                ipywidgets.ToggleButton,
+                value=True,
+                description="Recording and settings",
+                icon="caret-down",
+                classes=("diarnb-fold",),
+            )
+            self._fold.observe(lambda _: self._unfold(), "value")
+            form = [self._fold, self.controls]
+        self.children: list[ipywidgets.Widget] = [*form, self._place, self._guard]
 
     def run(self) -> pd.DataFrame:
         """Run what the form says, wait, and show; needs no page.
@@ -169,26 +177,22 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
             self._sound = sound
             self._correct(corrections)
             self.player = Player(sound, corrections, None, self._words)
-            self.cards = Cards(corrections, sound, player=self.player)
-            self.review = review = Review(corrections, sound, player=self.player)
-            self.player.follows = review.look_at
+            self.player.add_class("diarnb-main")
+            self.player.follows = self._look_at
             self.player.judges = {
-                "y": lambda: review.attempt(review.right),
-                "w": lambda: review.attempt(review.wrong),
-                "d": lambda: review.attempt(review.skip),
-                "h": lambda: review.attempt(review.hear),
+                "y": lambda: self._judge(Review.right),
+                "w": lambda: self._judge(Review.wrong),
+                "d": lambda: self._judge(Review.skip),
+                "h": lambda: self._judge(Review.hear),
             }
-            side = ipywidgets.VBox([self._pane, self.cards, self.review])
-            main = ipywidgets.VBox([self.player])
-            main.add_class("diarnb-main")
-            side.add_class("diarnb-side")
-            both = ipywidgets.HBox([main, side])
-            both.add_class("diarnb-both")
             self._turn_over()
-            before, self._place.children = self._place.children, [both]
-            for part in before:
-                parts.close_all(part)
-            self._fold.value = False
+            before, both = self._place.children, (self.player, self._side)
+            self._place.children = [parts.row(*both, classes=("diarnb-both",))]
+            for row in before:
+                row.children = ()  # the side stands in the next one
+                parts.close_all(row)
+            if self.controls is not None:
+                self._fold.value = False
         if self._displayed:
             self._update_still()
 
@@ -201,16 +205,18 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
             return Sound(self.controls.source)  # what was uploaded, or is at an address
 
     def _close_parts(self) -> None:
-        for part in (self.player, self.cards, self.review):
+        self._side.children = [self._choice]
+        for part in (self.player, *self._panes.values()):
             if part is not None:
                 part.close()
+        self._panes.clear()
         if self._sound is not None:
             self._leave()
             self._sound.close()
 
     def _unfold(self) -> None:
         self._fold.icon = "caret-down" if self._fold.value else "caret-right"
-        parts.visible_if(self._form, self._fold.value)
+        parts.visible_if(self.controls, self._fold.value)
         shown = self._fold.value or self.controls is None or self.controls.turns is None
         self._fold.description = "Recording and settings" if shown else f"Recording and settings: {self._summary()}"
 
@@ -219,11 +225,48 @@ class Studio(Correcting, ipywidgets.VBox):  # type: ignore[misc]
         name = parts.plain(facts.get("source", "the recording"))
         return f"{name} · {parts.plain(facts.get('engine', ''))} · {self.turns['speaker'].nunique()} speakers"
 
+    @property
+    def cards(self) -> Cards | None:
+        """The cards of the speakers; None before there is a table."""
+        return self._find_pane(Cards)
+
+    @property
+    def review(self) -> Review | None:
+        """The review; None before there is a table."""
+        return self._find_pane(Review)
+
+    def _find_pane(self, kind: type[P]) -> P | None:
+        """Return a side pane, which is made when it is first wished for: few look at all, and each weighs."""
+        with self._lock:
+            if self.player is None:
+                return None
+            pane = self._panes.get(kind)
+            if not isinstance(pane, kind):
+                pane = self._panes[kind] = kind(self.corrections, self._sound, player=self.player)
+                if isinstance(pane, Review):
+                    self._guard.change(pane.bind_keys(), pane.attempt)
+                    if (turn := self.player.selected) is not None and turn in self.turns.index:
+                        pane.look_at(turn)
+                parts.visible_if(pane, _PANES[self._choice.value] is kind)
+                self._side.children = [self._choice, *self._panes.values()]
+            return pane
+
     def _turn_over(self) -> None:
         """Show the one side pane or the other."""
-        if self.cards is not None and self.review is not None:
-            parts.visible_if(self.cards, self._pane.value == "Speakers")
-            parts.visible_if(self.review, self._pane.value == "Review")
+        self._find_pane(_PANES[self._choice.value])
+        for kind, pane in self._panes.items():
+            parts.visible_if(pane, _PANES[self._choice.value] is kind)
+
+    def _look_at(self, turn: int) -> None:
+        """Have the review ask about a turn, where somebody reviews."""
+        review = self._panes.get(Review)
+        if isinstance(review, Review):
+            review.look_at(turn)
+
+    def _judge(self, verdict: Callable[[Review], object]) -> None:
+        """Do in the review what a key in the player stands for."""
+        if (review := self.review) is not None:
+            review.attempt(lambda: verdict(review))
 
     def _show(self) -> None:
         """Leave it to the parts, which follow by themselves."""

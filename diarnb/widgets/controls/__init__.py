@@ -117,8 +117,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         self._displayed = False
         self._watchers: list[Callable[[pd.DataFrame], object]] = []
         self._build(source)
-        super().__init__([*self._parts()])
-        self.add_class("diarnb-panel")
+        super().__init__([*self._parts()], _dom_classes=("diarnb-panel",))
         self._look()
         self._update()
 
@@ -127,22 +126,22 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         if not isinstance(self._given, str):
             names.append(("as passed", self._given))
         self._picker = Picker(source, self._handle_pick)
-        self._engines = ipywidgets.Dropdown(
-            options=names, value=self._given, description="Engine", **parts.wide("19em")
+        self._engines = parts.make(
+            ipywidgets.Dropdown, options=names, value=self._given, description="Engine", **parts.wide("19em")
         )
         self._engines.observe(self._engine_chosen, "value")
         self._cost = parts.help_line()
         self._form = form.EngineForm(self._engine.name, self._engine.offer, self._update)
-        self._place = ipywidgets.VBox([self._form.box])
+        self._place = parts.column(self._form.box)
         self._code = parts.CodeLine()
-        self._run = ipywidgets.Button(description="Run", button_style="primary", icon="play")
-        self._halt = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
+        self._run = parts.make(ipywidgets.Button, description="Run", button_style="primary", icon="play")
+        self._halt = parts.make(ipywidgets.Button, description="Stop", icon="stop", disabled=True)
         self._run.on_click(lambda _: self._start())
         self._halt.on_click(lambda _: self.stop())
-        self._partly = ipywidgets.Button(icon="table", layout={"width": "auto", "display": "none"})
+        self._partly = parts.make(ipywidgets.Button, icon="table", layout={"width": "auto"}, classes=(parts.HIDDEN,))
         self._partly.on_click(lambda _: self._start(self._hear_partly, partly=True))
         self._heard: _Settings | None = None  # of the run that was stopped and has left something
-        self._bar = ipywidgets.FloatProgress(max=1.0, layout={"width": "12em", "display": "none"})
+        self._bar = parts.make(ipywidgets.FloatProgress, max=1.0, layout={"width": "12em"}, classes=(parts.HIDDEN,))
         self._said = parts.help_line()
 
     def _parts(self) -> Iterator[ipywidgets.Widget]:

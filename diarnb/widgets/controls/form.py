@@ -11,7 +11,7 @@ from diarnb._text import visible
 from diarnb.engines import NAMES
 from diarnb.params import Params
 from diarnb.widgets.controls import choices
-from diarnb.widgets.parts import help_line, note, radio, row, visible_if, wide
+from diarnb.widgets.parts import column, help_line, make, note, radio, row, visible_if, wide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,17 +38,21 @@ class SpeakerCount:
     """How many speak: automatic, exactly, or between; one excludes the others."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        slider = {"min": 1, "max": choices.MOST, "layout": {"width": "20em"}, "readout": False}
+        slider: Json = {"min": 1, "max": choices.MOST, "layout": {"width": "20em"}, "readout": False}
         self.mode: ipywidgets.RadioButtons = radio("Speakers", ["automatic", "exactly", "between"], "automatic")
-        self.exactly: ipywidgets.IntSlider = ipywidgets.IntSlider(
-            value=2, description="Number", style={"description_width": "84px"}, **slider
+        self.exactly: ipywidgets.IntSlider = make(
+            ipywidgets.IntSlider, value=2, description="Number", style={"description_width": "84px"}, **slider
         )
-        self.between: ipywidgets.IntRangeSlider = ipywidgets.IntRangeSlider(
-            value=(1, choices.MOST), description="Range", style={"description_width": "84px"}, **slider
+        self.between: ipywidgets.IntRangeSlider = make(
+            ipywidgets.IntRangeSlider,
+            value=(1, choices.MOST),
+            description="Range",
+            style={"description_width": "84px"},
+            **slider,
         )
         self._told = help_line()
         self._place = row(self.exactly, self.between, self._told)
-        self.box: ipywidgets.VBox = ipywidgets.VBox([self.mode, self._place])
+        self.box: ipywidgets.VBox = column(self.mode, self._place)
         self._changed = changed
         for widget in (self.mode, self.exactly, self.between):
             widget.observe(self._set, "value")
@@ -76,15 +80,16 @@ class Options:
     def __init__(self, name: str, offer: Offer, changed: Callable[[], None]) -> None:
         self._options, self._changed = choices.options_of(offer), changed
         self._fields: dict[str, ipywidgets.Widget] = {}
-        self._list = ipywidgets.VBox()
-        self._list.add_class("diarnb-scroll")
+        self._list = column(classes=("diarnb-scroll",))
         # A button and no accordion, whose titles keys do not reach.
-        self.more: ipywidgets.ToggleButton = ipywidgets.ToggleButton(
-            description=f"More for {name}" if name in NAMES else "More for this engine", icon="caret-right"
+        self.more: ipywidgets.ToggleButton = make(
+            ipywidgets.ToggleButton,
+            description=f"More for {name}" if name in NAMES else "More for this engine",
+            icon="caret-right",
+            classes=("diarnb-more",),
         )
-        self.more.add_class("diarnb-more")
         self.more.observe(self._open, "value")
-        self.box: ipywidgets.VBox = ipywidgets.VBox([self.more, self._list])
+        self.box: ipywidgets.VBox = column(self.more, self._list)
         visible_if(self._list, False)
 
     @property
@@ -120,8 +125,10 @@ class Options:
 def _field(name: str, option: Option, wide: Json) -> ipywidgets.Widget:
     shown = html.escape(visible(name, limit=40))
     if choices.is_switch(option):
-        return ipywidgets.Dropdown(options=[("—", None), ("True", True), ("False", False)], description=shown, **wide)
-    return ipywidgets.Text(description=shown, continuous_update=False, placeholder="—", **wide)
+        return make(
+            ipywidgets.Dropdown, options=[("—", None), ("True", True), ("False", False)], description=shown, **wide
+        )
+    return make(ipywidgets.Text, description=shown, continuous_update=False, placeholder="—", **wide)
 
 
 class EngineForm:
@@ -131,7 +138,12 @@ class EngineForm:
         self._offer, self._changed, self._channels = offer, changed, 1
         self.count: SpeakerCount | None = SpeakerCount(changed) if offer.count else None
         self.flags: Json = {
-            flag: ipywidgets.Checkbox(description=_LEGEND[flag], indent=False, layout={"width": "11em"})
+            flag: make(
+                ipywidgets.Checkbox,
+                description=_LEGEND[flag],
+                indent=False,
+                layout={"width": "11em", "margin": "0 0 0 88px"},
+            )
             for flag in choices.flags_of(offer)
         }
         self.model: Any = self._model()
@@ -141,27 +153,26 @@ class EngineForm:
         parts += [] if self.count is None else [self.count.box]
         if "threshold" in offer.options:
             parts.append(self._threshold(offer.options["threshold"]))
-        self.channels: ipywidgets.Dropdown = ipywidgets.Dropdown(
-            description="Channels", options=["mix"], **wide("19em")
+        self.channels: ipywidgets.Dropdown = make(
+            ipywidgets.Dropdown, description="Channels", options=["mix"], **wide("19em")
         )
         self._channels_row = row(self.channels, help_line(Params.help()["channels"]))
         visible_if(self._channels_row, False)
         parts.append(self._channels_row)
         for flag, box in self.flags.items():
-            box.layout.margin = "0 0 0 88px"
             parts.append(row(box, help_line(choices.flags_of(offer)[flag])))
         self.words: Any = None if offer.words else self._words()
         if self.words is not None:
             parts.append(row(self.words, help_line(_WORDS if choices.transcribers() else _NO_WORDS)))
         self.price: Any = None
         if "price_per_hour" in offer.options:
-            self.price = ipywidgets.BoundedFloatText(
-                value=0.0, min=0.0, max=1e6, step=0.01, description="Price", **wide("14em")
+            self.price = make(
+                ipywidgets.BoundedFloatText, value=0.0, min=0.0, max=1e6, step=0.01, description="Price", **wide("14em")
             )
             parts.append(row(self.price, help_line(offer.options["price_per_hour"].help)))
         self.options: Options | None = Options(name, offer, changed) if choices.options_of(offer) else None
         parts += [] if self.options is None else [self.options.box]
-        self.box: ipywidgets.VBox = ipywidgets.VBox(parts)
+        self.box: ipywidgets.VBox = column(*parts)
         for widget in (
             self.model,
             self.words,
@@ -213,20 +224,33 @@ class EngineForm:
     def _model(self) -> ipywidgets.Widget | None:
         models = self._offer.models
         if self._offer.any_model:
-            return ipywidgets.Combobox(
-                options=models, placeholder=models[0], description="Model", continuous_update=False, **wide("31em")
+            return make(
+                ipywidgets.Combobox,
+                options=models,
+                placeholder=models[0],
+                description="Model",
+                continuous_update=False,
+                **wide("31em"),
             )
-        return ipywidgets.Dropdown(options=models, description="Model", **wide("31em")) if len(models) > 1 else None
+        return (
+            make(ipywidgets.Dropdown, options=models, description="Model", **wide("31em")) if len(models) > 1 else None
+        )
 
     def _words(self) -> ipywidgets.Dropdown:
         names = [(name, name) for name in choices.transcribers()]
-        return ipywidgets.Dropdown(
-            options=[("none", ""), *names], value="", description="Words", disabled=not names, **wide("19em")
+        return make(
+            ipywidgets.Dropdown,
+            options=[("none", ""), *names],
+            value="",
+            description="Words",
+            disabled=not names,
+            **wide("19em"),
         )
 
     def _threshold(self, option: Option) -> ipywidgets.Widget:
         self.threshold_on = radio("Threshold", ["automatic", "at"], "automatic")
-        self.threshold = ipywidgets.FloatSlider(
+        self.threshold = make(
+            ipywidgets.FloatSlider,
             value=0.25,
             min=0.0,
             max=1.0,
@@ -238,7 +262,7 @@ class EngineForm:
         )
         self._threshold_help = help_line(option.help)
         self._threshold_place = row(self.threshold, self._threshold_help)
-        return ipywidgets.VBox([self.threshold_on, self._threshold_place])
+        return column(self.threshold_on, self._threshold_place)
 
     def _set(self, _change: object) -> None:
         self._show()

@@ -42,10 +42,11 @@ class Picker:
         self.kind: ipywidgets.RadioButtons = parts.radio("Recording", kinds, kind)
         place = parts.wide("31em")
         named = Path(source).stem if kind == "example" and source is not None else choices.EXAMPLES[0]
-        self.example: ipywidgets.Dropdown = ipywidgets.Dropdown(
-            description="Example", options=choices.EXAMPLES, value=named, **place
+        self.example: ipywidgets.Dropdown = parts.make(
+            ipywidgets.Dropdown, description="Example", options=choices.EXAMPLES, value=named, **place
         )
-        self.path: ipywidgets.Combobox = ipywidgets.Combobox(
+        self.path: ipywidgets.Combobox = parts.make(
+            ipywidgets.Combobox,
             description="Path",
             value=os.fsdecode(source) if kind == "file" else "",
             options=_sounds_here(),
@@ -53,21 +54,21 @@ class Picker:
             continuous_update=False,
             **place,
         )
-        self.upload: ipywidgets.HBox = ipywidgets.HBox([self._uploader()])
-        self._uploaded = ipywidgets.HTML()
-        self._clear = ipywidgets.Button(description="Clear", icon="times", layout={"width": "auto"})
+        self.upload: ipywidgets.HBox = parts.row(self._uploader())
+        self._uploaded = parts.make(ipywidgets.HTML)
+        self._clear = parts.make(ipywidgets.Button, description="Clear", icon="times", layout={"width": "auto"})
         self._clear.on_click(lambda _: self._take_upload(None))
         parts.visible_if(self._clear, False)
         self._browser = Browser(self._take_path)
-        self.url: ipywidgets.Text = ipywidgets.Text(
-            description="Address", placeholder="https://…", continuous_update=False, **place
+        self.url: ipywidgets.Text = parts.make(
+            ipywidgets.Text, description="Address", placeholder="https://…", continuous_update=False, **place
         )
         self.facts: ipywidgets.HTML = parts.help_line()
         file = parts.row(self.path, self._browser.button)
         upload = parts.row(self.upload, self._uploaded, self._clear)
         self._places = {"example": self.example, "file": file, "upload": upload, "url": self.url}
-        self.box: ipywidgets.VBox = ipywidgets.VBox(
-            [self.kind, parts.row(*self._places.values(), self.facts), self._browser.box]
+        self.box: ipywidgets.VBox = parts.column(
+            self.kind, parts.row(*self._places.values(), self.facts), self._browser.box
         )
         if kind == "url":
             self._take_address(source)
@@ -82,7 +83,7 @@ class Picker:
             parts.visible_if(place, name == kind)
         if kind != "file":
             self._browser.button.value = False
-        self.facts.layout.margin = "2px 2px 2px 92px" if kind == "given" else "2px"
+        (self.facts.add_class if kind == "given" else self.facts.remove_class)("diarnb-indented")
         values = {"example": self.example.value, "file": self.path.value, "upload": self._upload}
         return choices.source_of(kind, {**values, "url": self._address[1], "given": self._given}[kind])
 
@@ -101,7 +102,8 @@ class Picker:
         self.url.value = self._address[0]
 
     def _uploader(self) -> ipywidgets.FileUpload:
-        made = ipywidgets.FileUpload(
+        made = parts.make(
+            ipywidgets.FileUpload,
             accept="audio/*,video/*",
             description="Choose a file",
             layout={"width": "auto", "margin": "2px 8px 2px 88px"},
@@ -148,14 +150,14 @@ class Browser:
     def __init__(self, chosen: Callable[[Path], None]) -> None:
         self._chosen, self._filling = chosen, False
         self.folder: Path = Path()
-        self.button: ipywidgets.ToggleButton = ipywidgets.ToggleButton(
-            description="Browse", icon="folder-open", layout={"width": "auto"}
+        self.button: ipywidgets.ToggleButton = parts.make(
+            ipywidgets.ToggleButton, description="Browse", icon="folder-open", layout={"width": "auto"}
         )
-        self.list: ipywidgets.Select = ipywidgets.Select(
-            description="Files", rows=10, options=[], value=None, **parts.wide("31em")
+        self.list: ipywidgets.Select = parts.make(
+            ipywidgets.Select, description="Files", rows=10, options=[], value=None, **parts.wide("31em")
         )
         self._where = parts.help_line()
-        self.box: ipywidgets.VBox = ipywidgets.VBox([parts.row(self.list, self._where)])
+        self.box: ipywidgets.VBox = parts.column(parts.row(self.list, self._where))
         parts.visible_if(self.box, False)
         self.button.observe(lambda change: self._open(change["new"]), "value")
         self.list.observe(self._enter, "value")

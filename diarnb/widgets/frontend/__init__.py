@@ -13,6 +13,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "(\.{1,2}/[\w/]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?!default )", re.MULTILINE)
+_BLANK = re.compile(r"^\s*(?://.*\n\s*)*", re.MULTILINE)  # indents, and lines of comment: no page reads them
 
 
 @cache
@@ -39,7 +40,7 @@ def load_script(name: str) -> str:
         found[path] = _EXPORT.sub("", _IMPORT.sub("", text))
 
     add((_FOLDER / name).resolve())
-    return "\n".join(found.values())
+    return _BLANK.sub("", "\n".join(found.values()))
 
 
 @cache

@@ -5,29 +5,37 @@ import { guardKeys, hideStill, make } from "./elements.js";
 import { watchKernel } from "./link.js";
 
 function render({ model, el }) {
-  const keys = new Set(model.get("watched"));
-  const sliders = new MutationObserver(() => nameHandles(panel));
+  const grown = new MutationObserver(() => lookAround());
   let panel = null, frame = 0, letGo = () => {};
   const press = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
     if (event.target.closest("button") && (event.key === " " || event.key === "Enter")) return;
-    if (!keys.has(event.key)) return;
+    if (!model.get("watched").includes(event.key) || !event.target.closest(".diarnb-keys")) return;
     event.preventDefault();
     model.send({ key: event.key });
   };
   const find = () => {
-    panel = el.closest(".diarnb-panel");
+    panel = el.closest(".diarnb-panel, .diarnb-studio");
     if (!panel) {
       frame = requestAnimationFrame(find);  // it is not on the page yet
       return;
     }
-    panel.setAttribute("tabindex", keys.size ? "0" : "-1");  // a click anywhere in it takes the focus from the notebook
+    panel.setAttribute("tabindex", "-1");  // a click anywhere in it takes the focus from the notebook
     panel.setAttribute("role", "region");
     panel.setAttribute("aria-label", model.get("label"));
     panel.addEventListener("keydown", press);
     letGo = guardKeys(panel);
+    lookAround();
+    grown.observe(panel, { childList: true, subtree: true });
+  };
+  const lookAround = () => {
     nameHandles(panel);
-    sliders.observe(panel, { childList: true, subtree: true });
+    const keyed = panel.closest(".diarnb-keys") ?? panel.querySelector(".diarnb-keys");
+    if (keyed && keyed.getAttribute("tabindex") !== "0") {
+      keyed.setAttribute("tabindex", "0");
+      keyed.setAttribute("role", "region");
+      keyed.setAttribute("aria-label", "Review of turns");
+    }
   };
   find();
   if (model.get("still")) el.append(hideStill(model.get("still")));
@@ -38,7 +46,7 @@ function render({ model, el }) {
     cancelAnimationFrame(frame);
     panel?.removeEventListener("keydown", press);
     letGo();
-    sliders.disconnect();
+    grown.disconnect();
     forget();
   };
 }

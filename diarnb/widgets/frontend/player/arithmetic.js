@@ -20,10 +20,12 @@ export function above(sorted, value) {
 }
 
 export function unpack(view) {
-  const bytes = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength), count = bytes.byteLength / 15;
+  const bytes = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength), [count] = new Uint32Array(bytes, 0, 1);
+  const lanes = bytes.byteLength - 3 * count, counted = lanes === 4 + 8 * count;  // ids are there where they do not just count
   const seconds = (from) => Float64Array.from(new Uint32Array(bytes, from, count), (ticks) => ticks / TICKS);
-  const turns = { count, id: new Int32Array(bytes, 0, count), start: seconds(4 * count), end: seconds(8 * count),
-    lane: new Uint16Array(bytes, 12 * count, count), sure: new Uint8Array(bytes, 14 * count, count) };
+  const turns = { count, start: seconds(4), end: seconds(4 + 4 * count),
+    id: counted ? Int32Array.from({ length: count }, (_, at) => at) : new Int32Array(bytes, 4 + 8 * count, count),
+    lane: new Uint16Array(bytes, lanes, count), sure: new Uint8Array(bytes, lanes + 2 * count, count) };
   turns.reach = turns.end.slice();  // the latest end so far, which is sorted: all before it are over
   for (let at = 1; at < count; at++) turns.reach[at] = Math.max(turns.reach[at], turns.reach[at - 1]);
   return turns;

@@ -139,10 +139,10 @@ export class Transport {
         if (Math.abs(span[0] - this.next) > 1e-3) this.fresh = true;
         const to = Math.min(span[1], span[0] + 0.5 * this.speed), last = Math.floor((to + 0.1) / SLICE);
         const wanted = Promise.all([Math.floor(span[0] / SLICE), last].map((number) => this.slice(number)));
-        for (let ahead = 1; ahead <= 4; ahead++) this.slice(last + ahead).catch(() => {});
         await wanted;
         if (turn !== this.turn || !this.playing) return;
         this.schedule(span[0], to, to === span[1]);
+        for (let ahead = 1; ahead <= 4; ahead++) this.slice(last + ahead).catch(() => {});  // and not before: they would be in the way
       }
     } catch (error) {
       if (turn === this.turn) { this.pause(); this.failed(error); }

@@ -9,13 +9,14 @@ export class Waveform {
   }
 
   async fetch(level, tile, pause = 300) {
-    const key = `${level}/${tile}`;
+    const key = `${level}/${tile}`, known = this.tiles.get(key) ?? new Int8Array(0);
     if (!this.tiles.has(key)) this.tiles.set(key, null);
     let answer;
-    try { answer = await this.link.ask("peaks", { level, tile }); } catch (error) { this.problem = error.message; return; }
-    const [view] = answer.buffers;
-    const bins = view ? new Int8Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) : null;
-    if (!bins || !this.tiles) return;
+    try { answer = await this.link.ask("peaks", { level, tile, first: known.length / 2 }); } catch (error) { this.problem = error.message; return; }
+    const [view] = answer.buffers, more = view ? new Int8Array(view.buffer, view.byteOffset, view.byteLength) : [];
+    const bins = new Int8Array(known.length + more.length);  // more come as long as the recording is read
+    bins.set(known);
+    bins.set(more, known.length);
     this.tiles.set(key, bins);
     this.problem = answer.problem;
     if (level === this.levels - 1) {
