@@ -125,7 +125,7 @@ def run(recordings: Sequence[Recording]) -> dict[str, list[Score]]:
         for name, bound in BOUNDS.items():
             decision = bound(evidence, recording)
             labels = [str(k) for k in range(decision.speakers)]
-            found = _list_turns(decision, labels, answer.raw["duration"], exclusive=False)
+            found, _ = _list_turns(decision, labels, answer.raw["duration"])
             scores[name].append(score(recording, [_turn(each) for each in found]))
     return scores
 

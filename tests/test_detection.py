@@ -148,7 +148,7 @@ def test_rounding_errors_of_embeddings_do_not_decide():
                 **{**vars(evidence), "embeddings": (evidence.embeddings + noise).astype(np.float16)}
             )
             decision = decide(noisy, 1, None, None)
-            turns = _list_turns(decision, [str(k) for k in range(decision.speakers)], duration, exclusive=False)
+            turns, _ = _list_turns(decision, [str(k) for k in range(decision.speakers)], duration)
             scores.append(score(recording, [(turn["start"], turn["end"], turn["speaker"]) for turn in turns]))
         return pool(scores).errors[next(iter(CONVENTIONS))].der
 

@@ -13,7 +13,7 @@ import soundfile
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from diarnb.audio import open_recording
-from diarnb.engines.local import networks
+from diarnb.engines.local import decoding, networks
 from diarnb.engines.local.clustering import _merge, cluster
 from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode
 from diarnb.engines.local.embedding import SIZE, Embedder
@@ -349,6 +349,16 @@ def test_the_best_path_and_the_posterior_are_those_of_all_paths():
     weight = np.exp(scores - scores.max())
     expected = [[weight[paths[:, i] == k].sum() / weight.sum() for k in range(3)] for i in range(6)]
     assert np.allclose(_compute_posterior(likelihood, switch), expected)
+
+
+@pytest.mark.parametrize("speakers", [1, 2, 5])
+def test_a_long_chain_is_decoded_as_link_by_link(speakers, monkeypatch):
+    rng = np.random.default_rng(speakers)
+    likelihood, switch = rng.normal(0, 4, (1201, speakers)), rng.uniform(0.5, 2, 1201)
+    path, posterior = _find_viterbi_path(likelihood, switch), _compute_posterior(likelihood, switch)
+    monkeypatch.setattr(decoding, "_LONG_CHAIN", 10_000)
+    assert np.array_equal(path, _find_viterbi_path(likelihood, switch))
+    assert np.allclose(posterior, _compute_posterior(likelihood, switch), atol=1e-12)
 
 
 def test_frames_add_up_to_the_expected_number_of_speakers():

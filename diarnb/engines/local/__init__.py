@@ -138,14 +138,15 @@ class LocalEngine(Engine):
         duration = float(evidence["duration"])
         remarks: list[str] = json.loads(evidence["problems"].tobytes())
         remarks += [] if is_complete(evidence) else [_EARLIER]
-        spoken, exclusive = [], []
+        spoken: list[Json] = []
+        exclusive: list[Json] = []
         known = 0
         for channel, decision in enumerate(_decide_channels(evidence, params, options)):
             names = [f"SPEAKER_{known + k:02d}" for k in range(decision.speakers)]
             known += len(names)
             where = {"channel": channel} if params.channels == "split" else {}
-            spoken += [{**turn, **where} for turn in _list_turns(decision, names, duration, exclusive=False)]
-            exclusive += [{**turn, **where} for turn in _list_turns(decision, names, duration, exclusive=True)]
+            for found, turns in zip((spoken, exclusive), _list_turns(decision, names, duration), strict=True):
+                found += [{**turn, **where} for turn in turns]
             remarks += _remark_shortfall(params.bounds[0], len(names), where)
         return {
             "duration": duration,
@@ -231,21 +232,25 @@ def _decide_channels(evidence: Evidence, params: Params, options: Options) -> li
     ]
 
 
-def _list_turns(decision: Decision, names: list[str], duration: float, *, exclusive: bool) -> list[Json]:
-    """Return turns as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
-    found = [find_runs(decision.first == k if exclusive else decision.active(k)) for k in range(len(names))]
+def _list_turns(decision: Decision, names: list[str], duration: float) -> tuple[list[Json], list[Json]]:
+    """Return turns, and exclusive ones, as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
+    masks = [*(decision.active(k) for k in range(len(names))), *(decision.first == k for k in range(len(names)))]
+    found = [find_runs(mask) for mask in masks]
     spans = np.concatenate([np.zeros((0, 2), np.int64), *found])
-    speakers = np.repeat(np.arange(len(names)), [len(each) for each in found])
+    speakers = np.repeat(np.tile(np.arange(len(names)), 2), [len(each) for each in found])
     starts, ends = seconds(spans.T).round(6)
     ends = np.minimum(ends, duration).round(6)
     scores = (100 * decision.mean_activation(spans)).round(1)
-    return [
+    turns = [
         {"start": start, "end": end, "speaker": names[speaker], "confidence": dict(zip(names, row, strict=True))}
         for start, end, speaker, row in zip(
             starts.tolist(), ends.tolist(), speakers.tolist(), scores.tolist(), strict=True
         )
-        if start < end  # the grid may reach a hair beyond the last sample
     ]
+    exclusive = sum(len(each) for each in found[: len(names)])
+    # the grid may reach a hair beyond the last sample
+    kept = [[turn for turn in part if turn["start"] < turn["end"]] for part in (turns[:exclusive], turns[exclusive:])]
+    return kept[0], kept[1]
 
 
 def _sort_key(turn: Json) -> tuple[float, float, str]:

@@ -189,7 +189,7 @@ def _extend_labels(
     embeddings: NDArray[np.float32], sample: NDArray[np.int64], sample_labels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Label all segments by the nearest centroid of a sample's speakers."""
-    centroids = np.stack([embeddings[sample][sample_labels == k].mean(0) for k in range(sample_labels.max() + 1)])
+    centroids = np.stack([embeddings[sample[sample_labels == k]].mean(0) for k in range(sample_labels.max() + 1)])
     labels: NDArray[np.int64] = (embeddings @ centroids.T / np.linalg.norm(centroids, axis=1)).argmax(1)
     labels[sample] = sample_labels
     return labels

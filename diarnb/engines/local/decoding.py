@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from diarnb.engines.local.segmentation import RESOLUTION
 from diarnb.engines.local.segments import find_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from diarnb.engines.local.evidence import ChannelEvidence
@@ -32,6 +35,7 @@ _SECONDS_PER_SIMILARITY = 4.0  # distance in time that outweighs a cosine simila
 _NEIGHBOURHOOD_SECONDS = 30.0  # within which a second speaker is looked for
 _IMPOSSIBLE_PENALTY = 300.0  # log-probability of what is excluded, negated: its exponential squared is still a number
 _BLOCK_FRAMES = 100_000
+_LONG_CHAIN, _FEW_SPEAKERS = 500, 16  # segments from which, and speakers up to which, a chain is cut into lanes
 # Chosen by `benchmarks.crops`, on the TUNE half.
 _NO_SECOND = 0.01  # share of every window with a second local speaker below which there is one speaker
 _CLEAR_SECOND = 0.08  # share of a window above which there are two,
@@ -165,7 +169,7 @@ def decode(
         path = _restore_silenced(path, labels)
     owner = _assign_frames(segments, regions, len(speech))
     if keep_all:
-        for lost in np.setdiff1d(path, path[owner[owner >= 0]]):
+        for lost in np.setdiff1d(path, path[np.bincount(owner + 1, minlength=len(path) + 1)[1:] > 0]):
             for number in np.flatnonzero(path == lost):
                 owner[slice(*segments[number])] = number
     first = np.where(owner >= 0, path[owner], -1).astype(np.int16)
@@ -240,15 +244,23 @@ def _compute_switch_penalties(segments: NDArray[np.int32], change: NDArray[np.fl
 
 def _find_viterbi_path(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.int64]:
     """Find the best path by Viterbi, with one penalty for changing to any other speaker."""
-    score = likelihood.copy()
-    for before, here, penalty in zip(score, score[1:], switch[1:].tolist(), strict=False):
-        here += np.maximum(before, before.max() - penalty)
+    score = _follow_chains(
+        likelihood[:, None],
+        switch[:, None],
+        step=lambda score, here, penalty: np.maximum(score, score.max(-1, keepdims=True) - penalty) + here,
+        join=lambda start, lane: (start.swapaxes(-1, -2) + lane).max(-2, keepdims=True),
+        ends=(0.0, np.inf),
+        states=(0.0, -np.inf),
+    )[:, 0]
     best = score[:-1].argmax(1)
-    stays = score[:-1] >= (score[np.arange(len(best)), best] - switch[1:])[:, None]
-    path = [int(score[-1].argmax())]
-    for stay, other in zip(stays[::-1].tolist(), best[::-1].tolist(), strict=True):
-        path.append(path[-1] if stay[path[-1]] else other)
-    return np.array(path[::-1])
+    changes = score[:-1] < (score[np.arange(len(best)), best] - switch[1:])[:, None]
+    since = np.maximum.accumulate(np.where(changes, np.arange(1, len(score))[:, None], 0))
+    path, end, speaker = np.empty(len(score), np.int64), len(score), int(score[-1].argmax())
+    while end:
+        begin = int(since[end - 2, speaker]) if end > 1 else 0
+        path[begin:end] = speaker
+        end, speaker = begin, int(best[begin - 1]) if begin else speaker
+    return path
 
 
 def _compute_posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -256,17 +268,74 @@ def _compute_posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float
     emission = np.exp(likelihood - likelihood.max(1, keepdims=True))
     leave = np.exp(-switch)
     leave[:1] = 1.0
-    # The chain looks the same from its end, so both passes go together: [shape=(segments, 2, speakers)].
-    both = np.stack([emission, emission[::-1]], 1)
-    leave = np.stack([leave, np.append(1.0, leave[:0:-1])], 1)[:, :, None]
-    share, ones = np.ones(both.shape[1:]), np.ones((both.shape[2], 1))
-    # staying has weight 1 and every other speaker has weight `leave`
-    for here, go, stay in zip(both, leave, 1 - leave, strict=True):
-        here *= stay * share + go
-        share = here / (here @ ones)
+
+    def step(share: NDArray[np.float64], here: NDArray[np.float64], leave: NDArray[np.float64]) -> NDArray[np.float64]:
+        # staying has weight 1 and every other speaker has weight `leave`
+        total = share.sum(-1, keepdims=True)
+        weight: NDArray[np.float64] = ((1 - leave) * share + leave * total) / total.max(-2, keepdims=True) * here
+        return weight
+
+    # The chain looks the same from its end, so both passes go together.
+    both = _follow_chains(
+        np.stack([emission, emission[::-1]], 1),
+        np.stack([leave, np.append(1.0, leave[:0:-1])], 1),
+        step=step,
+        join=np.matmul,
+        ends=(1.0, 0.0),
+        states=(1.0, 0.0),
+    )
     joint = both[:, 0] * both[::-1, 1] / emission
     posterior: NDArray[np.float64] = joint / joint.sum(1, keepdims=True)
     return posterior
+
+
+def _follow_chains(
+    emission: NDArray[np.float64],
+    change: NDArray[np.float64],
+    *,
+    step: Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
+    join: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
+    ends: tuple[float, float],
+    states: tuple[float, float],
+) -> NDArray[np.float64]:
+    """Follow Markov chains, and return the state after each link [shape=(links, chains, speakers)].
+
+    Long chains are cut into lanes that are followed side by side: first from every speaker at once, then, when it is
+    known what each lane begins with, from that. It is the same up to rounding, in far fewer steps.
+
+    Parameters
+    ----------
+    emission, change : numpy.ndarray [shape=(links, chains, speakers)] and [shape=(links, chains)]
+    step : callable
+        Takes states [shape=(..., rows, speakers)], an emission and a change, and returns the next states.
+    join : callable
+        Takes the state a lane begins with and what the lane makes of every speaker, and returns the state it ends with.
+    ends : float, float
+        Emission and change of a link that leaves every state as it is.
+    states : float, float
+        The state of a speaker who is possible, and of one who is not.
+    """
+    links, chains, speakers = emission.shape
+    lanes = math.isqrt(links) if links >= _LONG_CHAIN and speakers <= _FEW_SPEAKERS else 1
+    steps = -(-links // lanes)
+
+    def cut(values: NDArray[np.float64], end: float) -> NDArray[np.float64]:
+        padded = np.full((lanes * steps, chains, values.size // links // chains), end)
+        padded[:links] = values.reshape(padded[:links].shape)
+        return np.ascontiguousarray(padded.reshape(lanes, steps, chains, 1, -1).swapaxes(0, 1))
+
+    cut_emission, cut_change = (cut(values, end) for values, end in zip((emission, change), ends, strict=True))
+    starts = [np.full((chains, 1, speakers), states[0])]
+    if lanes > 1:
+        across = np.tile(np.where(np.eye(speakers, dtype=bool), *states), (lanes, chains, 1, 1))
+        for here, leave in zip(cut_emission, cut_change, strict=True):
+            across = step(across, here, leave)
+        for lane in across[:-1]:
+            starts.append(join(starts[-1], lane))
+    state, found = np.stack(starts), np.empty_like(cut_emission)
+    for number, (here, leave) in enumerate(zip(cut_emission, cut_change, strict=True)):
+        state = found[number] = step(state, here, leave)
+    return found.swapaxes(0, 1).reshape(-1, chains, speakers)[:links]
 
 
 def _restore_silenced(path: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ neighbours.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,12 +36,18 @@ def cluster_by_ward(points: NDArray[np.float32], count: int) -> NDArray[np.int64
     [0, 1, 0, 1]
     """
     parent = np.arange(len(points))
-    merges = sorted(_merge_neighbours(points.astype(np.float64)), key=lambda merge: merge[0])
-    for _, kept, gone in merges[: max(len(points) - count, 0)]:
+    for _, kept, gone in _list_merges(points.tobytes(), points.shape, points.dtype.str)[: max(len(points) - count, 0)]:
         parent[parent == parent[gone]] = parent[kept]
     _, first, labels = np.unique(parent, return_index=True, return_inverse=True)
     order: NDArray[np.int64] = np.argsort(np.argsort(first))
     return order[labels]
+
+
+@functools.lru_cache(2)  # other counts of the same points are asked for again and again, as by `recluster`
+def _list_merges(content: bytes, shape: tuple[int, int], dtype: str) -> list[tuple[float, int, int]]:
+    """Return what `_merge_neighbours` does, the nearest first."""
+    points = np.frombuffer(content, dtype).reshape(shape)
+    return sorted(_merge_neighbours(points.astype(np.float64)), key=lambda merge: merge[0])
 
 
 def _merge_neighbours(points: NDArray[np.float64]) -> list[tuple[float, int, int]]:
@@ -64,10 +71,8 @@ def _merge_neighbours(points: NDArray[np.float64]) -> list[tuple[float, int, int
         merges.append((float(distance[one, other]), one, other))
         weights = sizes + sizes[one], sizes + sizes[other], sizes
         total = sizes + sizes[one] + sizes[other]
-        with np.errstate(invalid="ignore"):  # infinity less infinity, where a point is gone
-            merged = weights[0] * distance[one] + weights[1] * distance[other] - weights[2] * distance[one, other]
-            merged /= total
-        merged[(sizes == 0) | np.isnan(merged)] = np.inf
+        merged = weights[0] * distance[one] + weights[1] * distance[other] - weights[2] * distance[one, other]
+        merged /= total  # infinite where a point is gone
         merged[[one, other]] = np.inf
         distance[one], distance[:, one] = merged, merged
         distance[other], distance[:, other] = np.inf, np.inf
