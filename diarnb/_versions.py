@@ -19,10 +19,10 @@ _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*\])?[^;]*(?:;.*\bextra *== *['\"]
 
 
 def show_versions() -> None:
-    """Print what a bug report needs: versions, the kind of machine, and which settings there are.
+    """Print what a bug report needs: versions, the kind of machine, and which settings are in use.
 
-    It names no person, path, key or recording: of the run store it says whether it is in the usual place, of keys
-    which are set.
+    It shows no person, path, key or recording. It only says whether the run store is in the usual place, and which keys
+    are set.
 
     Examples
     --------

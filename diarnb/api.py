@@ -85,72 +85,72 @@ def diarize(
     Parameters
     ----------
     source : str, os.PathLike, bytes, binary file, or tuple (samples, sample_rate)
-        A path, an http(s) URL, the content of an audio file, an open one, or samples of shape ``(n,)``,
-        ``(n, channels)`` or ``(channels, n)`` with their rate in Hz.
+        A path, an http(s) URL, the content of an audio file, an open file, or samples of shape ``(n,)``, ``(n,
+        channels)`` or ``(channels, n)`` with their rate in Hz.
     engine : str or Engine, default "local"
-        ``"local"`` works on this machine, without a key and without the network; ``"pyannote"`` too, by pyannote.audio
-        and its weights (extra ``pyannote``). ``"pyannoteai"``,
-        ``"deepgram"`` and ``"assemblyai"`` send the recording to these services, which bill for it.
+        ``"local"`` works on this machine, without a key or a network. So does ``"pyannote"``, with pyannote.audio and
+        its weights (extra ``pyannote``). ``"pyannoteai"``, ``"deepgram"`` and ``"assemblyai"`` send the recording to
+        these services, which bill for it.
     model : str, optional
-        One of the engine's models; by default its own choice.
+        One of the engine's models. Default: the engine's own.
     num_speakers : int, optional
-        How many people speak, where that is known. Excludes the two below.
+        How many people speak, if you know it. Excludes the next two.
     min_speakers, max_speakers : int, optional
         Bounds for the number of people.
     exclusive : bool, default False
-        Ask for turns without overlap as well; `diarnb.exclusive` gives them.
+        Also ask for turns without overlap, which `diarnb.exclusive` returns.
     confidence : bool, default False
-        Ask for a score for every frame; `diarnb.frames` gives them.
+        Ask for a score for every frame, which `diarnb.frames` returns.
     turn_level_confidence : bool, default False
-        Add a column ``confidence`` (0-100), how sure the assigned speaker of each turn is; `diarnb.confidences` gives
-        those of all the others.
+        Add a column ``confidence`` (0-100): how certain the speaker of each turn is. `diarnb.confidences` returns the
+        values of all speakers.
     channels : {"mix", "split"} or int, default "mix"
-        Listen to the mean of all channels, to each by itself (a column ``channel`` tells which; counts of speakers
-        then hold for each), or to one of them, counted from 0.
+        Use the mean of all channels, each channel separately (with a column ``channel``; numbers of speakers then apply
+        to each), or one channel, counted from 0.
     words : bool, str, callable or pandas.DataFrame, optional
-        What is said, for the local engine: a transcriber (``"moonshine"``, ``"sphinx"``, ``"whisper"``,
-        ``"whisper:medium"`` or a callable, as `diarnb.transcribers` describes them; True takes the best that is
-        installed, and ``attrs["diarnb"]["transcriber"]`` says which), or a table of words from elsewhere, as whisperX,
-        with ``start``, ``end`` and ``word`` or ``text``. Speakers change where sentences end, as in `assign_speakers`;
-        the turns get a column ``text``, and `diarnb.words` and `diarnb.utterances` tell the rest. What a transcriber
-        with a ``version`` heard is kept, and not heard again for another number of speakers.
+        Words for the local engine. Either a transcriber: ``"moonshine"``, ``"sphinx"``, ``"whisper"``,
+        ``"whisper:medium"`` or a callable, as `diarnb.transcribers` describes; True uses the best one installed, and
+        ``attrs["diarnb"]["transcriber"]`` says which. Or a table of words from elsewhere, such as whisperX, with
+        ``start``, ``end`` and ``word`` or ``text``. Words get speakers as in `assign_speakers`, and the turns get a
+        column ``text``; see also `diarnb.words` and `diarnb.utterances`. The words of a transcriber with a ``version``
+        are kept, so another number of speakers does not transcribe again.
     refresh : bool, default False
-        Run the engine again, even if the run store holds an answer.
+        Run the engine again, even if the run store has a result.
     progress : bool or callable, default True
-        Show how far the work has come: a bar in a notebook, a line in a terminal. A callable is given the stage in
-        words and the finished fraction, 0-1, instead.
+        Show a progress bar in a notebook, or a progress line in a terminal. A callable receives the name of the stage
+        and the finished fraction, 0-1, instead.
     **options
-        The engine's own. Local: ``providers`` (ONNX Runtime's execution providers), ``threads`` (int), and
-        ``threshold`` (cosine distance, 0-2, below which two voices are one; higher merges more; by default the
-        evidence in the recording decides). The services: ``api_key`` (else from the environment, PYANNOTEAI_API_KEY or
-        DEEPGRAM_API_KEY), ``base_url`` (another server that speaks the same language), ``timeout`` (seconds to wait for
-        the result; what was submitted goes on), ``max_cost`` with ``price_per_hour`` (send nothing that costs more),
-        and the service's own parameters in snake_case.
+        The engine's own options. Local: ``providers`` (ONNX Runtime's execution providers), ``threads`` (int), and
+        ``threshold`` (cosine distance, 0-2, below which two voices are one speaker; higher merges more; by default the
+        recording decides). Services: ``api_key`` (default: from the environment, such as PYANNOTEAI_API_KEY or
+        DEEPGRAM_API_KEY), ``base_url`` (another server with the same API), ``timeout`` (seconds to wait for the result;
+        a submitted job continues), ``max_cost`` with ``price_per_hour`` (send nothing that would cost more), and the
+        service's own parameters in snake_case.
 
     Returns
     -------
     pandas.DataFrame
-        One row a turn, sorted by start, end and speaker, overlap kept: ``start``, ``end``, ``duration`` in seconds,
-        ``speaker`` (``SPEAKER_00`` speaks first), and ``confidence``, ``text`` or ``channel`` where asked for.
+        One row for each turn, sorted by start, end and speaker, overlap kept: ``start``, ``end``, ``duration`` in
+        seconds, ``speaker`` (``SPEAKER_00`` speaks first), and ``confidence``, ``text`` or ``channel`` if asked for.
         ``attrs["diarnb"]`` holds the run's id, engine, model, source, duration and any warning.
 
     Raises
     ------
     InvalidParameterError
-        A parameter is wrong, or the engine does not offer it; nothing has been read yet.
+        A parameter is wrong, or the engine does not support it. Nothing has been read yet.
     TurnTableError
-        `words` is no table of words, or not of this recording.
+        `words` is not a table of words, or belongs to another recording.
     AudioError
-        The source cannot be read, is no audio, or is empty.
+        The source cannot be read, is not audio, or is empty.
     ConfigurationError
         A model, an extra or a key is missing.
     ApiError
-        A service did not do it; its kinds say what became of the submission, and the ledger keeps how far it came.
+        A service failed. The subclasses say what happened to the submission, and the ledger records its state.
 
     Warns
     -----
     DiarnbWarning
-        The audio has losses, or the number of speakers that was asked for could not be met.
+        The audio is damaged in places, or the requested number of speakers was not possible.
 
     Examples
     --------
@@ -204,8 +204,8 @@ async def diarize_async(
 async def diarize_async(source: Source, *, progress: bool | Progress = True, **arguments: Any) -> pd.DataFrame:
     """Find out who speaks when, without blocking the event loop.
 
-    Takes what `diarize` takes and works in a thread, which stops within about a second when this is cancelled; a
-    transcriber hears the stretch to its end that it is at.
+    Take the same arguments as `diarize`, and work in a thread. When this call is cancelled, the thread stops within
+    about a second; a transcriber first finishes its current piece.
 
     Examples
     --------
@@ -237,22 +237,22 @@ def recluster(
     max_speakers: int | None = None,
     threshold: float | None = None,
 ) -> pd.DataFrame:
-    """Decide again how many people speak in the run of a table, without listening again.
+    """Decide again how many people speak in the run of a table, without processing its audio again.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made with an engine that keeps its evidence (the local one does).
+        A table that `diarize` returned, from an engine that keeps its evidence, as the local one does.
     num_speakers, min_speakers, max_speakers : int, optional
         As for `diarize`.
     threshold : float, optional
-        Cosine distance, 0-2, below which two voices are one; higher merges more.
+        Cosine distance, 0-2, below which two voices are one speaker; higher merges more.
 
     Returns
     -------
     pandas.DataFrame
-        What `diarize` gives for these settings; the run is a new one. Its words, if there are any, get their speakers
-        anew; nothing is transcribed again.
+        As `diarize` returns it for these settings, as a new run. Words, if there are any, are assigned to speakers
+        again without a new transcription.
 
     Raises
     ------
@@ -291,14 +291,14 @@ def recluster(
 def resume(
     job_id: str, *, engine: str | OwnEngine = "pyannoteai", progress: bool | Progress = True, **options: object
 ) -> pd.DataFrame:
-    """Fetch a job that was submitted to a service before, waiting for it if need be.
+    """Fetch a job that was submitted to a service earlier, and wait for it if necessary.
 
     Parameters
     ----------
     job_id : str
-        From an error message, from `runs`, or from another program; a job is billed once, however often it is fetched.
+        From an error message, from `runs`, or from another program. A job is billed once, however often it is fetched.
     engine : str, default "pyannoteai"
-        The service that has it.
+        The service that runs the job.
     progress : bool or callable, default True
         As for `diarize`.
     **options
@@ -307,7 +307,7 @@ def resume(
     Returns
     -------
     pandas.DataFrame
-        What `diarize` gives. A job that this store did not submit has no duration, and bears its id as its source.
+        As `diarize` returns it. A job that this store did not submit has no duration, and its source is the job id.
 
     Raises
     ------
@@ -316,7 +316,7 @@ def resume(
     JobTimeoutError
         It is still running after ``timeout`` seconds.
     JobFailedError, JobCanceledError, JobExpiredError
-        It has no result, or no longer.
+        It has no result, or its result was deleted.
     InvalidParameterError
         The engine keeps no jobs.
     """

@@ -1,4 +1,4 @@
-"""For those who run cloud engines in earnest: costs, webhooks, and submitting without waiting."""
+"""Tools for cloud engines: costs, webhooks, and submitting without waiting."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def estimate_cost(source: Source, *, engine: str | OwnEngine, price_per_hour: fl
     ----------
     source : anything that `diarnb.diarize` takes
     engine : str
-        ``"pyannoteai"`` bills 20 s at least; ``"local"`` costs nothing.
+        ``"pyannoteai"`` bills at least 20 s; ``"local"`` costs nothing.
     price_per_hour : float
-        What your plan charges for an hour of audio, in any currency.
+        The price of your plan for an hour of audio, in any currency.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def estimate_cost(source: Source, *, engine: str | OwnEngine, price_per_hour: fl
 
 
 def check_key(engine: str | OwnEngine = "pyannoteai", **options: object) -> bool:
-    """Ask a service whether it accepts the key; it bills nothing.
+    """Ask a service whether it accepts the key. This costs nothing.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def check_key(engine: str | OwnEngine = "pyannoteai", **options: object) -> bool
     Returns
     -------
     bool
-        True; a key that is not accepted is an error.
+        True; a key that is not accepted raises an error.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def check_key(engine: str | OwnEngine = "pyannoteai", **options: object) -> bool
     ApiConnectionError
         The service cannot be reached.
     InvalidParameterError
-        The engine needs no key, or its service has no test for one.
+        The engine needs no key, or its service cannot check one.
     """
     options = seal_key(options)
     chosen = engines.get(engine)
@@ -119,7 +119,7 @@ def check_key(engine: str | OwnEngine = "pyannoteai", **options: object) -> bool
 
 
 def jobs(engine: str | OwnEngine = "pyannoteai", **options: Any) -> pd.DataFrame:
-    """List the newest jobs of the key's team at a service, at most 100, by all of its members.
+    """List the newest jobs of all members of the key's team at a service, at most 100.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ def jobs(engine: str | OwnEngine = "pyannoteai", **options: Any) -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        ``job_id, created`` (UTC), ``status``, and ``run``: the id of the run, or of the submission, where this store
-        knows the job. `diarnb.resume` fetches one.
+        ``job_id, created`` (UTC), ``status``, and ``run``: the id of the run or the submission, if this store knows the
+        job. `diarnb.resume` fetches a job.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def submit(source: Source, *, engine: str | OwnEngine, progress: bool | Progress
     Raises
     ------
     InvalidParameterError
-        The engine cannot, or a parameter is wrong; nothing was sent.
+        The engine does not support this, or a parameter is wrong. Nothing was sent.
     """
     params = Params(**{name: arguments.pop(name) for name in Params.help() if name in arguments})
     options = seal_key(arguments)
@@ -182,10 +182,11 @@ def submit(source: Source, *, engine: str | OwnEngine, progress: bool | Progress
 
 
 def accept_loss() -> None:
-    """Let paid engines go on after the ledger lost entries, though what those told of may be paid for again.
+    """Let paid engines continue after the ledger lost entries, although lost requests may be paid for again.
 
-    The ledger tells what was sent and paid. Where it was damaged beyond what its second copy could mend, whatever it
-    does not know is a `SubmissionUncertainError` until this is said once, or ``resubmit=True`` for each recording.
+    The ledger records what was sent and paid. If it was damaged and its second copy could not repair it, every request
+    that it does not know raises `SubmissionUncertainError`, until you call this function once, or pass
+    ``resubmit=True`` for each recording.
 
     .. versionadded:: 0.2.0
 
@@ -211,33 +212,33 @@ def verify_webhook(
 ) -> Json:
     """Verify that a delivery comes from pyannoteAI, and return what it says.
 
-    Deliveries are repeated, and may be repeated by others within `tolerance`: treat a second one of the same job and
-    status as done. Deepgram does not sign its deliveries; give it an address that nobody can guess.
+    Deliveries may be repeated, by the service or, within `tolerance`, by an attacker: ignore a second one with the same
+    job and status. Deepgram does not sign its deliveries; give it an address that nobody can guess.
 
     Parameters
     ----------
     headers : mapping
-        As they came; names in any case.
+        The unchanged request headers; names in any case.
     body : bytes
-        As it came. A body that was parsed and written anew has another signature.
+        The unchanged request body. A body that was parsed and serialized again has a different signature.
     secret : str or bytes, or several
-        The webhook's secret from the dashboard; while it is changed, the old and the new one.
+        The webhook's secret from the dashboard; during a change, the old and the new one.
     tolerance : float, default 300
-        Seconds that it may be old, or ahead.
+        How many seconds the delivery may be in the past or in the future.
     now : float, optional
-        Seconds since 1970, by default this machine's clock.
+        Seconds since 1970. Default: this machine's clock.
 
     Returns
     -------
     dict
-        ``jobId``, ``status`` and, unless left out, ``output``; `from_payload` makes a table of it.
+        ``jobId``, ``status`` and, usually, ``output``; `from_payload` turns it into a table.
 
     Raises
     ------
     WebhookVerificationError
-        It is not proven; answer it with status 401, and nothing else.
+        The signature is not valid; answer with status 401 and nothing else.
     ConfigurationError
-        There is no secret to prove it with.
+        There is no secret to verify it with.
 
     Examples
     --------
@@ -270,29 +271,29 @@ def verify_webhook(
 
 
 def from_payload(body: bytes | str | Options) -> pd.DataFrame:
-    """Make the table of turns of what a service delivered to a webhook or a callback.
+    """Turn what a service delivered to a webhook or a callback into a table of turns.
 
     Parameters
     ----------
     body : bytes, str or dict
-        The delivery, of pyannoteAI (`verify_webhook` gives it) or Deepgram.
+        The delivery of pyannoteAI (as `verify_webhook` returns it) or Deepgram.
 
     Returns
     -------
     pandas.DataFrame
-        What `diarnb.diarize` gives; the run is kept in the store, as that of the recording where the job was submitted
-        from this store.
+        As `diarnb.diarize` returns it. The run is kept in the store; it belongs to the recording if the job was
+        submitted from this store.
 
     Raises
     ------
     JobFailedError, JobCanceledError
         The delivery says so.
     JobAcceptedError
-        It says that the job is done, and does not hold the result: `diarnb.resume` fetches it.
+        The job is done, but the delivery does not contain the result; `diarnb.resume` fetches it.
     InvalidParameterError
-        It is a voiceprint, which is no table.
+        It is a voiceprint, not a table.
     ApiResponseError
-        It is no delivery of a known service.
+        It is not a delivery of a known service.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Two tables of the same recording: who is whom, where they differ, and how far they agree, with no truth at hand."""
+"""Compare two tables of the same recording: who is whom, where they differ, how far they agree."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _COLORS = {"only a": PALETTE[0], "only b": PALETTE[1], "different speaker": PALE
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Find where two diarizations of the same recording differ: two engines, two settings, two days.
+    """Find where two diarizations of the same recording differ, such as those of two engines.
 
-    Neither is taken for the truth. The speakers of `b` are first given the names of those of `a` with whom they share
-    the most time, each name at most once.
+    Neither is taken as the truth. First, the speakers of `b` get the names of the speakers of `a` with whom they share
+    the most time. Each name is used at most once.
 
     Parameters
     ----------
@@ -45,31 +45,32 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A table of turns itself, ready for ``timeline``, ``player`` and ``clip``: a row for each stretch throughout
-        which the same speakers are in one table only, by start.
+        A table of turns that ``timeline``, ``player`` and ``clip`` accept, sorted by start. Each row is a stretch
+        during which the same speakers are in one table only.
 
         - ``start``, ``end``, ``duration``: seconds
-        - ``speaker``: who speaks by `a`, and where it has nobody, by `b`
+        - ``speaker``: who speaks according to `a`, or, where `a` has nobody, according to `b`
         - ``kind``: ``"only a"``, ``"only b"``, or ``"different speaker"``
-        - ``speaker_a``, ``speaker_b``: who speaks by one table only, as `a` names them, joined by " + "; empty for
-          nobody. A speaker of `b` who is nobody in `a` keeps the label, with "(b)" behind it where `a` has it too
+        - ``speaker_a``, ``speaker_b``: who speaks in one table only, with the names of `a`, joined by " + "; empty for
+          nobody. A speaker of `b` without a counterpart in `a` keeps the label, followed by "(b)" if `a` uses it too
         - ``uri``: in a table of several recordings
 
-        ``attrs["diarnb"]`` are those of `a` with ``agreement``, 0-100 as `diarnb.metrics.agreement` defines it, and
-        ``twins``, which label of `a` each of `b` is; with several recordings for each of these.
+        ``attrs["diarnb"]`` is that of `a`, plus ``agreement`` (0-100, as `diarnb.metrics.agreement` defines it) and
+        ``twins``, which maps each label of `b` to one of `a`. With several recordings, there is one of each per
+        recording.
 
     Raises
     ------
     TurnTableError
-        A table is none of turns.
+        One of the tables is not a table of turns.
     InvalidParameterError
-        Only one of them tells several recordings apart.
+        Only one of the tables has a column ``uri``.
 
     See Also
     --------
     diarnb.comparing.over_time : agreement minute by minute.
     diarnb.comparing.compare_plot : both tables, and where they differ.
-    diarnb.score : where one of them is the truth.
+    diarnb.score : if one of them is the reference.
 
     Examples
     --------
@@ -100,7 +101,7 @@ def over_time(a: pd.DataFrame, b: pd.DataFrame, *, step: float = 60.0) -> pd.Dat
     Parameters
     ----------
     a, b : pandas.DataFrame
-        As for `compare`; speakers are paired once, over the whole recording.
+        As for `compare`. Speakers are paired once, over the whole recording.
     step : float, default 60.0
         Seconds.
 
@@ -113,9 +114,9 @@ def over_time(a: pd.DataFrame, b: pd.DataFrame, *, step: float = 60.0) -> pd.Dat
     Raises
     ------
     TurnTableError
-        A table is none of turns.
+        One of the tables is not a table of turns.
     InvalidParameterError
-        `step` is no number of seconds, or would make more than a million rows.
+        `step` is not a number of seconds, or would make more than a million rows.
 
     Examples
     --------
@@ -134,14 +135,14 @@ def over_time(a: pd.DataFrame, b: pd.DataFrame, *, step: float = 60.0) -> pd.Dat
 
 
 def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = ("a", "b"), **look: Any) -> Axes:
-    """Draw two diarizations of one recording, and below them where they differ.
+    """Draw two diarizations of one recording, and below them their differences.
 
     Parameters
     ----------
     a, b : pandas.DataFrame
-        As for `compare`, of one recording. The speakers of `b` are named as their twins in `a`.
+        As for `compare`, of one recording. The speakers of `b` get the names of their counterparts in `a`.
     names : tuple of two str, default ("a", "b")
-        What to call the tables.
+        The names of the tables.
     **look
         ``ax``, ``start``, ``end``, ``title``, ``colors`` and ``wrap`` as `diarnb.timeline` takes them.
 
@@ -152,7 +153,7 @@ def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = (
     Raises
     ------
     TurnTableError
-        A table is none of turns, or holds several recordings.
+        One of the tables is not a table of turns, or holds several recordings.
     InvalidParameterError
         As for `timeline`; or the names are the same.
 

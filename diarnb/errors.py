@@ -1,52 +1,52 @@
-"""Everything that diarnb raises, so that one ``except`` line can be as wide or as narrow as needed.
+"""All errors and warnings of diarnb, in a tree, so that an ``except`` can be as wide or as narrow as needed.
 
 ::
 
     DiarnbError
     ├─ ConfigurationError           the installation: a model file, a missing extra, an unknown engine, a bad address
-    │  └─ MissingApiKeyError        a cloud engine without a key
-    ├─ InvalidParameterError        what was asked for (also a ValueError)
-    │  └─ VoiceprintError           a voiceprint that is damaged, of another version or maker, or none at all
+    │  └─ MissingApiKeyError        no key for a cloud engine
+    ├─ InvalidParameterError        a wrong argument (also a ValueError)
+    │  └─ VoiceprintError           a voiceprint that is damaged, from another version or engine, or invalid
     ├─ AudioError                   the recording
     │  ├─ AudioNotFoundError        (also a FileNotFoundError)
     │  ├─ AudioPermissionError      (also a PermissionError)
-    │  ├─ AudioDownloadError        a URL that could not be fetched
-    │  ├─ NotAudioError             something else under an audio name
+    │  ├─ AudioDownloadError        a URL that could not be downloaded
+    │  ├─ NotAudioError             a file that is not audio
     │  │  ├─ NoAudioStreamError     a video without sound
-    │  │  └─ ProtectedAudioError    sound under digital rights management
+    │  │  └─ ProtectedAudioError    audio under digital rights management
     │  ├─ CorruptAudioError
     │  ├─ EmptyAudioError
     │  ├─ AudioLimitError           too long, too large, an absurd sample rate
     │  ├─ AudioChangedError         the file changed while it was read
     │  └─ VoiceprintAudioError      not the speech of one person, or too little of it
     ├─ ApiError                     a cloud service
-    │  ├─ ApiConnectionError        it could not be reached, or the connection broke off
+    │  ├─ ApiConnectionError        it could not be reached, or the connection broke
     │  │  └─ ApiTimeoutError        it was too slow
-    │  ├─ ApiResponseError          an answer, but not what the contract says
-    │  ├─ ApiStatusError            an answer with an HTTP status that says no
+    │  ├─ ApiResponseError          an answer that does not follow the API
+    │  ├─ ApiStatusError            an answer with an HTTP error status
     │  │  ├─ BadRequestError (400)  AuthenticationError (401)  PaymentRequiredError (402)  PermissionDeniedError (403)
     │  │  ├─ NotFoundError (404)    ConflictError (409)        PayloadTooLargeError (413)  UnsupportedMediaError (415)
     │  │  └─ UnprocessableError (422)    RateLimitedError (429)    ServerError (5xx)
     │  ├─ UploadError               the audio could not be sent
-    │  │  └─ UploadExpiredError     the address to send it to expired, again and again
-    │  ├─ SubmissionUncertainError  it may have been submitted, and so billed; nothing is submitted again unasked
-    │  │  └─ AnswerLostError        the answer to a paid request was lost on its way and cannot be fetched again
+    │  │  └─ UploadExpiredError     the upload address expired repeatedly
+    │  ├─ SubmissionUncertainError  it may have been submitted and billed; it is not submitted again unless you ask
+    │  │  └─ AnswerLostError        the answer to a paid request was lost and cannot be fetched again
     │  ├─ JobError
     │  │  ├─ JobFailedError         JobCanceledError
     │  │  ├─ JobTimeoutError        still running; nothing is lost
     │  │  ├─ JobExpiredError        finished, but its result has been deleted
     │  │  ├─ JobNotFoundError       unknown to the service, or to this key
-    │  │  └─ JobAcceptedError       the result goes to a callback and not to diarnb
-    │  └─ StreamError               live
+    │  │  └─ JobAcceptedError       the result goes to a callback, not to diarnb
+    │  └─ StreamError               a live stream
     │     └─ StreamClosedError      the service closed the stream
-    ├─ WebhookVerificationError     a delivery that is not proven to be the service's
-    ├─ TurnTableError               a table that is no table of turns (also a ValueError)
-    ├─ WorkerLostError              the process that heard a recording of a batch died
-    ├─ RunNotFoundError             a run that the store does not hold (also a KeyError)
-    └─ StoreError                   an explicit command to the run store failed
+    ├─ WebhookVerificationError     a delivery without a valid signature
+    ├─ TurnTableError               a table that is not a table of turns (also a ValueError)
+    ├─ WorkerLostError              the process of a recording in a batch died
+    ├─ RunNotFoundError             a run that is not in the store (also a KeyError)
+    └─ StoreError                   an explicit operation on the run store failed
 
-    DiarnbWarning (a UserWarning)   an answer that needs a remark; the same text stands in ``attrs``
-    └─ StoreWarning                 the answer is right, but could not be kept
+    DiarnbWarning (a UserWarning)   a remark about a result; ``attrs`` has the same text
+    └─ StoreWarning                 the result is right, but could not be stored
 
     A message says what happened, to which file or run, what was kept, and what to run next.
 """
@@ -124,19 +124,19 @@ class DiarnbError(Exception):
 
 
 class ConfigurationError(DiarnbError):
-    """The installation cannot do what was asked: a damaged model, a missing extra, an unknown engine."""
+    """The installation lacks something: a model is damaged, an extra is missing, or the engine is unknown."""
 
 
 class MissingApiKeyError(ConfigurationError):
-    """A cloud engine was asked, but there is no key for it."""
+    """There is no key for the cloud engine."""
 
 
 class InvalidParameterError(DiarnbError, ValueError):
-    """A parameter is wrong; raised before anything is read or sent."""
+    """A parameter is wrong. Raised before anything is read or sent."""
 
 
 class VoiceprintError(InvalidParameterError):
-    """A voiceprint cannot be used: it is damaged, of another version or maker, or none at all."""
+    """A voiceprint cannot be used: it is damaged, from another version or engine, or not a voiceprint."""
 
 
 class AudioError(DiarnbError):
@@ -152,7 +152,7 @@ class AudioPermissionError(AudioError, PermissionError):
 
 
 class AudioDownloadError(AudioError):
-    """A URL could not be fetched."""
+    """A URL could not be downloaded."""
 
 
 class NotAudioError(AudioError):
@@ -176,7 +176,7 @@ class EmptyAudioError(AudioError):
 
 
 class AudioLimitError(AudioError):
-    """Longer, larger or stranger than diarnb accepts."""
+    """The recording is too long or too large, or has an unusual format."""
 
 
 class AudioChangedError(AudioError):
@@ -184,20 +184,20 @@ class AudioChangedError(AudioError):
 
 
 class VoiceprintAudioError(AudioError):
-    """Not the speech of one person, or too little of it, to know the voice again."""
+    """The speech is not that of one person, or too short to recognize the voice."""
 
 
 class ApiError(DiarnbError):
-    """A cloud service did not do what was asked.
+    """A cloud service failed to do what was asked.
 
     Attributes
     ----------
     uncertain : bool
-        Whether the service may have carried the request out all the same, and bill it.
+        Whether the service may nevertheless have processed the request, and bill it.
     request_id : str or None
-        What the service calls the request; it asks for this when one asks it.
+        The service's id for the request; its support asks for it.
     status : int
-        Of the answer by HTTP, from the service or a proxy; 0 where none came.
+        The HTTP status of the answer, from the service or a proxy; 0 if there was no answer.
     """
 
     status: int = 0
@@ -209,7 +209,7 @@ class ApiError(DiarnbError):
 
 
 class ApiConnectionError(ApiError):
-    """The service could not be reached, or the connection broke off."""
+    """The service could not be reached, or the connection broke."""
 
 
 class ApiTimeoutError(ApiConnectionError):
@@ -217,12 +217,12 @@ class ApiTimeoutError(ApiConnectionError):
 
 
 class ApiResponseError(ApiError):
-    """The service answered, but not what its contract says.
+    """The service answered, but not as its API specifies.
 
     Attributes
     ----------
     body : str
-        The beginning of the answer, without addresses' queries.
+        The beginning of the answer, without the query strings of URLs.
     """
 
     def __init__(self, message: str, *, body: str = "", **facts: Any) -> None:
@@ -231,7 +231,7 @@ class ApiResponseError(ApiError):
 
 
 class ApiStatusError(ApiError):
-    """The service answered with an HTTP status that says no."""
+    """The service answered with an HTTP error status."""
 
 
 class BadRequestError(ApiStatusError):
@@ -259,7 +259,7 @@ class ConflictError(ApiStatusError):
 
 
 class PayloadTooLargeError(ApiStatusError):
-    """Status 413: the audio is larger than the service takes."""
+    """Status 413: the audio is larger than the service accepts."""
 
 
 class UnsupportedMediaError(ApiStatusError):
@@ -267,7 +267,7 @@ class UnsupportedMediaError(ApiStatusError):
 
 
 class UnprocessableError(ApiStatusError):
-    """Status 422: parameters that contradict each other."""
+    """Status 422: parameters contradict each other."""
 
 
 class RateLimitedError(ApiStatusError):
@@ -276,14 +276,14 @@ class RateLimitedError(ApiStatusError):
     Attributes
     ----------
     retry_after : float or None
-        Seconds that the service asks to wait.
+        How many seconds the service asks you to wait.
     """
 
     retry_after: float | None = None
 
 
 class ServerError(ApiStatusError):
-    """Status 5xx: the service itself is in trouble."""
+    """Status 5xx: the service itself has a problem."""
 
 
 class UploadError(ApiError):
@@ -291,11 +291,11 @@ class UploadError(ApiError):
 
 
 class UploadExpiredError(UploadError):
-    """The address to send the audio to expired, again and again."""
+    """The address for the upload expired repeatedly."""
 
 
 class SubmissionUncertainError(ApiError):
-    """A request may have been carried out, and so billed; it is not sent again unasked.
+    """A request may have been processed and billed. It is not sent again unless you ask.
 
     Attributes
     ----------
@@ -309,7 +309,7 @@ class SubmissionUncertainError(ApiError):
 
 
 class AnswerLostError(SubmissionUncertainError):
-    """The answer to a paid request was lost on its way, and the service does not keep it."""
+    """The answer to a paid request was lost, and the service does not keep it."""
 
 
 class JobError(ApiError):
@@ -326,7 +326,7 @@ class JobError(ApiError):
 
 
 class JobFailedError(JobError):
-    """The service could not do the job; it does not bill it."""
+    """The service could not do the job, and does not bill it."""
 
 
 class JobCanceledError(JobError):
@@ -359,7 +359,7 @@ class StreamClosedError(StreamError):
     Attributes
     ----------
     unsent_seconds : float
-        Of audio that it did not get.
+        Seconds of audio that the service did not receive.
     """
 
     def __init__(self, message: str, *, unsent_seconds: float = 0.0, **facts: Any) -> None:
@@ -368,7 +368,7 @@ class StreamClosedError(StreamError):
 
 
 class WebhookVerificationError(DiarnbError):
-    """A delivery is not proven to come from the service."""
+    """The signature of a delivery is not valid."""
 
 
 class TurnTableError(DiarnbError, ValueError):
@@ -376,23 +376,23 @@ class TurnTableError(DiarnbError, ValueError):
 
 
 class WorkerLostError(DiarnbError):
-    """The process that was to hear a recording of a batch died, or did not begin."""
+    """The process of a recording in a batch died, or did not start."""
 
 
 class RunNotFoundError(DiarnbError, KeyError):
-    """The run store holds no such run, or no longer what is needed of it."""
+    """The run, or the part of it that is needed, is not in the run store."""
 
     def __str__(self) -> str:  # KeyError would show the repr, quotes and all
         return str(self.args[0]) if self.args else ""
 
 
 class StoreError(DiarnbError):
-    """An explicit command to the run store failed."""
+    """An explicit operation on the run store failed."""
 
 
 class DiarnbWarning(UserWarning):
-    """An answer that needs a remark; the same text stands in ``turns.attrs["diarnb"]["warning"]``."""
+    """A remark about a result; ``turns.attrs["diarnb"]["warning"]`` has the same text."""
 
 
 class StoreWarning(DiarnbWarning):
-    """The answer is right, but could not be kept in the run store."""
+    """The result is right, but could not be kept in the run store."""

@@ -1,4 +1,4 @@
-"""Figures on a diarization: what speaks for the number of speakers, how sure it is without a truth, what changed."""
+"""Judge a diarization: the evidence for its number of speakers, its reliability without a reference, and changes."""
 
 from __future__ import annotations
 
@@ -55,28 +55,29 @@ _COUNTS: dict[str, type] = {
 
 
 def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
-    """List what speaks for each number of speakers in the run of a table, and which two would become one next.
+    """List the evidence for each number of speakers in the run of a table, and which two would be merged next.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` or `recluster` made with an engine that tells how it counts (the local one does), whole
-        or in part, renamed or not.
+        A table that `diarize` or `recluster` returned, whole or in part, renamed or not, from an engine that explains
+        how it counts, as the local one does.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each number of speakers, from 1 to some more than were found, fewer where there is too little
-        speech; none where nobody speaks. With ``channels="split"`` each channel has its rows and a column ``channel``.
+        One row for each number of speakers, from 1 to a few more than were found, or fewer if there is little speech;
+        no rows if nobody speaks. With ``channels="split"`` each channel has its own rows, and there is a column
+        ``channel``.
 
         - ``k``: the number of speakers
-        - ``score``: how different the two voices named beside it are, as a multiple of what it takes to be two; at
-          least 1 where they are. NaN for one speaker
-        - ``kept``: how many of these `k` voices explain enough of what was heard to be there at all
-        - ``speaker``, ``other``: labels as `turns` shows them. Up to the number found, the two most alike speakers,
-          who become one in the row above (by then each may stand for several: the one who speaks most names them).
-          Beyond, twice the same label: the speaker who is cut in two
-        - ``smallest``: seconds of clear speech of the one who speaks least
+        - ``score``: how different the two named voices are, as a multiple of the difference that two voices need; at
+          least 1 if they are two. NaN for one speaker
+        - ``kept``: how many of these `k` voices explain enough of the recording to be kept
+        - ``speaker``, ``other``: labels as in `turns`. Up to the number found: the two most similar speakers, who are
+          merged in the row above (there, each label may stand for several speakers, named after the one who speaks
+          most). Beyond that number: the same label twice, the speaker who is split
+        - ``smallest``: seconds of clear speech of the speaker with the least
         - ``chosen``: whether `turns` has this number, before any renaming
 
     Raises
@@ -84,9 +85,9 @@ def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
     TurnTableError
         The table did not come from diarnb.
     RunNotFoundError
-        The run, or what it heard, is no longer in the store.
+        The run or its evidence is no longer in the store.
     InvalidParameterError
-        The engine does not tell how it counts.
+        The engine does not explain how it counts.
 
     See Also
     --------
@@ -95,21 +96,24 @@ def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    A number of speakers can be believed where every voice is kept (``kept == k``) and the score is at least 1. Unless
-    you gave bounds, the greatest such number is chosen as a rule, less whoever is heard for under a second. So read
-    upwards and downwards from the chosen row:
+    A number of speakers is credible if every voice is kept (``kept == k``) and the score is at least 1. Unless you gave
+    bounds, the largest such number is usually chosen, without speakers who are heard for less than a second. So read up
+    and down from the chosen row:
 
-    - Its score is only a little above 1: the two may be one person, near and far from the microphone, say. Listen to
-      both with ``clip``; if they are one, ``rename`` one into the other, or ``recluster(turns, num_speakers=k - 1)``.
-    - The next row's score is above 1, but not all are kept: there may be one more, who says too little to be sure;
-      `smallest` tells how little. Listen to `speaker`; if you hear two, ``recluster(turns, num_speakers=k + 1)``.
-    - The next row keeps all, but its score is just below 1: two much alike voices were taken for one. The same remedy.
+    - Its score is only a little above 1: the two may be one person, for example near to and far from the microphone.
+      Listen to both with ``clip``. If they are one, ``rename`` one into the other, or ``recluster(turns,
+      num_speakers=k - 1)``.
+    - The next row's score is above 1, but not all voices are kept: there may be one more speaker, who says too little
+      to be certain; `smallest` shows how little. Listen to `speaker`; if you hear two people, ``recluster(turns,
+      num_speakers=k + 1)``.
+    - The next row keeps all voices, but its score is just below 1: two similar voices may have been merged. Do the
+      same.
 
-    With just two voices the score says the least: there is no third to compare their distance with. With a
-    ``threshold``, that alone decides, and scores are multiples of it. What it takes to be two is less, the more the one
-    who speaks less says, and the more speakers there are. Without bounds the segmentation network has a say too: there
-    is one speaker where it hears no second one within any 10 s; and in less than 30 s of speech there are two, kept or
-    not, where it clearly hears a second one and the score is above 1.5.
+    With only two voices, the score says least, because there is no third voice to compare their distance with. A
+    ``threshold`` alone decides, and scores are multiples of it. The difference that two voices need is smaller if the
+    one who speaks less says more, and if there are more speakers. Without bounds, the segmentation network also counts:
+    there is one speaker if it finds no second one within any 10 s; and in less than 30 s of speech there are two, kept
+    or not, if it clearly finds a second one and the score is above 1.5.
 
     Examples
     --------
@@ -133,45 +137,45 @@ def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Estimate how good diarizations of the same recording are, with no truth at hand: by how far they agree.
+    """Estimate how good diarizations of the same recording are without a reference, by their agreement.
 
     Parameters
     ----------
     tables : iterable of pandas.DataFrame, or mapping of str to pandas.DataFrame
-        At least two tables with start, end and speaker, by other engines or settings, or from `second_opinions`.
+        At least two tables with start, end and speaker, from different engines or settings, or from `second_opinions`.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each table, in their order:
+        One row for each table, in the given order:
 
         - ``table``: its name, or its number from 0
-        - ``agreement``: 0-100, the mean over the other tables. Of two tables it is the speech that both give to the
-          same speaker, in percent of all speech that either has (where several speak at once each counts), speakers
-          being paired one to one so that they share the most time. Which comes first does not matter
+        - ``agreement``: 0-100, the mean over the other tables. For two tables it is the speech that both give to the
+          same speaker, in percent of all speech in either (with overlap, each speaker counts). Speakers are paired one
+          to one so that they share the most time. The order of the tables does not matter
         - ``verdict``: ``"trust"`` from 93, ``"check"`` from 85, below that ``"do not use"``; see the notes
 
     Raises
     ------
     TurnTableError
-        A table is none of turns.
+        One of the tables is not a table of turns.
     InvalidParameterError
-        There are fewer than two, or only one of two tells several recordings apart.
+        There are fewer than two tables, or only some of them have a column ``uri``.
 
     See Also
     --------
     diarnb.compare : where two of them differ.
-    diarnb.score : where there is a truth.
+    diarnb.score : if there is a reference.
 
     Notes
     -----
-    Low agreement is a sign of trouble; high agreement is no proof. Tables of one engine are wrong together: where it
-    takes two people for one it does so again, and everything agrees. The limits were chosen for `second_opinions` on 58
-    simulated conversations, from easy to hopeless. On 58 others the rank correlation with the true error rate was 0.72
-    (collar 0.25), and that rate with "trust" 4 % in the middle and 16 % at worst, with "check" 9 and 41 %, below that
-    31 % in the middle; on 26 real recordings 0.68, and 2 and 5, 10 and 31, 23 % (``python -m
-    benchmarks.metrics_agreement``). So listen to a few turns of each speaker before you trust, and take the tables of
-    several engines where you can.
+    Low agreement is a sign of trouble; high agreement is not a proof. Tables of one engine share its mistakes: if it
+    takes two people for one, it does so each time, and all tables agree. The limits were chosen for `second_opinions`
+    on 58 simulated conversations, from easy to hopeless. On 58 others, the rank correlation with the true error rate
+    (collar 0.25) was 0.72. The median and the worst error rate were 4 and 16 % with "trust", and 9 and 41 % with
+    "check"; below that, the median was 31 %. On 26 real recordings the correlation was 0.68, and the rates were 2 and 5
+    %, 10 and 31 %, and 23 % (``python -m benchmarks.metrics_agreement``). So listen to a few turns of each speaker
+    before you trust a result, and use tables of several engines if you can.
 
     Examples
     --------
@@ -199,31 +203,31 @@ def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd
 
 
 def second_opinions(source: Source, *, progress: bool = True, **asked: Any) -> dict[str, pd.DataFrame]:
-    """Diarize a recording as it is, and as it might have sounded: what is sure comes out the same.
+    """Diarize a recording as it is and with changed sound: what is certain stays the same.
 
     Parameters
     ----------
     source : anything that `diarize` takes
         The recording.
     progress : bool, default True
-        Show how far the work has come.
+        Show the progress.
     **asked
-        What else `diarize` is asked, alike each time: ``num_speakers`` and so on. The engine is the local one, so that
-        nothing is billed.
+        Other arguments of `diarize`, the same each time: ``num_speakers`` and so on. The engine is always the local
+        one, so nothing is billed.
 
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``"as it is"``; ``"slower"``, by 4 % and lower as much, its times put back; ``"noisy"``, with noise 15 dB below
-        the recording; each of these takes as long as `diarize` does. And ``"one more"``, the first with one speaker
-        more than were found, unless you gave their number or nobody speaks.
+        ``"as it is"``; ``"slower"``, 4 % slower and lower in pitch, with its times converted back; ``"noisy"``, with
+        noise 15 dB below the recording. Each of these takes as long as `diarize`. And ``"one more"``, the first result
+        with one more speaker, unless you gave their number or nobody speaks.
 
     Raises
     ------
     InvalidParameterError
         An engine is named, or a parameter is wrong.
     AudioError
-        The source cannot be read, is no audio, or is empty.
+        The source cannot be read, is not audio, or is empty.
 
     Examples
     --------
@@ -266,31 +270,31 @@ def _make_noise() -> Iterator[NDArray[np.float32]]:
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Compare the diarization error rates of two scores, and how far chance alone would explain the difference.
+    """Compare the diarization error rates of two scores, and estimate whether chance explains the difference.
 
     Parameters
     ----------
     a, b : pandas.DataFrame
-        From `diarnb.score`, of the same recordings against the same reference: before and after, engine and engine.
-        Rows may have been left out, but in both alike.
+        From `diarnb.score`, for the same recordings and the same reference, such as before and after a change, or for
+        two engines. Rows may be left out, but the same ones in both.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each convention:
+        One row for each convention:
 
         - ``collar``, ``overlap``: as in `diarnb.score`
-        - ``recordings``: how many are compared; ``better``, ``worse``: in how many `b` has less or more errors
+        - ``recordings``: how many are compared; ``better``, ``worse``: in how many `b` has fewer or more errors
         - ``der_a``, ``der_b``: pooled, in percent
-        - ``difference``: ``der_b`` less ``der_a`` in points; below 0 `b` is better
-        - ``low``, ``high``: its 95 % interval, from drawing recordings anew in pairs (bootstrap, 2000 times, always
-          alike); with 0 outside, chance would hardly do. NaN for a single recording
+        - ``difference``: ``der_b`` minus ``der_a`` in percentage points; below 0, `b` is better
+        - ``low``, ``high``: its 95 % interval, from resampling pairs of recordings (bootstrap, 2000 samples, fixed
+          seed). If 0 is outside, chance is an unlikely explanation. NaN for a single recording
 
     Raises
     ------
     InvalidParameterError
-        The figures are not comparable: other recordings, conventions, references or stretches; or a table is none of
-        scores.
+        The figures are not comparable: different recordings, conventions, references or stretches; or a table is not a
+        table of scores.
 
     Examples
     --------

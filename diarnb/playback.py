@@ -28,28 +28,28 @@ def clip(
     *,
     audio: Source | None = None,
 ) -> Audio:
-    """Hear a stretch of a recording, or of that of a run, whatever the rows of its table are by now.
+    """Play a part of a recording, or of the recording of a run, whatever rows its table still has.
 
     Parameters
     ----------
     source : pandas.DataFrame, pandas.Series or anything that `diarize` takes
-        A table that `diarize` made, one row of it, such as ``turns.loc[4]``, or a recording.
+        A table that `diarize` returned, one row of it, such as ``turns.loc[4]``, or a recording.
     start, end : float, optional
-        Seconds; the end is cut to the recording's. Default: those of the row.
+        Seconds; an end beyond the recording is cut. Default: the times of the row.
     audio : anything that `diarize` takes, optional
-        The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+        The recording of the table, if diarnb cannot find it: it was moved, or was never a file.
 
     Returns
     -------
     IPython.display.Audio
-        A player, with the sound in it as MP3, about 8 kB a second as a saved notebook counts.
+        A player that contains the audio as MP3, about 8 kB per second in a saved notebook.
 
     Raises
     ------
     AudioNotFoundError
-        The table's recording is no longer where it was.
+        The table's recording is no longer there.
     AudioChangedError
-        There is another recording in its place.
+        The file there is a different recording.
     InvalidParameterError
         There is nothing between start and end, or one of them is missing.
 

@@ -48,77 +48,77 @@ def score(
     uem: Turns | None = None,
     collar: float | Iterable[float] = (0.0, 0.25),
 ) -> pd.DataFrame:
-    """Score a diarization against the truth, as pyannote.metrics and NIST's md-eval count.
+    """Score a diarization against a reference, as pyannote.metrics and NIST's md-eval count.
 
     Parameters
     ----------
     reference : pandas.DataFrame or path
-        The true turns: any table with start, end and speaker, or a file that `read` takes; of several recordings with
-        ``uri``.
+        The true turns: any table with start, end and speaker, or a file that `read` accepts; with ``uri`` for several
+        recordings.
     hypothesis : pandas.DataFrame or path
-        The turns to judge. A recording that it lacks counts as all missed; where only one of the tables has ``uri``,
-        there must be but one recording.
+        The turns to score. A recording that is missing here counts as completely missed. If only one of the tables has
+        ``uri``, there must be only one recording.
     uem : pandas.DataFrame or path, optional
-        ``start`` and ``end`` of the stretches to score, and ``uri`` where there are several recordings, as ``read``
-        gives them for a UEM file. Default: the whole recording.
+        ``start`` and ``end`` of the stretches to score, and ``uri`` for several recordings, as ``read`` returns them
+        for a UEM file. Default: the whole recording.
     collar : float or iterable of float, default (0, 0.25)
-        Seconds that are not scored on *each* side of every boundary of the reference; each makes rows of its own.
+        Seconds that are not scored on *each* side of every boundary of the reference. Each value has its own rows.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each recording and convention; with several recordings as many more, whose ``uri`` is ``"pooled"``.
+        One row for each recording and convention. With several recordings there are also pooled rows, whose ``uri`` is
+        ``"pooled"``.
 
-        - ``uri``: where a table has it, and ``recordings``: how many the row stands for
-        - ``collar``: seconds on each side, as in NIST md-eval's ``-c 0.25``; pyannote.metrics gives the width of the
-          gap and calls this ``collar=0.5``
-        - ``overlap``: whether speech of several at once in the reference is ``"scored"`` or ``"skipped"``
+        - ``uri``: if a table has it; ``recordings``: how many recordings the row covers
+        - ``collar``: seconds on each side, as in NIST md-eval's ``-c 0.25``; pyannote.metrics counts both sides
+          together and calls this ``collar=0.5``
+        - ``overlap``: whether overlapping speech in the reference is ``"scored"`` or ``"skipped"``
         - ``der``: the diarization error rate, in percent of the reference's speech, and its parts ``missed``,
           ``false_alarm`` and ``confusion``
-        - ``der_low``, ``der_high``: where several recordings are pooled, the 95 % interval from drawing them anew
-          (bootstrap, 2000 times, always alike); else NaN
-        - ``jer``: the Jaccard error rate in percent, the mean over reference speakers; a recording in which nobody
-          speaks and somebody is heard counts as one speaker of 100 percent, pooled as well
-        - ``detection``: the error rate of speech as such, whoever speaks, in percent of the time with speech
-        - ``ier``: the identification error rate in percent: as ``der``, but labels must be the true names, so it tells
-          something after ``identify`` or ``rename`` only
+        - ``der_low``, ``der_high``: for pooled rows, the 95 % interval from resampling the recordings (bootstrap, 2000
+          samples, fixed seed); else NaN
+        - ``jer``: the Jaccard error rate in percent, the mean over reference speakers. A recording without speech, in
+          which the hypothesis has turns, counts as one speaker with 100 percent, also when pooled
+        - ``detection``: the error rate of speech detection, whoever speaks, in percent of the time with speech
+        - ``ier``: the identification error rate in percent: as ``der``, but labels must be the true names, so it is
+          meaningful only after ``identify`` or ``rename``
         - ``speakers``, ``found``: labels in the scored stretches, in the reference and in the hypothesis (int64)
         - ``speech``, ``wrong``: seconds; ``der`` is 100 ``wrong`` / ``speech``
-        - ``reference``, ``uem``: a short digest of what was scored against, ``"whole"`` where there is no UEM;
+        - ``reference``, ``uem``: a short hash of the reference and of the UEM (``"whole"`` without one);
           `diarnb.metrics.difference` refuses to compare figures in which these differ
 
-        Pooled rates are summed errors over summed speech. Where nobody speaks in the reference a rate is 0, or 100
-        where something was found.
+        Pooled rates are summed errors divided by summed speech. If the reference has no speech, a rate is 0, or 100 if
+        the hypothesis has speech.
 
     Raises
     ------
     TurnTableError
-        A table is none of turns.
+        One of the tables is not a table of turns.
     InvalidParameterError
-        A recording is in the hypothesis or has to be scored, but is not in the reference or the UEM; or `collar` is no
-        number of seconds.
+        A recording of the hypothesis is missing in the reference or the UEM; or `collar` is not a number of seconds.
 
     Warns
     -----
     DiarnbWarning
-        The reference was made by an engine and the hypothesis was not: they may be swapped.
+        The reference was made by an engine and the hypothesis was not: the arguments may be swapped.
 
     See Also
     --------
     worst : where the errors are.
     diarnb.metrics.difference : whether one score is better than another.
-    diarnb.metrics.agreement : an estimate where there is no truth.
+    diarnb.metrics.agreement : an estimate without a reference.
 
     Notes
     -----
-    Speakers are paired one to one so that they share the most scored time, for each recording and convention anew. A
-    speaker's own turns that overlap are one turn. All rates follow from how long each pair of speakers speaks at once,
-    which is counted once for each convention; time is linear in the number of turns. The tests compare every figure
-    with pyannote.metrics, to a billionth.
+    Speakers are paired one to one so that they share the most scored time, separately for each recording and
+    convention. Overlapping turns of the same speaker are joined. All rates follow from how long each pair of speakers
+    speaks at the same time, which is counted once for each convention, in time linear in the number of turns. The tests
+    compare every figure with pyannote.metrics, to a billionth.
 
-    Without a UEM the whole of both tables is scored. NIST's md-eval without ``-u`` scores only from the reference's
-    first boundary to its last, so that false alarms before and after do not count: pass that stretch as `uem` to
-    compare with its figures.
+    Without a UEM, both tables are scored completely. NIST's md-eval without ``-u`` scores only from the first boundary
+    of the reference to the last one, so false alarms before and after do not count. To compare with its figures, pass
+    that stretch as `uem`.
 
     Examples
     --------
@@ -175,39 +175,38 @@ def _check_order(reference: pd.DataFrame, hypothesis: pd.DataFrame) -> None:
 
 
 def worst(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None, n: int | None = 20) -> pd.DataFrame:
-    """List where a diarization is furthest from the truth, the longest error first.
+    """List the errors of a diarization, the longest first.
 
     Parameters
     ----------
     reference, hypothesis, uem : pandas.DataFrame or path
         As for `score`.
     n : int or None, default 20
-        How many stretches at most; None for all.
+        The maximum number of stretches; None for all.
 
     Returns
     -------
     pandas.DataFrame
-        A table of turns itself, ready for ``timeline``, ``player`` and ``clip``: a row for each stretch throughout
-        which the same speakers are wrong (collar 0, overlap scored).
+        A table of turns that ``timeline``, ``player`` and ``clip`` accept. Each row is a stretch during which the same
+        speakers are wrong (collar 0, overlap scored).
 
         - ``start``, ``end``, ``duration``: seconds
-        - ``speaker``: who should be heard and is not; in a false alarm who is heard and should not be
+        - ``speaker``: who speaks but was not found; in a false alarm, who was found but does not speak
         - ``kind``: ``"missed"``, ``"false alarm"``, or ``"confusion"`` of one with another
-        - ``reference``: the true speakers who are not found here, joined by " + "; empty in a false alarm
+        - ``reference``: the true speakers who were not found here, joined by " + "; empty in a false alarm
         - ``hypothesis``: the labels that are wrong here; empty where speech was missed
-        - ``stands_for``: the true speakers whom those labels mostly are; empty for a label that is nobody
-        - ``wrong``: seconds of speech that this adds to the errors; over all stretches they sum up to ``wrong`` of
-          `score`
+        - ``stands_for``: the true speakers that these labels mostly stand for; empty for a label that is nobody
+        - ``wrong``: seconds that this stretch adds to the errors; all stretches sum to ``wrong`` of `score`
         - ``uri``: in a table of several recordings
 
-        ``attrs`` are those of `hypothesis`, so that its recording is found.
+        ``attrs`` are those of `hypothesis`, so that its recording can be found.
 
     Raises
     ------
     TurnTableError
-        A table is none of turns.
+        One of the tables is not a table of turns.
     InvalidParameterError
-        As for `score`; or `n` is no number of stretches.
+        As for `score`; or `n` is not a number of stretches.
 
     Examples
     --------

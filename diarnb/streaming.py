@@ -76,60 +76,61 @@ def stream(
     max_speakers: int | None = None,
     **options: Any,
 ) -> Live:
-    """Find out who speaks while it is spoken.
+    """Find out who speaks while they are speaking.
 
-    Gives tables of the turns that are new or have changed, as they come: with the local engine within about 3 s of
-    being spoken. A turn may still change while its ``final`` is False, also its speaker; one that was taken back comes
-    once more, with a duration of 0. So the newest row of a ``turn_id`` always wins::
+    Yield tables of new and changed turns as they come, with the local engine within about 3 s. While ``final`` is
+    False, a turn may still change, including its speaker. A turn that was withdrawn comes once more, with a duration of
+    0. So the newest row of a ``turn_id`` always wins::
 
         turns = pd.concat([turns, changed]).drop_duplicates("turn_id", keep="last").query("duration > 0")
 
-    which is what ``live.turns`` gives at any time. The local engine calls a turn final half a minute after its end.
-    When the sound has ended, ``live.turns`` is what `diarize` gives for the whole, with the labels of the stream: with
-    hindsight, a turn that was final may have got another speaker. That is kept as a run, for `recluster`, `frames` and
-    all others. The sound itself is not kept.
+    ``live.turns`` is this table at any time. The local engine marks a turn as final half a minute after its end. When
+    the audio has ended, ``live.turns`` is the result of `diarize` for the whole recording, with the labels of the
+    stream. With hindsight, the speaker of a final turn may have changed. This result is kept as a run, for `recluster`,
+    `frames` and so on. The audio itself is not kept.
 
     Parameters
     ----------
     chunks : iterable or queue.Queue
-        Pieces of sound of any length: from a list, a generator that waits for a microphone, or a queue, in which None
-        is the end. Arrays of shape ``(n,)`` or ``(n, channels)``, which are mixed, hold floats with
-        full scale 1 or integers; bytes are 16-bit little-endian integers of one channel. They are taken in a thread of
-        their own as soon as they are there, however slowly the tables are.
+        Pieces of audio of any length: a list, a generator that waits for a microphone, or a queue in which None marks
+        the end. Arrays have the shape ``(n,)`` or ``(n, channels)``, which are mixed, and hold floats with full scale 1
+        or integers. Bytes are 16-bit little-endian integers of one channel. A separate thread reads the chunks as soon
+        as they arrive, however slowly you read the tables.
     engine : str or Engine, default "local"
-        Who listens.
+        The engine.
     sample_rate : int, default 16000
-        Of the chunks, in Hz.
+        The sample rate of the chunks in Hz.
     model : str, optional
-        One of the engine's models; by default its own choice.
+        One of the engine's models. Default: the engine's own.
     num_speakers, min_speakers, max_speakers : int, optional
         As for `diarize`.
     **options
-        The engine's own. Local: ``providers``, ``threads`` and ``threshold``, as for `diarize`. Deepgram: ``api_key``,
-        ``base_url`` and what its live service takes, in snake_case (``language``, ``keyterm``, ``endpointing``, ...).
+        The engine's own options. Local: ``providers``, ``threads`` and ``threshold``, as for `diarize`. Deepgram:
+        ``api_key``, ``base_url`` and the parameters of its live service, in snake_case (``language``, ``keyterm``,
+        ``endpointing``, ...).
 
     Returns
     -------
     Live
         An iterator of tables with ``turn_id``, ``start``, ``end``, ``duration``, ``speaker``, ``final``, and ``text``
-        where the engine has words; and with ``turns``, the table of all turns so far. ``close()``, the end of a
-        ``with`` block, and an interrupt while it is waited for end the stream; what was heard is kept.
+        if the engine has words. Its attribute ``turns`` is the table of all turns so far. ``close()``, the end of a
+        ``with`` block, and an interrupt while waiting end the stream; what was processed is kept.
 
     Raises
     ------
     InvalidParameterError
-        A parameter is wrong, or the engine cannot do this; or, at the end of the tables, a chunk was wrong.
+        A parameter is wrong, or the engine does not support it; or, at the end of the tables, a chunk was invalid.
     ConfigurationError
         A model, an extra or a key is missing.
     ApiError
-        While tables come: the service refuses, or the connection breaks again and again (`StreamClosedError`). What
-        was understood until then is in ``live.turns``, and is not kept as a run.
+        During the stream: the service refuses, or the connection breaks repeatedly (`StreamClosedError`). The turns
+        until then are in ``live.turns``, but are not kept as a run.
 
     Warns
     -----
     DiarnbWarning
-        The connection broke, and speakers are numbered anew since. Or, at the end: the number of speakers asked
-        for could not be met, or samples were no numbers.
+        The connection broke, and speakers have new numbers since then. Or, at the end: the requested number of speakers
+        was not possible, or samples were not numbers.
 
     Examples
     --------

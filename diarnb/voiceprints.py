@@ -53,48 +53,48 @@ def voiceprint(
     progress: bool | Progress = True,
     **options: Any,
 ) -> str:
-    """Make what a voice is recognised by.
+    """Make a voiceprint, by which a voice is recognized.
 
     Parameters
     ----------
     source : pandas.DataFrame or anything that `diarize` takes
-        A recording of one person, at most 30 s; or that person's rows of a table that `diarize` made, of which the
-        clearest 30 s are heard.
+        A recording of one person, at most 30 s; or that person's rows of a table that `diarize` returned, of which the
+        clearest 30 s are used.
     engine : str or Engine, default "local"
-        Who makes it; only the same engine can use it in `identify`. ``"pyannoteai"`` bills for each one, and not for
-        the same recording a second time.
+        The engine that makes it; only the same engine can use it in `identify`. ``"pyannoteai"`` bills for each
+        voiceprint, but not twice for the same recording.
     audio : anything that `diarize` takes, optional
-        The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+        The recording of the table, if diarnb cannot find it: it was moved, or was never a file.
     progress : bool or callable, default True
         As for `diarize`.
     **options
-        Of pyannoteAI: ``api_key``, ``base_url``, ``timeout`` as for `diarize`, and ``model``, by default
-        the service's own, whose voiceprints ``"precision-1"`` and ``"precision-2"`` read.
+        For pyannoteAI: ``api_key``, ``base_url``, ``timeout`` as for `diarize`, and ``model``, by default the service's
+        own, whose voiceprints ``"precision-1"`` and ``"precision-2"`` can read.
 
     Returns
     -------
     str
-        Base64 text of some 550 characters (local), to keep in a file or a database. It holds numbers and no sound, yet
-        a person can be recognised by it: keep it as you would keep a photograph. Before pyannoteAI's text stands the
-        family of models that can read it, ``pyannoteai:precision-1-2:``.
+        Base64 text of about 550 characters (local), to keep in a file or a database. It contains numbers and no audio,
+        but it identifies a person: protect it as you would protect a photograph. pyannoteAI's text starts with the
+        models that can read it, ``pyannoteai:precision-1-2:``.
 
     Raises
     ------
     VoiceprintAudioError
-        Nobody speaks, for less than 2 s, or more than one person does. 10 s and more are good.
+        Nobody speaks, the speech is shorter than 2 s, or more than one person speaks. Use 10 s or more.
     AudioLimitError
         The recording lasts longer than 30 s.
     AudioNotFoundError, AudioChangedError
-        The table's recording is no longer where it was, or is another: name it with ``audio=``.
+        The table's recording has moved or changed: pass it as ``audio=``.
     InvalidParameterError
-        The table's rows are not of one speaker, or the engine knows no voices again, or has no such option.
+        The table's rows are of several speakers, or the engine has no voiceprints, or no such option.
     ApiError
-        A service did not make it; its kinds say whether it may be billed.
+        A service failed; the subclasses say whether it may be billed.
 
     Warns
     -----
     DiarnbWarning
-        Somebody else says a word, which was left out; or the audio has losses.
+        Somebody else says a word, which was left out; or the audio is damaged in places.
 
     Examples
     --------
@@ -143,46 +143,46 @@ def identify(
     source_or_turns : pandas.DataFrame or anything that `diarize` takes
         A table of turns from any engine, or a recording, which is diarized first.
     voiceprints : mapping of str to str
-        A name for each voiceprint, 1 to 50 of them. A name has at most 100 characters and does not begin with
+        From names to voiceprints, 1 to 50 of them. A name has at most 100 characters and does not begin with
         ``SPEAKER_``.
     threshold : float, default 0
-        Match score, 0-100, below which a speaker stays unknown. With 0 every voiceprint finds its best speaker, however
-        little they are alike; 50 asks for one who is rather the same person than another.
+        Match score, 0-100, below which a speaker stays unknown. With 0, every voiceprint is matched to its best
+        speaker, however different they are. 50 means: more likely the same person than not.
     exclusive : bool, default True
-        Each voiceprint names at most one speaker: those pairs are chosen that are the most alike taken together. False
-        gives every speaker their best match, so that several may become one.
+        Each voiceprint names at most one speaker; the pairs with the best total similarity are chosen. With False,
+        every speaker gets their best match, so several speakers may get the same name.
     engine : str or Engine, default "local"
-        Who compares: the one that made the voiceprints, whichever engine made the turns. ``"pyannoteai"`` takes a
-        recording only, which it diarizes in the same job, and bills as a diarization.
+        The engine that compares: the one that made the voiceprints, whichever engine made the turns. ``"pyannoteai"``
+        accepts recordings only; it diarizes them in the same job, and bills this as a diarization.
     audio : anything that `diarize` takes, optional
-        The recording of the table, where it cannot be found by itself: it was moved, or was never a file.
+        The recording of the table, if diarnb cannot find it: it was moved, or was never a file.
     progress : bool or callable, default True
-        As for `diarize`; what will be billed is the first that it tells.
+        As for `diarize`; it first shows what will be billed.
     **options
-        Where a recording is diarized first: what else `diarize` takes.
+        Other arguments of `diarize`, if a recording is diarized first.
 
     Returns
     -------
     pandas.DataFrame
-        The same turns. Recognised speakers have their names, the others keep their labels (``SPEAKER_01``). `matches`
-        gives all the scores; every other table of the run follows the names. Identifying this table again begins with
-        the labels that it had before.
+        The same turns. Recognized speakers have their names; the others keep their labels (``SPEAKER_01``). `matches`
+        returns all scores. All other tables of the run use the new names too. Identifying this table again starts from
+        its original labels.
 
     Raises
     ------
     VoiceprintError
-        One is damaged, of another version or maker, or none at all; nothing has been read or sent yet.
+        A voiceprint is damaged, comes from another version or engine, or is not a voiceprint. Nothing was read or sent.
     InvalidParameterError
-        Another parameter is wrong; or a table was given to a service.
+        Another parameter is wrong; or a table was passed to a service.
     TurnTableError
         The table does not know its recording, or holds several.
     AudioNotFoundError, AudioChangedError
-        The table's recording is no longer where it was, or is another: name it with ``audio=``.
+        The table's recording has moved or changed: pass it as ``audio=``.
 
     Notes
     -----
-    A score of the local engine is the probability, in percent, that two voices are one if that was as likely as not
-    before. Short speech and another microphone lower it.
+    A score of the local engine is the probability, in percent, that two voices are the same person, assuming even odds
+    beforehand. Short speech and different microphones lower it.
 
     Examples
     --------
@@ -246,13 +246,13 @@ def matches(turns: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `identify` gave, whole or in part.
+        A table that `identify` returned, whole or in part.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each speaker and voiceprint, the best match first: ``speaker`` as they were called before,
-        ``voiceprint`` (its name), ``score`` (0-100) and ``matched``, whether they were given that name.
+        One row for each speaker and voiceprint, the best match first: ``speaker`` (the earlier label), ``voiceprint``
+        (its name), ``score`` (0-100) and ``matched``, whether the speaker got that name.
 
     Raises
     ------

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import av
@@ -138,19 +141,48 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def told(recordings: Path) -> dict[str, Any]:
+    """Return what the code of the guides and the tour has before it begins."""
+    transcript = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv")).drop(columns="speaker")
+    annotation = Annotation(uri="talk")
+    annotation[Segment(0, 3)] = "A"
+    samples, rate = soundfile.read(recordings / "meeting.wav", dtype="float32")
+    shutil.copy(diarnb.example("meeting").with_suffix(".rttm"), recordings / "truth.rttm")
+    return {
+        "diarnb": diarnb,
+        "ProcessPoolExecutor": ProcessPoolExecutor,
+        "annotation": annotation,
+        "transcript": transcript,
+        "my_words": transcript,
+        "chunks": [samples[start : start + rate] for start in range(0, 20 * rate, rate)],
+        "other": diarnb.diarize("meeting.wav", num_speakers=2),
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::diarnb.errors.DiarnbWarning")
-def test_the_code_of_the_guides_runs(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (DOCS / "howto.md").read_text(encoding="utf-8").replace('words="whisper"', "words=transcript")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    transcript = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv")).drop(columns="speaker")
-    names = {"diarnb": diarnb, "transcript": transcript, "annotation": Annotation(uri="talk")}
-    names["annotation"][Segment(0, 3)] = "A"
+@pytest.mark.parametrize(
+    ("page", "written", "asked"),
+    [
+        ("howto", {"field.eaf", "talk.vtt", "speaker.wav"}, {"local", "pyannoteai"}),
+        ("tour", {"meeting.html", "meeting.rttm"}, {"local", "pyannoteai", "deepgram"}),
+    ],
+)
+def test_the_code_of_the_guides_and_of_the_tour_runs(
+    page: str, written: set[str], asked: set[str], told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    for name in ("whisper", "moonshine"):  # their weights are not here
+        text = text.replace(f'diarize("meeting.wav", words="{name}")', 'diarize("meeting.wav", words=my_words)')
+        text = text.replace(f'words="{name}"', "words=transcript" if name == "whisper" else "words=False")
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "cuda" not in block.lower()]
     with diarnb.serve(words=False, workers=1) as server:
-        monkeypatch.setenv("PYANNOTEAI_BASE_URL", server.base_url)
-        monkeypatch.setenv("PYANNOTEAI_API_KEY", server.key)
+        for service in ("PYANNOTEAI", "DEEPGRAM"):
+            monkeypatch.setenv(f"{service}_BASE_URL", server.base_url)
+            monkeypatch.setenv(f"{service}_API_KEY", server.key)
         for block in blocks:
-            exec(block, names)
+            exec(block, told)
     assert len(blocks) >= 8
-    assert {"field.eaf", "talk.vtt"} <= {path.name for path in recordings.iterdir()}
-    assert set(diarnb.runs()["engine"]) == {"local", "pyannoteai"}
+    assert written <= {path.name for path in Path.cwd().iterdir()}
+    assert set(diarnb.runs()["engine"]) == asked

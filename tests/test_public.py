@@ -170,3 +170,25 @@ def test_a_verb_says_first_whether_it_follows_the_rows_or_speaks_of_their_run(na
     first = (getattr(getattr(diarnb, home) if home else diarnb, verb).__doc__ or "").partition("\n\n")[0]
     pattern = r"\brows\b|\bturns\b" if name in FOLLOWS else r"\b(a|the) run\b"
     assert re.search(pattern, first), first
+
+
+def names_of_the_first_version() -> set[str]:
+    """Return the public names that 0.1.0 had already."""
+    text = (ROOT / "tests" / "names_of_0_1_0.txt").read_text(encoding="utf-8")
+    lines = [line.partition(":") for line in text.replace("\n  ", " ").splitlines()]
+    return {f"{module}.{name}" for module, _, names in lines for name in names.split()}
+
+
+def test_a_name_that_0_1_0_did_not_have_says_since_when_it_is_there() -> None:
+    first, added = names_of_the_first_version(), 0
+    for module in map(importlib.import_module, ["diarnb", *DOCUMENTED]):
+        for name in module.__all__:
+            value = getattr(module, name)
+            says = re.search(r"\.\. versionadded:: (\d+\.\d+\.\d+)$", inspect.getdoc(value) or "", re.MULTILINE)
+            home = f"{value.__module__}.{name}" if inspect.isclass(value) else ""  # such as `engines.Engine`
+            if first.isdisjoint({f"{module.__name__}.{name}", home}):
+                assert says, f"{module.__name__}.{name} is new, and does not say since when it is there"
+                assert says[1] != "0.1.0"
+                added += 1
+    assert added >= 10
+    assert "versionadded" not in (inspect.getdoc(diarnb.diarize) or "")

@@ -1,13 +1,13 @@
-"""What a conversation is like: who takes the floor from whom, how fast, and who talks when; for any table of turns.
+"""Describe conversations: who takes the floor from whom, how fast, and who talks when, for any table of turns.
 
-Every verb answers a plain DataFrame, typed also where it is empty, and draws nothing; the figures are made of these
-tables. In a table with a ``uri`` column each recording is treated on its own.
+Every function returns a plain DataFrame, with types even if it is empty. The plots are drawn from these tables. In a
+table with a ``uri`` column, each recording is treated separately.
 
-How people take turns is read off times alone, by one rule. A *stretch* is what one speaker says with no own pause
-longer than `pause` seconds. The *floor* passes to each stretch that outlasts all that began before it; a stretch that
-ends while somebody else goes on leaves the floor where it is. So every overlap is of one of the two kinds of Yuan,
-Liberman and Cieri (2007): the other side takes over before the first has finished, or speaks in the middle of the
-first's turn. Content is not heard: read the words, or listen, before you blame anybody.
+Turn-taking is derived from times alone, by one rule. A *stretch* is what one speaker says without a pause longer than
+`pause` seconds. The *floor* passes to each stretch that outlasts all stretches that began before it. A stretch that
+ends while somebody else continues does not take the floor. So every overlap is one of the two kinds of Yuan, Liberman
+and Cieri (2007): the other side takes over before the first has finished, or speaks in the middle of the first's turn.
+The content is not considered: read the words, or listen, before you blame anybody.
 
 >>> from diarnb import analysis
 >>> turns = read(example("meeting").with_suffix(".rttm"))

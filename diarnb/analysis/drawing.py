@@ -27,14 +27,14 @@ _REACH = (-2.0, 3.0)  # seconds; the tails beyond are counted at the edges
 
 
 def turn_taking_plot(matrix: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw who takes the floor after whom, as a square of numbers; the darker, the more often.
+    """Draw who takes the floor after whom, as a matrix of numbers; darker means more often.
 
     Parameters
     ----------
     matrix : pandas.DataFrame
         From `diarnb.analysis.turn_taking`, of one recording.
     ax : matplotlib.axes.Axes, optional
-        Default: a new pyplot figure of a fitting size.
+        Default: a new pyplot figure of a suitable size.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     responses : pandas.DataFrame
         From `diarnb.analysis.responses`; all or some of its rows.
     ax : matplotlib.axes.Axes, optional
-        Default: a new pyplot figure of a fitting size.
+        Default: a new pyplot figure of a suitable size.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InvalidParameterError
-        The table is another.
+        This is a different table.
 
     Examples
     --------
@@ -155,17 +155,17 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     profile : pandas.DataFrame
         From `diarnb.analysis.per_minute`.
     ax : matplotlib.axes.Axes, optional
-        Default: a new pyplot figure of a fitting size.
+        Default: a new pyplot figure of a suitable size.
 
     Returns
     -------
     matplotlib.axes.Axes
-        A bar a row, as wide as its time. Where several speak at once a bar can be higher than its row is long.
+        One bar for each row, as wide as its time. Where several speak at once a bar can be higher than its row is long.
 
     Raises
     ------
     InvalidParameterError
-        The table is another.
+        This is a different table.
 
     Examples
     --------

@@ -32,25 +32,25 @@ _KINDS = np.array(["interruption", "early", "backchannel", "attempt"], dtype=obj
 def interruptions(
     turns: pd.DataFrame, *, pause: float = PAUSE, backchannel: float = BACKCHANNEL, early: float = EARLY
 ) -> pd.DataFrame:
-    """List each time somebody begins to speak while somebody else does, and what comes of it.
+    """List each time somebody starts to speak while somebody else is speaking, and the outcome.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        Any table with start, end and speaker, overlap kept; without overlap there is nothing to find.
+        Any table with start, end and speaker, including overlap; without overlap there is nothing to find.
     pause : float, default 0.5
         Seconds; a speaker's own pauses up to this do not end a stretch.
     backchannel : float, default 1.0
-        Seconds; a stretch up to this length, within which the other one goes on, is a backchannel.
+        Seconds; a stretch up to this length, during which the other speaker continues, is a backchannel.
     early : float, default 0.5
-        Seconds; who takes over with less overlap than this was only early.
+        Seconds; taking over with less overlap than this is only early.
 
     Returns
     -------
     pandas.DataFrame
-        By start: ``start``, ``end`` of the stretch that begins, ``kind``, ``speaker`` (whose it is), ``other`` (who was
-        speaking), ``overlap`` (seconds until the first of the two stops); ``uri`` in a table of several recordings.
-        The kinds:
+        Sorted by start: ``start``, ``end`` of the new stretch, ``kind``, ``speaker`` (its speaker), ``other`` (who was
+        speaking), ``overlap`` (seconds until the first of the two stops); ``uri`` in a table of several recordings. The
+        kinds:
 
         ================ =============================== ======================================
         kind             the other one                   and the one who begins
@@ -64,21 +64,22 @@ def interruptions(
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
     InvalidParameterError
-        If a length is no number of seconds.
+        If a length is not a number of seconds.
 
     Notes
     -----
-    Where several speak already, the other one is who goes on longest. Two who begin at the same moment interrupt
-    nobody. Lengths are those of stretches, so that bridged pauses count as speech.
+    If several people speak already, the other one is who continues longest. Two people who start at the same moment
+    interrupt nobody. Lengths are those of stretches, so bridged pauses count as speech.
 
-    That one side either takes over before the other has finished or speaks in the middle of the other's turn are the
-    two types of overlap of Yuan, Liberman and Cieri ("Towards an integrated understanding of speech overlaps in
-    conversation", ICPhS 2007), who find backchannels in the second. Not all that is said in the middle is one, so what
-    is long is kept apart as an attempt, and not every takeover with overlap interrupts: speakers foresee the end of a
-    turn and many begin a little before it (Levinson and Torreira, "Timing in turn-taking", 2015), so what is brief is
-    kept apart as early. The two limits are conventions; count with others before you conclude.
+    Yuan, Liberman and Cieri ("Towards an integrated understanding of speech overlaps in conversation", ICPhS 2007)
+    distinguish two types of overlap: one side takes over before the other has finished, or one side speaks in the
+    middle of the other's turn. They find backchannels in the second type. Not everything in the middle of a turn is a
+    backchannel, so longer speech is counted separately as an attempt. Not every takeover with overlap is an
+    interruption: speakers foresee the end of a turn, and many start a little before it (Levinson and Torreira, "Timing
+    in turn-taking", 2015), so brief overlaps are counted separately as early. The two limits are conventions; try
+    others before you draw conclusions.
 
     Examples
     --------
@@ -94,7 +95,7 @@ def interruptions(
 
 
 def responses(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
-    """List each time the floor passes to somebody else, and how long that takes.
+    """List each time the floor passes to another speaker, and how long that takes.
 
     Parameters
     ----------
@@ -106,27 +107,27 @@ def responses(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        By start: ``start`` (when the next one begins), ``offset`` (seconds from the end of the one before: a gap is
-        positive, an overlap negative), ``speaker`` (who has the floor now), ``after`` (who had it); ``uri`` in a table
-        of several recordings.
+        Sorted by start: ``start`` (of the next speaker), ``offset`` (seconds since the end of the previous one:
+        positive for a gap, negative for an overlap), ``speaker`` (who has the floor now), ``after`` (who had it
+        before); ``uri`` in a table of several recordings.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
     InvalidParameterError
-        If `pause` is no number of seconds.
+        If `pause` is not a number of seconds.
 
     Notes
     -----
     This is the floor transfer offset: one number for gaps and overlaps, as in Stivers et al. ("Universals and cultural
     variation in turn-taking in conversation", PNAS 2009) and Heldner and Edlund ("Pauses, gaps and overlaps in
-    conversations", J. Phonetics 2010). As with the latter, a speaker's own pauses and what is said within somebody
-    else's stretch are no transfers, and long silences are not left out: filter with ``offset`` if they are lapses to
-    you. Stivers et al. measured answers to questions only; compare with care.
+    conversations", J. Phonetics 2010). As in the latter, a speaker's own pauses, and speech within somebody else's
+    stretch, are not transfers. Long silences are included; filter by ``offset`` if you consider them lapses. Stivers et
+    al. measured only answers to questions, so compare with care.
 
-    A diarizer's edges are some tenths of a second off, as much as these offsets are long, and its model may close short
-    gaps and overlook backchannels: compare recordings of one engine with each other, not with the literature.
+    A diarizer's boundaries are some tenths of a second off, which is as long as these offsets, and it may close short
+    gaps and miss backchannels. Compare recordings that one engine processed with each other, not with the literature.
 
     Examples
     --------
@@ -148,21 +149,21 @@ def turn_taking(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
     turns : pandas.DataFrame
         Any table with start, end and speaker.
     pause : float, default 0.5
-        Seconds; as in `responses`, whose rows are counted here.
+        Seconds, as in `responses`, whose rows are counted here.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each speaker who had the floor (index ``after``) and a column for each who took it (``speaker``), in
-        the order in which they first speak; int64. In a table of several recordings the index is ``uri, after``, and
-        the columns are the speakers of all of them.
+        One row for each speaker who had the floor (index ``after``) and one column for each who took it (``speaker``),
+        in the order in which they first speak; int64. In a table of several recordings, the index is ``uri, after``,
+        and the columns are the speakers of all recordings.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
     InvalidParameterError
-        If `pause` is no number of seconds.
+        If `pause` is not a number of seconds.
 
     Examples
     --------
@@ -186,30 +187,30 @@ def turn_taking(turns: pd.DataFrame, *, pause: float = PAUSE) -> pd.DataFrame:
 
 
 def monologues(turns: pd.DataFrame, *, least: float = 30.0, pause: float = AT_LENGTH) -> pd.DataFrame:
-    """Find where one speaker has the floor for long.
+    """Find where one speaker has the floor for a long time.
 
     Parameters
     ----------
     turns : pandas.DataFrame
         Any table with start, end and speaker.
     least : float, default 30.0
-        Seconds from which on it is long.
+        Minimum length in seconds.
     pause : float, default 2.0
-        Seconds; own pauses up to this are bridged, whoever says something meanwhile. What others say within a monologue
-        does not end it either.
+        Seconds; the speaker's own pauses up to this are bridged, even if others speak. What others say within a
+        monologue does not end it either.
 
     Returns
     -------
     pandas.DataFrame
-        By start: ``start``, ``end``, ``duration`` (seconds, pauses included), ``speaker``; ``uri`` in a table of
-        several recordings.
+        Sorted by start: ``start``, ``end``, ``duration`` (seconds, including pauses), ``speaker``; ``uri`` in a table
+        of several recordings.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
     InvalidParameterError
-        If `least` or `pause` is no number of seconds.
+        If `least` or `pause` is not a number of seconds.
 
     Examples
     --------

@@ -31,31 +31,31 @@ _MOST_WINDOWS = 1_000_000
 
 
 def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE) -> pd.DataFrame:
-    """Sum up each minute: who talks how much.
+    """Summarize each minute: how much each speaker talks.
 
     Parameters
     ----------
     turns : pandas.DataFrame
         Any table with start, end and speaker, of one recording.
     step : float, default 60.0
-        Seconds of a row; the last may be shorter.
+        Length of a row in seconds; the last may be shorter.
     pause : float, default 0.5
-        Seconds; as in `diarnb.analysis.responses`.
+        Seconds, as in `diarnb.analysis.responses`.
 
     Returns
     -------
     pandas.DataFrame
-        From 0 to the end of the recording (from ``attrs``; where unknown, to the last end): ``start``, ``end``;
-        ``speech`` (seconds in which anybody speaks), ``overlap`` (in which several do), ``silence``; ``transfers``
-        (int64, how often the floor passes on); then a column for each speaker, in the order in which they first speak:
-        seconds of talk. These sum to more than ``speech`` where there is overlap.
+        From 0 to the end of the recording (from ``attrs``; if unknown, to the last end): ``start``, ``end``; ``speech``
+        (seconds in which anybody speaks), ``overlap`` (in which several people speak), ``silence``; ``transfers``
+        (int64, how often the floor passes to another speaker); then a column with the seconds of speech for each
+        speaker, in the order in which they first speak. With overlap, these sum to more than ``speech``.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns, holds several recordings, or has a speaker called as one of the columns is.
+        If this is not a table of turns, holds several recordings, or has a speaker with the name of a column.
     InvalidParameterError
-        If `step` is no length, or so short that there would be more than a million rows.
+        If `step` is not a length, or so short that there would be more than a million rows.
 
     Examples
     --------
@@ -98,37 +98,38 @@ def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE)
 def summary(
     turns: pd.DataFrame, *, pause: float = PAUSE, backchannel: float = BACKCHANNEL, early: float = EARLY
 ) -> pd.DataFrame:
-    """Sum up each recording in a row: a first look at one, or at hundreds.
+    """Summarize each recording in one row: a first look at one recording, or at hundreds.
 
     Parameters
     ----------
     turns : pandas.DataFrame
         Any table with start, end and speaker; with ``uri`` there is a row for each recording.
     pause, backchannel, early : float, default 0.5, 1.0 and 0.5
-        Seconds; as in `diarnb.analysis.responses` and `diarnb.analysis.interruptions`.
+        Seconds, as in `diarnb.analysis.responses` and `diarnb.analysis.interruptions`.
 
     Returns
     -------
     pandas.DataFrame
-        - ``uri``: only where `turns` has it
-        - ``duration``: seconds, of the recording (from ``attrs``; where unknown, and for several, the last end)
+        - ``uri``: only if `turns` has it
+        - ``duration``: of the recording in seconds (from ``attrs``; if unknown, and for several recordings, the last
+          end)
         - ``speakers``, ``turns``: int64
-        - ``speech``, ``overlap``: seconds in which anybody speaks, and in which several do
+        - ``speech``, ``overlap``: seconds in which anybody speaks, and in which several people speak
         - ``speech_share_of_recording``: 0-1, of ``duration``
         - ``overlap_share_of_speech``: 0-1, of ``speech``
-        - ``most_talk``, ``most_share_of_talk``: who talks most (missing for nobody), and that talk as a share (0-1) of
-          the talk time of all speakers, in which overlap counts for each
-        - ``transfers``, ``median_offset``: how often the floor passes on (int64), and after how many seconds; NaN where
-          it never does
-        - ``interruptions``, ``backchannels``: how many (int64), as `diarnb.analysis.interruptions` finds them
-        - ``longest_monologue``: seconds, as `diarnb.analysis.monologues` measures them
+        - ``most_talk``, ``most_share_of_talk``: who talks most (missing for nobody), and their share (0-1) of the talk
+          time of all speakers, in which overlap counts for each speaker
+        - ``transfers``, ``median_offset``: how often the floor passes to another speaker (int64), and after how many
+          seconds; NaN if it never does
+        - ``interruptions``, ``backchannels``: their numbers (int64), as found by `diarnb.analysis.interruptions`
+        - ``longest_monologue``: seconds, as measured by `diarnb.analysis.monologues`
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
     InvalidParameterError
-        If a length is no number of seconds.
+        If a length is not a number of seconds.
 
     Examples
     --------

@@ -41,50 +41,54 @@ def transcript(
     *,
     format: Literal["text", "markdown", "html"] = "text",  # noqa: A002
 ) -> str:
-    """Write what was said, a line or paragraph for each utterance.
+    """Write a transcript, with a line or paragraph for each utterance.
+
+    .. versionadded:: 0.2.0
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarnb.diarize` made with words, whole or in part, renamed, corrected or not: its `utterances` are
-        written. Of any other table with ``speaker`` and ``text`` the rows are, as they are where a text was changed.
+        A table that `diarnb.diarize` returned with words, whole or in part, renamed, corrected or not: its `utterances`
+        are written. For any other table with ``speaker`` and ``text``, and where a text was changed, the rows
+        themselves are written.
     style : str, default "deepgram"
         ``"deepgram"`` (``[Speaker:0] Hello.``), ``"assemblyai"`` (``Speaker A: Hello.``), ``"minutes"`` (``0:00:12
-        Maya: Hello.``), ``"screenplay"`` (the name on a line of its own); in the last two, who speaks on gets no new
-        line. Or how a line looks, with the fields of the notes in braces; ``{{`` and ``}}`` stand for braces.
+        Maya: Hello.``), ``"screenplay"`` (the name on its own line). In the last two, a speaker who continues gets no
+        new line. Or a format string for the lines, with the fields from the notes in braces; ``{{`` and ``}}`` stand
+        for braces.
     format : {"text", "markdown", "html"}, default "text"
-        Markdown has names in bold and a paragraph each; HTML is as `diarnb.analysis.transcript_html` shows it, with
-        times where the style has some.
+        Markdown has bold names and one paragraph for each utterance. HTML looks as in
+        `diarnb.analysis.transcript_html`, with times if the style has them.
 
     Returns
     -------
     str
-        In the order of the table; rows without text are left out. Names cannot break a line or hide: what does not
-        print in them is written as an escape, and what Markdown and HTML would take for marks stays text.
+        In the order of the table, without rows that have no text. Names cannot break lines: unprintable characters in
+        them are escaped, and so is what Markdown and HTML would interpret as markup.
 
     Raises
     ------
     TurnTableError
-        If the table has no text or no speakers, or no times where `style` asks for them.
+        If the table has no text or no speakers, or no times although `style` needs them.
     InvalidParameterError
-        If there is no such style or format, or `style` has another field.
+        If there is no such style or format, or `style` has an unknown field.
 
     See Also
     --------
-    diarnb.analysis.transcript_lines : the same piece by piece, for long documents.
-    diarnb.formats.write_subtitles : captions for a film.
+    diarnb.analysis.transcript_lines : the same line by line, for long documents.
+    diarnb.formats.write_subtitles : subtitles for a video.
 
     Notes
     -----
     The fields of a style:
 
-    - ``who``: ``Speaker:0`` for SPEAKER_00, the name of who has one, ``?`` where nobody is known to speak
-    - ``n``: the speaker's number: 0 for SPEAKER_00; who has a name gets the next number that is free, in the order
-      of the table; ``?`` for nobody
+    - ``who``: ``Speaker:0`` for SPEAKER_00, the name if there is one, ``?`` if the speaker is unknown
+    - ``n``: the speaker's number: 0 for SPEAKER_00; named speakers get the next free number, in the order of the
+      table; ``?`` if unknown
     - ``letter``: the same as a letter: A for 0
-    - ``speaker``: the label as it is, nothing for nobody
-    - ``text``: what is said, its white space made single spaces
-    - ``start``, ``end``: as h:mm:ss, fractions of a second cut off
+    - ``speaker``: the unchanged label; empty if unknown
+    - ``text``: the text, with all white space as single spaces
+    - ``start``, ``end``: as h:mm:ss, without fractions of a second
 
     Examples
     --------
@@ -112,7 +116,9 @@ def transcript_lines(
     *,
     format: Literal["text", "markdown", "html"] = "text",  # noqa: A002
 ) -> Iterator[str]:
-    """Write what was said line by line, so that a long document need not be in memory.
+    """Write a transcript line by line, so that a long document need not be in memory.
+
+    .. versionadded:: 0.2.0
 
     Parameters
     ----------
@@ -209,20 +215,21 @@ def _write_page(
 
 
 def transcript_html(table: pd.DataFrame, *, colors: Mapping[str, str] | None = None) -> HTML:
-    """Show what was said in a notebook, a paragraph for each utterance or turn, in the speakers' colours.
+    """Show a transcript in a notebook, one paragraph for each utterance or turn, in the speakers' colours.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As for `transcript`; the time of each line is shown where the table has ``start``.
+        As for `transcript`; the time of each line is shown if the table has ``start``.
     colors : mapping of str to color, optional
-        CSS colours of some or all speakers, as ``{"Beth": "#0072B2"}``. Default: those of `diarnb.timeline`, which
-        follow the order in which the speakers come in the table.
+        CSS colours for some or all speakers, such as ``{"Beth": "#0072B2"}``. Default: those of `diarnb.timeline`,
+        which follow the order of the speakers in the table.
 
     Returns
     -------
     IPython.display.HTML
-        A notebook shows it; ``.data`` is the HTML as text, to be written to a file. All names and texts are escaped.
+        A notebook displays it; ``.data`` is the HTML text, which you can write to a file. All names and texts are
+        escaped.
 
     Raises
     ------

@@ -39,7 +39,7 @@ _OWN = 0.1  # seconds of own speech that a piece must have
 
 
 def channels(source: Source) -> pd.DataFrame:
-    """Find out of a recording of several channels whether each is a side of its own, by energy alone.
+    """Find out whether each channel of a recording is a separate side of a call, by energy alone.
 
     Parameters
     ----------
@@ -49,18 +49,18 @@ def channels(source: Source) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each channel: ``channel`` (int64); ``speech`` (float64, seconds in which it is loud, and louder than
-        the others, each measured by how loud its own voice is); ``bleed`` (float64, dB: how loud another side is here,
-        relative to its own channel, up to 0.5 s later; noise counts as bleed, so that it is at most this; NaN where no
-        other side speaks); ``verdict``:
+        One row for each channel: ``channel`` (int64); ``speech`` (float64, seconds in which it is loud, and louder than
+        the others, each relative to the loudness of its own voice); ``bleed`` (float64, dB: how loud another side is
+        here, relative to its own channel, up to 0.5 s later; noise counts as bleed, so this is an upper bound; NaN if
+        no other side speaks); ``verdict``:
 
-        - ``"side"``: others are heard here by 4 dB less than where they belong, each channel measured by how loud its
-          own voice is, or not at all. Where all are sides, ``diarize(source, channels="split")`` keeps them apart, and
-          ``num_speakers=1`` helps if each is one person. Where the bleed is above about -35 dB, give its turns to
-          `without_bleed`
-        - ``"copy"``: the same sound as on a channel before, be it softer or up to 0.5 s late; the default,
+        - ``"side"``: other sides are not heard here, or at least 4 dB more quietly than on their own channels, each
+          relative to the loudness of its own voice. If all channels are sides, ``diarize(source, channels="split")``
+          keeps them apart, and ``num_speakers=1`` helps if each side is one person. If the bleed is above about -35 dB,
+          pass the turns to `without_bleed`
+        - ``"copy"``: the same audio as an earlier channel, perhaps quieter or up to 0.5 s late; the default,
           ``channels="mix"``, is right
-        - ``"mixed"``: everybody is heard on it, as from two microphones in one room; ``channels="mix"`` is right
+        - ``"mixed"``: everybody is heard here, as with two microphones in one room; ``channels="mix"`` is right
         - ``"silent"``: nobody speaks here
 
     Raises
@@ -70,7 +70,7 @@ def channels(source: Source) -> pd.DataFrame:
 
     Notes
     -----
-    How many voices a side has is not asked here: two people may share a telephone. `diarize` counts them.
+    This does not count the voices of a side: two people may share a telephone. `diarize` counts them.
 
     Examples
     --------
@@ -92,40 +92,40 @@ def channels(source: Source) -> pd.DataFrame:
 
 
 def without_bleed(turns: pd.DataFrame, audio: Source | None = None) -> pd.DataFrame:
-    """Leave out of a call's turns what is another channel's voice, heard through.
+    """Remove from a call's turns what is only the voice of another channel, leaking through.
 
     Parameters
     ----------
     turns : pandas.DataFrame
         Turns with a column ``channel``, as ``diarize(source, channels="split")`` gives them; of one recording.
     audio : anything that `diarize` takes, optional
-        The recording, where it cannot be found by itself.
+        The recording, if diarnb cannot find it.
 
     Returns
     -------
     pandas.DataFrame
-        As `turns`, checked and sorted, in which each turn is cut to where its channel has more than the bleed that the
-        other sides usually cause there; a turn that is nothing but bleed is left out. The text of a turn that is cut in
-        pieces stays with the longest.
+        As `turns`, checked and sorted. Each turn is cut to where its channel has more than the usual bleed from the
+        other sides; a turn that is only bleed is removed. If a turn is cut into pieces, its text stays with the
+        longest.
 
     Raises
     ------
     TurnTableError
-        If the table has no channels, or not those of the recording.
+        If the table has no channels, or other channels than the recording.
     AudioNotFoundError
-        If the recording is not where it was; give ``audio=``.
+        If the recording is not where it was; pass ``audio=``.
 
     Warns
     -----
     DiarnbWarning
-        If a channel is no side of its own (see `channels`): its turns are left as they are.
+        If a channel is not a separate side (see `channels`): its turns are left unchanged.
 
     Notes
     -----
-    Of each channel the usual bleed of every other one is measured while that one is loud, and how late it comes, up to
-    0.5 s. Frames that are no more than 3 dB above this, as loudly as the other side spoke then, are bleed, and what
-    they outweigh over half a second is left out. So a very soft word during the other's loud speech may be lost where
-    the bleed is strong, and an echo that goes on for more than 0.2 s is not recognised.
+    For each channel, the usual bleed from every other channel is measured while the other one is loud, and its delay,
+    up to 0.5 s. Frames at most 3 dB above this level, relative to the other side's loudness at that time, are bleed.
+    Parts in which they dominate over half a second are removed. So a very soft word during loud speech of the other
+    side may be lost if the bleed is strong, and an echo of more than 0.2 s is not recognized.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`diarize_many`: a folder of recordings becomes one table, and what fails or is interrupted costs nothing else."""
+"""`diarize_many`: many recordings become one table, and a failure or an interruption does not affect the others."""
 
 from __future__ import annotations
 
@@ -138,86 +138,89 @@ def diarize_many(
 ) -> pd.DataFrame:
     """Find out who speaks when in many recordings.
 
-    Run the same line again after an interruption, a crash or a failure: what is done is answered from the run store,
-    without opening the recordings, and only the rest is worked on. More recordings may have been added meanwhile.
+    After an interruption, a crash or a failure, run the same line again. Finished recordings are answered from the run
+    store, without opening them, and only the rest is processed. You may add recordings in the meantime.
 
     Parameters
     ----------
     sources : str, os.PathLike, iterable of these, mapping or pandas.DataFrame
-        A folder, a pattern such as ``"calls/**/*.wav"``, or paths, folders and addresses, as `diarize` takes them, from
-        anything that can be iterated. Of a folder everything that holds sound is taken, whatever it is called, and what
-        is left out is told. A mapping names each recording: ``{"monday": "a.wav"}``; a table has them in a column
-        ``source``, ``path`` or ``uri``.
+        A folder, a pattern such as ``"calls/**/*.wav"``, or any iterable of paths, folders and addresses that `diarize`
+        accepts. In a folder, every file that contains audio is used, whatever its name; skipped files are reported. A
+        mapping names each recording: ``{"monday": "a.wav"}``. A table has them in a column ``source``, ``path`` or
+        ``uri``.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
-        Who works. By default this process does: the local engine one recording after the other with all cores, the
-        services ten at a time, for there waiting is the work. See the notes.
+        What does the work. By default, this process: the local engine processes one recording after another with all
+        cores; services receive ten at a time, because the time there is spent waiting. See the notes.
     same_speakers : bool, default False
-        Label a person the same in all recordings, by the voice: ``SPEAKER_00`` is then one person in the whole
-        table. Without it, labels start from zero in each recording, so that only ``uri`` and ``speaker`` together name
-        somebody: ``turns.groupby(["uri", "speaker"])``.
+        Give a person the same label in all recordings, by voice: ``SPEAKER_00`` is then one person in the whole table.
+        Otherwise, labels start from zero in each recording, so only ``uri`` and ``speaker`` together identify a person:
+        ``turns.groupby(["uri", "speaker"])``.
     recursive : bool, default False
-        Look through the folders in a folder as well.
+        Include subfolders.
     engine : str or Engine, default "local"
         As for `diarize`.
     words : str or callable, optional
-        A transcriber, as for `diarize`; in other processes one that is named, or can be pickled.
+        A transcriber, as for `diarize`. With other processes, it must be named, or be picklable.
     refresh : bool, default False
-        Run the engine again for all recordings, even if the run store holds answers.
+        Run the engine again for all recordings, even if the run store has results.
     progress : bool or callable, default True
-        Show how many are done and how long the rest will take; a callable is given words and a fraction, 0-1.
+        Show how many are done and how long the rest will take. A callable receives a text and a fraction, 0-1.
     **settings
-        What else `diarize` takes, the same for all: ``num_speakers=2``, ``exclusive=True``, the engine's options.
-        ``max_cost`` is for all recordings together that are still to be done.
+        Other arguments of `diarize`, the same for all: ``num_speakers=2``, ``exclusive=True``, the engine's options.
+        ``max_cost`` applies to the sum of all recordings that are still to be done.
 
     Returns
     -------
     pandas.DataFrame
-        As `diarize` gives, with a column ``uri``: the file's name, with as many of its folders before it as tell it
-        from others of the same name. Recordings stand in the order in which they were given. One in which nobody
-        speaks has no rows, and is no failure: `diarnb.batch.manifest` lists every recording. ``attrs["diarnb"]`` holds
-        ``batch`` (its id), ``engine``, ``model``, ``recordings`` (their number) and ``failures``, a list of ``uri``,
-        ``error`` (the class) and ``message``.
+        As `diarize` returns it, with a column ``uri``: the file name, preceded by as many of its folders as are needed
+        to make it unique. Recordings are in the given order. A recording without speech has no rows, but is not a
+        failure: `diarnb.batch.manifest` lists every recording. ``attrs["diarnb"]`` holds ``batch`` (its id),
+        ``engine``, ``model``, ``recordings`` (their number) and ``failures``, a list of ``uri``, ``error`` (the class)
+        and ``message``.
 
     Raises
     ------
     InvalidParameterError
-        A setting is wrong, `sources` is nothing of the above, or all together would cost more than ``max_cost``;
-        nothing has been sent.
+        A setting is wrong, `sources` is none of the above, or all recordings together would cost more than
+        ``max_cost``. Nothing has been sent.
     ConfigurationError
         A model, an extra or a key is missing.
     AuthenticationError, PaymentRequiredError, PermissionDeniedError
-        The service lets none of the recordings pass; what was done before is kept.
+        The service refuses all recordings. Finished results are kept.
 
     Warns
     -----
     DiarnbWarning
-        Some recordings failed, or have a remark.
+        Some recordings failed, or have a warning.
 
     Notes
     -----
-    *More processes.* ``with ProcessPoolExecutor() as pool: diarize_many(folder, executor=pool)`` hears as many
-    recordings at once as there are cores; each worker uses one thread unless ``threads=`` says otherwise. A recording
-    takes its length times the real-time factor of one thread, so that a batch lasts about ``start + hours x factor /
-    workers``: ``python -m benchmarks.batch`` measures both for your machine. If a worker dies, the pool takes no more
-    work: what is done is kept, the rest are failures (`WorkerLostError`), and the same line with a new pool goes on.
+    *More processes.* ``with ProcessPoolExecutor() as pool: diarize_many(folder, executor=pool)`` processes as many
+    recordings at once as there are cores. Each worker uses one thread unless you pass ``threads=``. A recording takes
+    its length times the real-time factor of one thread, so a batch lasts about ``start + hours x factor / workers``;
+    ``python -m benchmarks.batch`` measures both for your machine. If a worker dies, the pool accepts no more work:
+    finished results are kept, the rest are failures (`WorkerLostError`), and the same line with a new pool continues.
 
-    *A cluster.* ``diarize_many(urls, executor=dask.distributed.Client(address))`` needs diarnb on each worker, models
-    included: they are in the package, and nothing is downloaded but the recordings. A path must mean the same file on
-    each worker; with object storage pass addresses that it signs (in an interrupted batch, sign those that are left:
-    what is known by another signature is found by its content, once fetched). Dask gives a recording whose worker died
-    to another one, and after a few such deaths it is a failure. A table comes back as data, and the run is kept here;
-    the evidence for `recluster` and `frames` stays in the store of the worker, unless `DIARNB_HOME` is the same folder.
-    Keys do not travel: each worker finds its own in its environment, so that no scheduler, log or dashboard shows one.
+    *A cluster.* ``diarize_many(urls, executor=dask.distributed.Client(address))`` needs diarnb on each worker. The
+    models are part of the package, so only the recordings are downloaded. A path must mean the same file on each
+    worker. With object storage, pass signed addresses (in an interrupted batch, sign only those that are left; a
+    recording known by another signature is recognized by its content once it is downloaded). If a worker dies, Dask
+    gives its recording to another one; after a few such deaths the recording is a failure. Tables come back as data,
+    and the runs are kept here. The evidence for `recluster` and `frames` stays in the worker's store, unless
+    `DIARNB_HOME` is the same folder. Keys are never sent: each worker finds its own in its environment, so no
+    scheduler, log or dashboard shows one.
 
-    *Services.* At most ten recordings are under way, pyannoteAI is sent at most 90 a minute of the 100 that a team has,
-    and where a service asks to be left alone, so it is. `diarnb.cloud.estimate_cost` says beforehand what one costs.
+    *Services.* At most ten recordings are in progress at a time. pyannoteAI receives at most 90 requests a minute of
+    the 100 that a team has. If a service asks for a pause, diarnb waits. `diarnb.cloud.estimate_cost` computes costs in
+    advance.
 
-    *Interrupts* return at once. A worker process finishes the recording that it is at, and that is kept. What had been
-    sent to pyannoteAI goes on there and is fetched by the next call; an answer of Deepgram's that was under way is
-    lost, and `diarize` says how to ask again.
+    *Interrupts* return at once. A worker process finishes its current recording, and the result is kept. A job that was
+    sent to pyannoteAI continues there, and the next call fetches it. A pending answer of Deepgram is lost, and
+    `diarize` says how to ask again.
 
-    *The same person* is found as `identify` finds one: voices that are rather one person than two, averaged over all
-    recordings, are one; two speakers of one recording never are. A speaker of less than 2 s has a separate label.
+    *The same person* is found as in `identify`: voices that are, on average over all recordings, more likely one person
+    than two get one label. Two speakers of one recording never do. A speaker with less than 2 s of speech has a
+    separate label.
 
     Examples
     --------
@@ -270,23 +273,23 @@ def diarize_many(
 
 
 def manifest(turns: pd.DataFrame | None = None) -> pd.DataFrame:
-    """List every recording of a batch, and what became of it; also while it is being worked on, from anywhere.
+    """List every recording of a batch and its state, also while the batch is running, and from any process.
 
     Parameters
     ----------
     turns : pandas.DataFrame, optional
-        A table that `diarize_many` gave; by default the batch that was worked at last.
+        A table that `diarize_many` returned. Default: the most recent batch.
 
     Returns
     -------
     pandas.DataFrame
         ``uri``; ``state`` (done, failed, waiting); ``duration`` (seconds) and ``speakers`` of what is done; ``seconds``
-        that it took; ``run``, for `diarnb.open_run`; ``error`` and ``message`` of what failed; ``warning``, a remark.
+        that it took; ``run``, for `diarnb.open_run`; ``error`` and ``message`` of a failure; ``warning``.
 
     Raises
     ------
     TurnTableError
-        The table is of no batch.
+        The table does not belong to a batch.
     StoreError
         The run store cannot be read.
 

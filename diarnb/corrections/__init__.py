@@ -78,7 +78,7 @@ class Corrections:
     InvalidParameterError
         The table is of several recordings.
     TurnTableError
-        It is no table of turns.
+        It is not a table of turns.
 
     Examples
     --------
@@ -647,29 +647,29 @@ class Corrections:
 
 
 def edits(turns: pd.DataFrame) -> pd.DataFrame:
-    """Read the log of the corrections that were made by hand on a table.
+    """Read the log of the corrections of a table.
 
-    Corrections are written to disk as they are made in `player`, `cards`, `review` and `studio`, in the folder
-    ``corrections`` beside the run store, and are taken up by every widget that opens the same table of the same run.
-    `forget` removes those of a run.
+    The widgets `player`, `cards`, `review` and `studio` write corrections to disk immediately, in the folder
+    ``corrections`` beside the run store. Every widget that opens the same table of the same run applies them. `forget`
+    removes those of a run.
 
     .. versionadded:: 0.2.0
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        The table as it was before the corrections: as `diarize` or `read` gave it.
+        The table before the corrections, as `diarize` or `read` returned it.
 
     Returns
     -------
     pandas.DataFrame
-        As ``Corrections.edits``; empty where nothing was corrected. `diarnb.widgets.apply_edits` applies it to this or
+        As ``Corrections.edits``; empty if nothing was corrected. `diarnb.widgets.apply_edits` applies it to this or
         another table of the recording.
 
     Raises
     ------
     TurnTableError
-        It is no table of turns.
+        It is not a table of turns.
     InvalidParameterError
         The table is of several recordings.
 

@@ -23,38 +23,38 @@ _TOLD = ("edit", "what", "turn", "speaker", "start", "end", "why")
 
 
 def apply_edits(turns: pd.DataFrame, edits: pd.DataFrame) -> pd.DataFrame:
-    """Apply corrections to another table of the same recording: a later run, another engine's.
+    """Apply corrections to another table of the same recording, such as a later run or another engine's.
 
-    A turn is found again by its time: whichever turn shares most with it, and at least half of the time that both take
-    up together; of turns that overlap, that of the same voice. A voice is found again by its longest turns, which the
-    log holds: it is whoever speaks most during these. What was undone is not done. A turn that was moved takes the new
-    boundaries; one that was cut is cut again.
+    A turn is matched by time: with the turn that shares most time with it, and at least half of the time that both
+    cover together. Among overlapping turns, the one of the same voice is used. A voice is matched by its longest turns,
+    which the log holds: with whoever speaks most during these. Corrections that were undone are not applied. A turn
+    that was moved gets its new boundaries; a turn that was split is split again.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        Any table with start, end and speaker, of one recording. It is left as it is.
+        Any table with start, end and speaker, of one recording. It is not changed.
     edits : pandas.DataFrame
-        ``player.edits``, ``Corrections.edits``; also as read from CSV or Parquet.
+        ``player.edits`` or ``Corrections.edits``, also read back from CSV or Parquet.
 
     Returns
     -------
     pandas.DataFrame
-        As `Corrections.turns`. What could not be placed is listed in ``attrs["diarnb"]["unplaced"]``: dictionaries of
-        ``edit``, ``what``, ``turn``, ``speaker``, ``start``, ``end`` (as in the log, None for what is not there) and
-        ``why``. It is missing when everything was placed.
+        As `Corrections.turns`. Corrections without a matching turn are listed in ``attrs["diarnb"]["unplaced"]``, as
+        dictionaries of ``edit``, ``what``, ``turn``, ``speaker``, ``start``, ``end`` (as in the log, None where
+        missing) and ``why``. This key is missing if everything was applied.
 
     Warns
     -----
     DiarnbWarning
-        Something could not be placed.
+        Some corrections could not be applied.
 
     Raises
     ------
     InvalidParameterError
-        The second table is no table of edits.
+        The second table is not a table of edits.
     TurnTableError
-        The first is no table of turns.
+        The first is not a table of turns.
 
     Examples
     --------

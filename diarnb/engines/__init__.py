@@ -1,4 +1,4 @@
-"""The engines: what answers who spoke when, by name."""
+"""The engines, which find who spoke when, by name."""
 
 from __future__ import annotations
 

@@ -113,7 +113,10 @@ class AssemblyAIJobs:
 
 
 class AssemblyAIEngine(JobEngine):
-    """AssemblyAI's ``/v2/transcript`` with ``speaker_labels``."""
+    """AssemblyAI's ``/v2/transcript`` with ``speaker_labels``.
+
+    .. versionadded:: 0.2.0
+    """
 
     name = "assemblyai"
     service = "AssemblyAI"

@@ -1,8 +1,8 @@
-"""What an engine is: something that takes a recording and what was asked, and answers who spoke when.
+"""The interface of an engine: it takes a recording and parameters, and answers who spoke when.
 
-An engine declares what it can do; `Question` refuses the rest before a byte is read or sent. An answer has two
-parts: `raw`, plain JSON that every table is derived from, and `evidence`, whatever arrays the engine wants to see
-again so that it can decide anew (another speaker count, another threshold) without listening again.
+An engine declares what it supports; `Question` refuses everything else before a byte is read or sent. An answer has two
+parts: `raw`, plain JSON from which every table is derived, and `evidence`, arrays that the engine needs to decide again
+(another number of speakers, another threshold) without processing the audio again.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ def __dir__() -> list[str]:
 
 @dataclass(frozen=True)
 class Option:
-    """An argument that one engine takes beyond the common ones.
+    """An argument that one engine accepts in addition to the common ones.
 
     Attributes
     ----------
     help : str
         One line, shown by the widget and by error messages.
     check : callable
-        Gives back the normalised value, or raises `InvalidParameterError` (or `ValueError` or `TypeError`, as `float`
-        and `int` do).
+        Returns the normalized value, or raises `InvalidParameterError` (or `ValueError` or `TypeError`, as `float` and
+        `int` do).
     changes_result : bool
-        Whether another value can change the answer, so that it belongs to a run's key.
+        Whether the value can change the answer and therefore belongs to a run's key.
     kept : callable
-        What a run keeps of the value, JSON only; all of it unless that is large or personal.
+        Returns what a run keeps of the value, as JSON: all of it, unless it is large or personal.
     """
 
     help: str
@@ -60,14 +60,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Offer:
-    """What an engine offers; what it does not is refused by name.
+    """What an engine supports. Everything else is refused, by name.
 
-    ``words`` says that the engine has words of its own, or can be asked for them. ``links`` says that the service
-    fetches an address by itself, so that nothing is downloaded here, and ``any_model`` that it may know models newer
-    than those listed. ``at_once`` recordings are done at a time in one process: more than one where waiting is the
-    work. ``a_minute`` is how many the service may be sent. ``billed`` says that answers cost money, so that the ledger
-    is asked before the engine, and ``earlier_default`` which model an earlier version asked for where none was named,
-    so that its answers still count.
+    ``words``: the engine has its own words, or can be asked for them. ``links``: the service downloads addresses
+    itself, so nothing is downloaded here. ``any_model``: it may know newer models than those listed. ``at_once``: how
+    many recordings one process handles at a time; more than one if most of the time is spent waiting. ``a_minute``: how
+    many the service may receive per minute. ``billed``: answers cost money, so the ledger is asked before the engine.
+    ``earlier_default``: the model that an earlier version asked for by default, so that its answers remain valid.
     """
 
     models: tuple[str, ...]
@@ -93,18 +92,18 @@ class Offer:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a paid service said beside its answer.
+    """What a paid service returned in addition to its answer.
 
     Attributes
     ----------
     row : str
-        The row of the ledger that holds the answer until the run is in the store.
+        The ledger row that holds the answer until the run is in the store.
     job_id : str or None
     billed_seconds : float or None
     expires : datetime or None
         When the service deletes the result.
     remark : str or None
-        What the service said when it took the job.
+        What the service said when it accepted the job.
     """
 
     row: str
@@ -122,13 +121,13 @@ class Answer:
     ----------
     raw : dict
         JSON only. ``diarization`` and ``exclusiveDiarization`` are lists of ``{"start", "end", "speaker"}`` with times
-        in seconds, plus ``confidence`` (a dict of speaker to 0-100) and ``channel`` where there are any. ``duration``
-        is in seconds, ``warning`` a sentence or None. All but ``diarization`` may be left out. A cloud engine keeps the
-        vendor's answer as it came.
+        in seconds, plus ``confidence`` (a dict of speaker to 0-100) and ``channel`` if there are any. ``duration`` is
+        in seconds; ``warning`` is a sentence or None. Only ``diarization`` is required. A cloud engine keeps the
+        vendor's unchanged answer.
     evidence : dict of str to numpy.ndarray, or None
         Arrays from which the engine can decide again.
     receipt : Receipt or None
-        For an answer that was paid for.
+        For a paid answer.
     """
 
     raw: Json
@@ -176,18 +175,18 @@ class OwnEngine(Protocol):
 
 
 class Engine:
-    """What every engine is: four members of its own, and abilities, which are refused unless it overrides them.
+    """The base class of engines: four required members, and abilities, which are refused unless they are overridden.
 
     Attributes
     ----------
     name : str
-        Stands in every table that it makes.
+        Recorded in every table that the engine makes.
     offer : Offer
         What `diarnb.diarize` may ask of it.
     live_offer : Offer or None
-        What `diarnb.stream` may ask of it, where that is something else.
+        What `diarnb.stream` may ask of it, if that differs.
     service : str
-        Where recordings are sent, as its name is written; empty where nothing leaves this machine.
+        The name of the service that recordings are sent to; empty if nothing leaves this machine.
 
     Examples
     --------
@@ -202,13 +201,13 @@ class Engine:
     service: str = ""
 
     def version(self, model: str) -> str:
-        """Identify what would answer, so that a run made by another version is not taken for the same."""
+        """Return the version of what would answer, so that runs of different versions are told apart."""
         raise NotImplementedError
 
     def diarize(self, recording: Any, params: Params, options: Options, progress: Progress) -> Answer:
-        """Answer who spoke when in a `Recording`; in a `Link` as well where `Offer.links` says so.
+        """Find who spoke when in a `Recording`, or in a `Link` if `Offer.links` is set.
 
-        Where there is no more to say than turns, a table of them or a list of (start, end, speaker) does, too.
+        If there are only turns, a table of them or a list of (start, end, speaker) is enough.
         """
         raise NotImplementedError
 
@@ -217,7 +216,7 @@ class Engine:
         return getattr(type(self), ability.__name__) is not ability
 
     def require(self, ability: Callable[..., object]) -> None:
-        """Raise `InvalidParameterError` if this engine lacks an ability, as using it would."""
+        """Raise `InvalidParameterError` if this engine lacks an ability, just as using the ability would."""
         if not self.can(ability):
             raise self._refusal(ability.__name__)
 
@@ -226,7 +225,7 @@ class Engine:
         return dict(options)
 
     def decide(self, evidence: Evidence, params: Params, options: Mapping[str, object]) -> Json:  # noqa: ARG002
-        """Return `Answer.raw` without listening again, equal to what a cold run with these settings gives."""
+        """Return `Answer.raw` without processing the audio again, equal to a new run with these settings."""
         raise self._refusal("decide")
 
     def frames(self, evidence: Evidence, params: Params, options: Options) -> pd.DataFrame:  # noqa: ARG002
@@ -249,11 +248,11 @@ class Engine:
         turns: pd.DataFrame,  # noqa: ARG002
         wrong: Mapping[int, Collection[str]],  # noqa: ARG002
     ) -> pd.DataFrame:
-        """Compute how likely each speaker is in each turn, given what is certain.
+        """Compute how likely each speaker is in each turn, given the turns that are certain.
 
-        `turns` has ``start``, ``end``, ``speaker``, ``certain`` (bool), and ``channel`` where channels are apart;
-        `wrong` gives, by the index of turns, who does not speak there. Returns the index of `turns` and one column a
-        speaker, 0-100; NaN where a turn cannot be heard by itself.
+        `turns` has ``start``, ``end``, ``speaker``, ``certain`` (bool), and ``channel`` if channels are separate;
+        `wrong` lists, by the index of turns, who does not speak there. Returns the index of `turns` and one column for
+        each speaker, 0-100; NaN where a turn cannot be judged on its own.
         """
         raise self._refusal("reconsider")
 
@@ -266,33 +265,33 @@ class Engine:
     ) -> Iterator[list[Json]]:
         """Find who speaks in blocks of float32 samples, one channel, full scale 1, in pieces of any size.
 
-        This call checks what was asked against `live_offer`, and raises what is wrong; listening begins with the first
-        block. Yields turns that are new or have changed: ``turn_id`` (counted from 0), ``start``, ``end``, ``speaker``,
-        ``final``, and ``text`` where the engine has words. A turn that is final does not change any more. One that was
-        taken back comes once more, without length (``end == start``); if that is not final, its id may go to another.
+        This call checks the arguments against `live_offer`, and raises errors; processing begins with the first block.
+        Yields turns that are new or have changed: ``turn_id`` (counted from 0), ``start``, ``end``, ``speaker``,
+        ``final``, and ``text`` if the engine has words. A final turn does not change any more. A turn that was
+        withdrawn comes once more, without length (``end == start``); unless that is final, its id may be used again.
 
-        A generator may return, when the blocks have ended, an `Answer` for the whole with a mapping from its labels to
-        those of the stream.
+        When the blocks have ended, a generator may return an `Answer` for the whole recording, with a mapping from its
+        labels to those of the stream.
         """
         raise self._refusal("stream")
 
     def read(self, raw: Json, params: Params, options: Options) -> Json:  # noqa: ARG002
-        """Read a vendor's raw answer, kept as it came, in the terms of `Answer.raw`, and beyond.
+        """Convert a vendor's unchanged answer into the form of `Answer.raw`, with more fields.
 
-        ``columns`` are optional columns that the turns have, whatever was asked. ``words`` and ``utterances`` are lists
-        of dicts as well: ``start, end, word, text, speaker`` (None where the vendor names nobody), ``confidence,
-        speaker_confidence`` (0-1, None where unknown), ``channel``; and ``start, end, speaker, text, confidence,
-        channel``. ``frames`` are ``resolution`` and two dicts of lists, ``speakers`` and ``scores``; ``matches`` is
+        ``columns`` lists optional columns that the turns have, whatever was asked. ``words`` and ``utterances`` are
+        also lists of dicts: ``start, end, word, text, speaker`` (None if the vendor names nobody), ``confidence,
+        speaker_confidence`` (0-1, None if unknown), ``channel``; and ``start, end, speaker, text, confidence,
+        channel``. ``frames`` has ``resolution`` and two dicts of lists, ``speakers`` and ``scores``. ``matches`` is
         what `diarnb.identify` puts into ``attrs``.
         """
         return raw
 
     def bill(self, raw: Json, about: Description) -> Json:  # noqa: ARG002
-        """Return what a `Receipt` says, beyond the job, of an answer that was delivered."""
+        """Return the fields of a `Receipt`, except the job, for an answer that was delivered."""
         return {}
 
     def billable_seconds(self, seconds: float) -> float:  # noqa: ARG002
-        """Return the seconds that a recording is billed for; 0 where nothing is."""
+        """Return the seconds that a recording is billed for; 0 if it is free."""
         return 0.0
 
     def submit(self, recording: Any, params: Params, options: Options, progress: Progress) -> str:  # noqa: ARG002
@@ -300,11 +299,11 @@ class Engine:
         raise self._refusal("submit")
 
     def resume(self, job_id: str, options: Mapping[str, object], progress: Progress) -> tuple[Answer, Description]:  # noqa: ARG002
-        """Wait for a job; return its answer, and the description of when it was submitted."""
+        """Wait for a job; return its answer and the description from its submission."""
         raise self._refusal("resume")
 
     def test(self, options: Mapping[str, object]) -> bool:  # noqa: ARG002
-        """Ask the service whether it accepts the key; it bills nothing."""
+        """Ask the service whether it accepts the key. This costs nothing."""
         raise self._refusal("test")
 
     def jobs(self, options: Options) -> list[Json]:  # noqa: ARG002
@@ -318,18 +317,18 @@ class Engine:
         options: Options,  # noqa: ARG002
         progress: Progress,  # noqa: ARG002
     ) -> tuple[str, str | None]:
-        """Have a service make, and bill, a voiceprint of the one person who speaks; return it and a remark or None.
+        """Let a service make, and bill, a voiceprint of the one person who speaks; return it and a warning or None.
 
         The `diarize` of such an engine finds known people through its option ``voiceprints``.
         """
         raise self._refusal("make_voiceprint")
 
     def check_voiceprints(self, voiceprints: Mapping[str, str]) -> None:  # noqa: ARG002
-        """Raise `VoiceprintError` for one that it cannot read or compare, before anything is read or sent."""
+        """Raise `VoiceprintError` for a voiceprint that it cannot read or compare, before anything is read or sent."""
         raise self._refusal("check_voiceprints")
 
     def voiceprint(self, recording: Recording) -> tuple[str, str | None]:  # noqa: ARG002
-        """Make a voiceprint of the one person who speaks: a text that is opaque to others, and a remark or None."""
+        """Make a voiceprint of the one person who speaks: text that only this engine reads, and a warning or None."""
         raise self._refusal("voiceprint")
 
     def identify(
@@ -338,9 +337,9 @@ class Engine:
         turns: pd.DataFrame,  # noqa: ARG002
         voiceprints: Mapping[str, str],  # noqa: ARG002
     ) -> dict[str, dict[str, float]]:
-        """Score every speaker of `turns` against every voiceprint, 0-100; no score for who cannot be heard.
+        """Score every speaker of `turns` against every voiceprint, 0-100; speakers who cannot be heard get no score.
 
-        Where `turns` has a ``channel``, each of them is to be heard there, else on the mix of all.
+        If `turns` has a ``channel``, each turn is on that channel, else on the mix of all channels.
         """
         raise self._refusal("identify")
 

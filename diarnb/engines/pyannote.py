@@ -56,6 +56,8 @@ def _device(value: object) -> str:
 class PyannoteEngine(Engine):
     """pyannote.audio.
 
+    .. versionadded:: 0.2.0
+
     Parameters
     ----------
     model : str or os.PathLike, optional

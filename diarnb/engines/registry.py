@@ -66,7 +66,7 @@ registered: dict[str, Engine | OwnEngine] = {}
 
 
 def get(engine: str | OwnEngine) -> Engine:
-    """Return an engine by its name; an object that has what an engine has is taken as one.
+    """Return an engine by its name, or an object that has the members of an engine.
 
     Raises
     ------
@@ -112,28 +112,28 @@ def find(name: str) -> Engine | None:
 
 
 def register(engine: E) -> E:
-    """Make an engine known by its name, for as long as this Python runs.
+    """Register an engine under its name, until this Python process ends.
 
-    From then on ``engine="its name"`` works wherever a name does, and its earlier runs can be opened again. A package
-    does so permanently with an entry point of the group ``diarnb.engines``.
+    From then on, ``engine="its name"`` works wherever a name does, and its earlier runs can be opened. A package
+    registers an engine permanently with an entry point of the group ``diarnb.engines``.
 
     .. versionadded:: 0.2.0
 
     Parameters
     ----------
     engine : Engine, or any object that has what one has, or the class of one
-        An engine that was registered under the same name before is replaced. A class is called without arguments.
+        Replaces an engine that was registered under the same name. A class is called without arguments.
 
     Returns
     -------
     engine
-        As it was given, so that this can decorate a class.
+        The argument itself, so that this can decorate a class.
 
     Raises
     ------
     InvalidParameterError
-        Its name is one of diarnb's own engines, or none that can be typed: a small letter, then at most 39 small
-        letters, digits, dots, hyphens and underscores.
+        Its name belongs to one of diarnb's own engines, or is invalid: it must be a lower-case letter, then at most 39
+        lower-case letters, digits, dots, hyphens and underscores.
 
     Examples
     --------
@@ -164,7 +164,10 @@ def register(engine: E) -> E:
 
 
 def names() -> list[str]:
-    """Return the names of all engines: diarnb's own first, then the others by the alphabet; nothing is imported."""
+    """Return the names of all engines: diarnb's own first, then the others in alphabetical order. Nothing is imported.
+
+    .. versionadded:: 0.2.0
+    """
     others = {*registered, *(entry.name for entry in find_installed())}
     return [*NAMES, *sorted(others.difference(NAMES))]
 
@@ -175,7 +178,7 @@ def find_registered(name: str) -> Engine | OwnEngine | None:
 
 
 def available() -> pd.DataFrame:
-    """List the engines, what each offers, and what is missing to use it.
+    """List the engines, what each one supports, and what is missing to use it.
 
     .. versionadded:: 0.2.0
 
@@ -183,10 +186,10 @@ def available() -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``engine``, its name; ``runs_on``, "this machine" or the service that recordings are sent to; ``billed``;
-        ``counts`` (takes a number of speakers), ``words`` (of its own), ``frames`` (scores), ``decides_again`` (for
-        `diarnb.recluster`), ``voiceprints``, ``streams``; ``package`` that it comes with; and ``missing``, what is to
-        be done before it can be used, empty where nothing is. Engines of other packages are not imported for this:
-        until one was asked for, what it offers is missing.
+        ``counts`` (accepts a number of speakers), ``words`` (has its own), ``frames`` (scores), ``decides_again`` (for
+        `diarnb.recluster`), ``voiceprints``, ``streams``; ``package``, which provides it; and ``missing``, what you
+        must do before you can use it, or empty. Engines of other packages are not imported for this, so what they
+        support is unknown until they are first used.
 
     Examples
     --------

@@ -15,7 +15,7 @@ _NAMES = ("meeting", "interview", "call")
 
 
 def example(name: str = "meeting") -> Path:
-    """Path of an example recording: a synthetic conversation, spoken by computer voices.
+    """Return the path of an example recording: a synthetic conversation, spoken by computer voices.
 
     ============= ======= ================================== =========================================
     name          seconds who speaks                         how it sounds
@@ -24,15 +24,15 @@ def example(name: str = "meeting") -> Path:
                           Otto plan a community garden
     ``interview`` 69      Maya asks Fergus, who counts birds two people close to one microphone, 16 kHz
                           at a lighthouse
-    ``call``      58      Victor repairs bicycles (left      telephone, 8 kHz, stereo: one speaker a
-                          channel); Maya calls him (right)   channel, the other faintly behind
+    ``call``      58      Victor repairs bicycles (left      telephone, 8 kHz, stereo: one speaker on
+                          channel); Maya calls him (right)   each channel, the other faintly audible
     ============= ======= ================================== =========================================
 
-    A name is the same voice in all three. People interrupt each other, talk at once and say "uh-huh" while another
-    speaks.
+    A name has the same voice in all three. People interrupt each other, talk at once and say "uh-huh" while somebody
+    else speaks.
 
-    Beside ``meeting.flac`` stands its truth, exact because the conversation was made: ``meeting.rttm``, who spoke when
-    (a turn lasts from its first sound to its last; pauses inside it are shorter than 0.5 s), and
+    The reference is beside ``meeting.flac``, and is exact because the conversation is synthetic: ``meeting.rttm``, who
+    spoke when (a turn lasts from its first sound to its last; pauses inside it are shorter than 0.5 s), and
     ``meeting.words.csv`` with the columns start, end (seconds), word, text (as written, with punctuation), speaker
     and, for ``call``, channel (0 or 1, as in ``diarize(channels=...)``; RTTM counts channels from 1).
 
@@ -44,7 +44,7 @@ def example(name: str = "meeting") -> Path:
     Returns
     -------
     pathlib.Path
-        The audio file in the installed package. Do not write beside it.
+        The audio file in the installed package. Do not write into its folder.
 
     Raises
     ------

@@ -1,13 +1,13 @@
-"""Turns to files and back, one module a format, and the JSON of other makers by one table.
+"""Read and write files of turns, with one module for each format and one table for the JSON of other tools.
 
-A format is a module with ``load(reading) -> DataFrame`` and, where it is written, ``dump(turns, path)``; with what it
-reads (`READS`) and what it holds (`HOLDS`), of which the documentation's tables are made; and a line in `FORMATS`.
-`dump` gets a checked table, and a path of the final name that nobody sees before it is whole. What is written is read
-again, and what did not come back is reported with a `DiarnbWarning`. What `load` returns is checked here.
+A format is a module with ``load(reading) -> DataFrame`` and, if it can be written, ``dump(turns, path)``. It states
+what it reads (`READS`) and what it holds (`HOLDS`), from which the documentation makes its tables, and has a line in
+`FORMATS`. `dump` gets a checked table and a temporary path with the final name. Every written file is read back, and a
+`DiarnbWarning` reports what was lost. What `load` returns is checked here.
 
-A table of turns has ``start``, ``end`` and ``speaker``, and ``text`` where the file tells what was said. One with a
-column ``word`` is a table of words: `read` makes turns of it, and `read_words` returns it as it is. A format that holds
-both has ``load_words(reading)`` as well.
+A table of turns has ``start``, ``end`` and ``speaker``, and ``text`` if the file contains what was said. A table with a
+column ``word`` is a table of words: `read` turns it into turns, and `read_words` returns it unchanged. A format that
+holds both also has ``load_words(reading)``.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ refuse_call(__name__)
 
 @runtime_checkable
 class Format(Protocol):
-    """What a module of a format has.
+    """The interface of a format module.
 
     Attributes
     ----------
     READS : str
-        What is read, for the documentation.
+        What can be read, for the documentation.
     HOLDS : Holds or None
-        What is held of a table that is written; None where nothing is written.
+        What a written file holds; None if the format cannot be written.
     """
 
     @property
@@ -152,36 +152,36 @@ def read(
 ) -> pd.DataFrame:
     """Read turns from a file.
 
-    Where a file does not say what is a speaker, something must be chosen: which tier, which words before a colon. What
-    was taken for what is told in one `DiarnbWarning`, and kept in ``attrs["diarnb"]["warning"]``; the arguments decide
-    otherwise. Damaged rows are left out and counted, as long as more are sound.
+    Some files do not mark what is a speaker. Then diarnb must choose: which tiers, or which words before a colon. One
+    `DiarnbWarning` reports the choices, ``attrs["diarnb"]["warning"]`` keeps them, and the arguments override them.
+    Damaged rows are skipped and counted, as long as most rows are valid.
 
     Parameters
     ----------
     path : str or path
-        Its suffix says what it is; the notes list them.
+        The suffix decides the format; the notes list them.
     tiers : str or sequence of str, optional
-        Of ``.TextGrid`` and ``.eaf``: the tiers to read. By default those of speech; tiers of words, phones, codes and
-        gestures are left out, and of one person's tiers that of the speech is taken.
+        For ``.TextGrid`` and ``.eaf``: the tiers to read. Default: tiers of speech. Tiers of words, phones, codes and
+        gestures are left out, and if a person has several tiers, the one with the speech is used.
     labels : "speaker" or "text", optional
-        Of ``.TextGrid``, ``.eaf`` and ``.txt``: what the labels are. By default text, but of a single tier whose labels
-        are numbered speakers, or names that recur.
+        For ``.TextGrid``, ``.eaf`` and ``.txt``: what the labels are. Default: text, except in a single tier whose
+        labels are numbered speakers or recurring names.
     speakers : False or sequence of str, optional
-        Of ``.srt``, ``.vtt`` and ``.txt``: the names that may stand before a colon or in brackets, or False for none.
-        By default the whole file votes: names are short, in capitals, and come back.
+        For ``.srt``, ``.vtt`` and ``.txt``: the names that may precede a colon or be in brackets, or False for none.
+        Default: decided from the whole file; names are short, capitalized, and recur.
 
     Returns
     -------
     pandas.DataFrame
-        A table of turns; with a column ``text`` where the file tells what was said, ``channel`` where there are
-        several, and ``uri`` where it holds several recordings.
+        A table of turns; with a column ``text`` if the file contains what was said, ``channel`` if there are several,
+        and ``uri`` if it holds several recordings.
 
     Raises
     ------
     InvalidParameterError
-        If the suffix is of no known format, an argument is not for it, or there is no such tier.
+        If the suffix is unknown, an argument does not apply to the format, or there is no such tier.
     TurnTableError
-        If the content is damaged (the file and the line are named), holds no turns, or names no speaker.
+        If the content is damaged (the message names file and line), holds no turns, or names no speaker.
     ConfigurationError
         If the format needs an extra that is not installed.
     OSError
@@ -190,8 +190,8 @@ def read(
     Warns
     -----
     DiarnbWarning
-        If something had to be chosen, damaged rows are left out, or some rows name no speaker, as happens in
-        transcripts; `read_words` has those.
+        If diarnb had to choose, damaged rows were skipped, or some rows name no speaker, as happens in transcripts;
+        `read_words` returns those too.
 
     Notes
     -----
@@ -200,7 +200,8 @@ def read(
                    everywhere; ``.tsv``, ``.csv.gz`` and ``.xlsx`` (extra ``formats``) are the same
     ``.parquet``   the same; needs the extra ``parquet``
     ``.json``      by its content: ours, an answer of pyannoteAI or Deepgram, a transcript of WhisperX, or one of
-                   the makers that `diarnb.formats.makers.MAKERS` lists; ``.jsonl`` and ``.jsonl.gz`` a row a line
+                   the makers that `diarnb.formats.makers.MAKERS` lists; in ``.jsonl`` and ``.jsonl.gz`` each line is a
+                   row
     ``.rttm``      the evaluations' turns
     ``.stm``       their segments with text; those that stand for a gap are left out
     ``.ctm``       their words; if they have speakers
@@ -251,28 +252,28 @@ def read_words(
     labels: Literal["speaker", "text"] | None = None,
     speakers: Literal[False] | Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Read words from a file, to give them speakers (`diarnb.assign_speakers`) or because they have some.
+    """Read words from a file, with or without speakers; `diarnb.assign_speakers` adds them.
 
     Parameters
     ----------
     path : str or path
-        A ``.ctm``; a ``.json`` of Deepgram, pyannoteAI, WhisperX, faster-whisper, Whisper or another maker; or a
-        ``.csv``, ``.parquet`` or ``.json`` of a table with a column ``word``. Of a file that does not time its words,
-        as ``.srt``, ``.vtt`` and ``.stm`` do not, each segment with its text is taken for one word.
+        A ``.ctm``; a ``.json`` of Deepgram, pyannoteAI, WhisperX, faster-whisper, Whisper or another tool; or a
+        ``.csv``, ``.parquet`` or ``.json`` of a table with a column ``word``. If a file does not time its words, such
+        as ``.srt``, ``.vtt`` and ``.stm``, each segment with its text counts as one word.
     tiers, labels, speakers
         As for `read`.
 
     Returns
     -------
     pandas.DataFrame
-        As `diarnb.words` gives it: ``start, end, word, text, speaker`` (missing where the file names nobody),
-        ``confidence, speaker_confidence`` (0-1, NaN where there is none), ``channel``; and ``uri`` where the file holds
-        several recordings. Words that WhisperX could not time stand between their neighbours.
+        As `diarnb.words` returns it: ``start, end, word, text, speaker`` (missing where the file names nobody),
+        ``confidence, speaker_confidence`` (0-1, NaN where there is none), ``channel``; and ``uri`` if the file holds
+        several recordings. Words that WhisperX could not time are placed between their neighbours.
 
     Raises
     ------
     InvalidParameterError
-        If the suffix is of no known format, or an argument is not for it.
+        If the suffix is unknown, or an argument does not apply to the format.
     TurnTableError
         If the content is damaged, or holds no words.
     OSError
@@ -299,41 +300,41 @@ def read_words(
 
 
 def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Source | bool = False) -> None:
-    """Write these rows, turns or words, to a file, which is replaced as a whole if it exists.
+    """Write these rows, turns or words, to a file. An existing file is replaced completely.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        Any table with start, end and speaker. In one of words (`diarnb.words`) speakers may be missing, where the
+        Any table with start, end and speaker. In a table of words (`diarnb.words`), speakers may be missing if the
         format holds words.
     path : str or path
-        Its suffix says what is written; the notes tell what each format holds.
+        The suffix decides the format; the notes list what each format holds.
     audio : bool or anything that `diarize` takes, default False
-        Of ``.html``: put the sound into the page, 20 MB or about 80 minutes at most. True takes the recording of the
+        For ``.html``: include the audio in the page, at most 20 MB or about 80 minutes. True uses the recording of the
         run.
 
     Raises
     ------
     InvalidParameterError
-        If the suffix is of no known format, or the sound is not for it or too long for it.
+        If the suffix is unknown, or the format cannot hold audio, or the audio is too long.
     AudioNotFoundError, AudioChangedError, AudioError
-        If the sound is wanted, and is not there or cannot be used.
+        If the audio was asked for, but is missing or cannot be used.
     TurnTableError
-        If this is no table of turns, or one that the format cannot hold at all, as several recordings in ``.srt``.
+        If this is not a table of turns, or the format cannot hold it at all, such as several recordings in ``.srt``.
     ConfigurationError
         If the format needs an extra that is not installed.
     OSError
-        If the file cannot be written; one that was there is as it was.
+        If the file cannot be written. An existing file is then unchanged.
 
     Warns
     -----
     DiarnbWarning
-        If not all that is in the table is in the file. It is read again to see this; times that differ by less than
-        half a millisecond are not told.
+        If the file does not hold everything in the table. The file is read back to find out; differences in time of
+        less than half a millisecond are not reported.
 
     Notes
     -----
-    ``yes`` is held of a table that is written, ``-`` is reported as lost:
+    ``yes``: the file holds it. ``-``: it is reported as lost.
 
     =====================  ======  =======  =======  =====  ==========  =====  ============================
     suffix                 times   overlap  names    text   confidence  words  else
@@ -357,14 +358,14 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Source | 
     ``.eaf``               1 ms    yes      any      yes    -           -      no turn without length
     =====================  ======  =======  =======  =====  ==========  =====  ============================
 
-    ``.html`` is a page to send, which is written and not read: the timeline and what was said, in one file that
-    needs no network.
+    ``.html`` is a page to share. It is written but not read: the timeline and the transcript, in one file that needs no
+    network.
 
-    Several recordings (a column ``uri``) are refused where the format would put them on one timeline; in ``.rttm``,
-    ``.stm``, ``.ctm`` and ``.uem`` they are named without the suffix of a file, as the evaluations name them.
-    Where a name is one word, its spaces become underscores. Where a text is one line, its lines are joined; in
-    ``.stm`` and ``.ctm`` words are as scorers compare them, in lower case and without punctuation. Who overlaps
-    themselves has several tiers in ``.TextGrid`` and ``.eaf``.
+    Several recordings (a column ``uri``) are refused if the format would put them on one timeline. In ``.rttm``,
+    ``.stm``, ``.ctm`` and ``.uem`` they are named without a file suffix, as in evaluations. If a format allows only one
+    word as a name, spaces become underscores. If it allows only one line of text, lines are joined. In ``.stm`` and
+    ``.ctm`` words are written as scorers compare them, in lower case and without punctuation. Speakers who overlap
+    with themselves get several tiers in ``.TextGrid`` and ``.eaf``.
 
     Examples
     --------

@@ -29,7 +29,7 @@ def to_annotation(turns: pd.DataFrame) -> Any:
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
     InvalidParameterError
         If it is one of several recordings.
     ConfigurationError

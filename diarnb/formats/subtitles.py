@@ -53,10 +53,12 @@ def write_subtitles(turns: pd.DataFrame, path: str | os.PathLike[str], *, karaok
     stays for a second for each 17 characters where the next leaves it the time. Of two who speak at once the second
     follows. Who speaks is named where that changes.
 
+    .. versionadded:: 0.2.0
+
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarnb.diarize` made with words; or a table of words, as `diarnb.words` gives it.
+        A table that `diarnb.diarize` returned with words; or a table of words, as `diarnb.words` gives it.
     path : str or path
         ``.srt``, or ``.vtt``, in which every cue bears its voice as well (``<v Maya>``).
     karaoke : bool, default False

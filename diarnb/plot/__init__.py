@@ -1,7 +1,7 @@
-"""The timeline: one lane a speaker, drawn by matplotlib from any table of turns.
+"""The timeline: one lane for each speaker, drawn by matplotlib from any table of turns.
 
-`diarnb.plot.lanes` works out what is shown; here it is drawn, on one Axes. The greys lie between the text and the
-page of whatever style is in use, and no setting of matplotlib is changed.
+`diarnb.plot.lanes` computes what to show, and this module draws it on one Axes. Greys are chosen between the text and
+background colours of the current style. No matplotlib setting is changed.
 """
 
 from __future__ import annotations
@@ -71,52 +71,51 @@ def timeline(
     colors: Mapping[str, object] | None = None,
     wrap: float | Literal["auto"] | None = "auto",
 ) -> Axes:
-    """Draw who spoke when: one lane a speaker, in the order in which they first speak.
+    """Draw who spoke when: one lane for each speaker, in the order in which they first speak.
 
-    A strip below the lanes, and a shade behind them, show where several speak at once; at the right stands each
-    speaker's share of the talk in view. With a ``confidence`` column, fainter bars are less certain. Pale bars have an
-    outline, and from the ninth speaker on colours come again with a hatch.
+    A strip below the lanes and a shade behind them show where several people speak at once. At the right is each
+    speaker's share of the speech in view. With a ``confidence`` column, fainter bars are less certain. Pale bars have
+    an outline. From the ninth speaker on, the colours repeat with a hatch.
 
     Parameters
     ----------
     turns : pandas.DataFrame
         Any table with ``start`` and ``end`` in seconds and ``speaker``, of one recording.
     reference : pandas.DataFrame, optional
-        The true turns, drawn below as a second group of lanes in the order of their partners. Partners have the same
-        colour: speakers of the same name, else those who share the most time, as a diarization error rate pairs them.
-        Strips below show what was missed, what is a false alarm, and what is confused, with the seconds of each.
+        The true turns, drawn below as a second group of lanes in matching order. Matched speakers have the same colour:
+        those with the same name, else those who share the most time, as for a diarization error rate. Strips below show
+        missed speech, false alarms and confusion, with the seconds of each.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; nothing outside it is changed. It becomes as much smaller as the names need to stay within its
-        room, unless the figure has a layout engine. Default: a new pyplot figure of a fitting size.
+        Where to draw; nothing outside it is changed. It shrinks to make room for the names, unless the figure has a
+        layout engine. Default: a new pyplot figure of a suitable size.
     start, end : float, optional
-        The stretch to show, in seconds; lanes and colours stay those of the whole table. Default: from 0 to
-        ``turns.attrs["diarnb"]["duration"]``, or where that is not known to the end of the last turn.
+        The part to show, in seconds; lanes and colours stay those of the whole table. Default: from 0 to
+        ``turns.attrs["diarnb"]["duration"]``, or, if unknown, to the end of the last turn.
     title : str, optional
-        Default: ``turns.attrs["diarnb"]["source"]`` where there is one; ``""`` for none.
+        Default: ``turns.attrs["diarnb"]["source"]``, if there is one; ``""`` for no title.
     colors : mapping of str to color, optional
-        matplotlib colours of some or all speakers, e.g. ``{"Beth": "#0072B2"}``; names that do not occur are ignored.
+        matplotlib colours for some or all speakers, e.g. ``{"Beth": "#0072B2"}``; unknown names are ignored.
     wrap : float, "auto" or None, default "auto"
-        Seconds after which the timeline goes on in a next row; None for a single row. ``"auto"`` takes equal rows of
-        about half an hour, or longer ones for many speakers, beyond 45 minutes, and a single row on an `ax` that is
-        given.
+        Seconds after which the timeline continues in a new row; None for a single row. Beyond 45 minutes, ``"auto"``
+        uses equal rows of about half an hour, or longer ones for many speakers. On a given `ax` it uses a single row.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Each speaker is a collection with the name as its label; x is in seconds, of the row when there are several. A
-        new figure says what it shows to those who cannot see it, in a notebook and in a PNG or SVG that it is saved to.
+        Each speaker is a collection with the name as its label; x is in seconds, within the row if there are several. A
+        new figure has an alternative text, in notebooks and in saved PNG and SVG files.
 
     Raises
     ------
     TurnTableError
-        If a table is not one of turns, or holds several recordings.
+        If a table is not a table of turns, or holds several recordings.
     InvalidParameterError
         If `start`, `end`, `wrap` or `colors` make no sense.
 
     Notes
     -----
-    Names and titles are untrusted text: nothing in them is read as mathematics or TeX; characters that hide or reorder
-    text are written as escapes, and so are those for which no installed font has a glyph, but for emoji, which are
+    Names and titles are untrusted text. Nothing in them is interpreted as mathematics or TeX. Characters that hide or
+    reorder text are escaped, and so are characters without a glyph in the installed fonts, except emoji, which are
     written by their names.
 
     Examples
@@ -184,18 +183,18 @@ def _describe(tracks: list[Track], name: object, first: float, last: float) -> s
 
 
 def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw what speaks for each number of speakers, one bar a number.
+    """Draw the evidence for each number of speakers, one bar for each number.
 
-    A bar tells how different the two are who are named at its right; the line marks what it takes to be two voices.
-    Bars in colour can be believed: they reach the line, and every voice is kept. The number chosen is bold.
+    A bar shows how different the two speakers named at its right are. The line marks the difference that two voices
+    need. Coloured bars are credible: they reach the line, and every voice is kept. The chosen number is bold.
 
     Parameters
     ----------
     evidence : pandas.DataFrame
         From `diarnb.metrics.count_evidence`.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; the text at its right needs about as much room as the bars. Default: a new pyplot figure of a
-        fitting size.
+        Where to draw; the text at the right needs about as much space as the bars. Default: a new pyplot figure of a
+        suitable size.
 
     Returns
     -------
@@ -204,7 +203,7 @@ def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InvalidParameterError
-        The table is another.
+        This is a different table.
 
     Examples
     --------

@@ -50,22 +50,22 @@ def words(turns: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made, whole or in part, renamed, corrected or not.
+        A table that `diarize` returned, whole or in part, renamed, corrected or not.
 
     Returns
     -------
     pandas.DataFrame
-        ``start, end`` in seconds, ``word``, ``text`` (with its punctuation), ``speaker`` (missing where the service
-        names nobody), ``confidence``, ``speaker_confidence`` (0-1, NaN where there is none), ``channel``; sorted by
-        time. ``placed``, of a transcriber that does not time words, is ``"length"`` where the time is an estimate. Of a
-        table that is not the whole run any more only the words of its turns, under the names that these have; a turn
-        with other times has what is said within it. Empty for the local engine, which hears voices, unless it was given
-        ``words=``.
+        ``start, end`` in seconds, ``word``, ``text`` (with punctuation), ``speaker`` (missing where the service names
+        nobody), ``confidence``, ``speaker_confidence`` (0-1, NaN where there is none), ``channel``; sorted by time.
+        ``placed`` exists if the transcriber does not time words, and is ``"length"`` where the time is an estimate. If
+        the table is only part of the run, it returns only the words of these turns, with the speakers' current names. A
+        turn whose times were changed has the words within its new times. Empty for the local engine, which finds
+        speakers only, unless it was given ``words=``.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns, or none that diarnb made.
+        If this is not a table of turns that diarnb made.
     RunNotFoundError
         If the run is no longer in the store.
 
@@ -113,21 +113,21 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made, whole or in part, renamed, corrected or not.
+        A table that `diarize` returned, whole or in part, renamed, corrected or not.
 
     Returns
     -------
     pandas.DataFrame
         ``start, end`` in seconds, ``speaker``, ``text``, ``confidence`` (of the words, 0-1), ``channel``; sorted by
-        time. What a listener says into a sentence is an utterance of its own and does not cut it. The service's own
-        where they were asked for (Deepgram: ``utterances=True``) and the table is the whole run, but never one that
-        several speak; else computed from the `words` of the turns. Empty for the local engine, unless it was given
-        ``words=``.
+        time. What a listener says during a sentence is a separate utterance and does not cut the sentence. If the
+        service was asked for utterances (Deepgram: ``utterances=True``) and the table is the whole run, these are used,
+        except those with several speakers. Otherwise they are computed from the `words` of the turns. Empty for the
+        local engine, unless it was given ``words=``.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns, or none that diarnb made.
+        If this is not a table of turns that diarnb made.
     RunNotFoundError
         If the run is no longer in the store.
 
@@ -146,33 +146,33 @@ def utterances(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def search(turns: pd.DataFrame, text: str, *, context: int = 6) -> pd.DataFrame:
-    """Find where something is said: a word, or several that follow each other.
+    """Find where something is said: one word, or several consecutive words.
 
     .. versionadded:: 0.2.0
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made with words, whole or in part; or any table of turns with ``text``.
+        A table that `diarize` returned with words, whole or in part; or any table of turns with ``text``.
     text : str
-        Upper and lower case and punctuation make no difference; words are whole ones.
+        Case and punctuation do not matter. Only whole words are found.
     context : int, default 6
         How many words before and after to show, by any speaker.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each hit, by time: ``start``, ``end``, ``duration`` in seconds (of the words; of the turn where the
-        table knows no times of words), ``speaker`` (``"?"`` where nobody is known to speak), ``text``, ``before``,
-        ``after``; ``uri`` in a table of several recordings. It is a table of turns itself, so that `clip`, `player` and
-        `timeline` take it; ``attrs`` are those of `turns`.
+        One row for each hit, sorted by time: ``start``, ``end``, ``duration`` in seconds (of the words, or of the turn
+        if the words have no times), ``speaker`` (``"?"`` if unknown), ``text``, ``before``, ``after``, and ``uri`` in a
+        table of several recordings. The result is a table of turns, so `clip`, `player` and `timeline` accept it.
+        ``attrs`` are those of `turns`.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns, or one without words and text.
+        If this is not a table of turns, or has neither words nor text.
     InvalidParameterError
-        If `text` has no word in it, or `context` is no number of words.
+        If `text` contains no word, or `context` is not a number of words.
 
     Examples
     --------
@@ -232,19 +232,19 @@ def exclusive(turns: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table of turns from anywhere.
+        Any table of turns.
 
     Returns
     -------
     pandas.DataFrame
-        As `turns`. The engine's own choice of who has the floor where the rows are those of a run that has one, all of
-        them and as they were; else computed from the rows: who speaks first speaks on. ``attrs["diarnb"]["exclusive"]``
-        says ``"engine"`` or ``"computed"``.
+        As `turns`. If the rows are a complete, unchanged run that has exclusive turns, these are the engine's own
+        choice. Otherwise they are computed from the rows: whoever started first keeps the floor.
+        ``attrs["diarnb"]["exclusive"]`` is ``"engine"`` or ``"computed"``.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
 
     Examples
     --------
@@ -272,19 +272,19 @@ def confidences(turns: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made, whole or in part, renamed or not.
+        A table that `diarize` returned, whole or in part, renamed or not.
 
     Returns
     -------
     pandas.DataFrame
-        The index of `turns`, one column a speaker of the run, 0-100: the mean probability, over the turn, that this
-        speaker speaks. Overlap can make a row sum to more than 100. NaN where the service does not say (Deepgram scores
-        the assigned speaker only), and where a turn has other times than any of the run's.
+        The index of `turns` and one column for each speaker of the run, 0-100: the mean probability, over the turn,
+        that this speaker speaks. With overlap, a row can sum to more than 100. NaN where the service gives no score
+        (Deepgram scores only the assigned speaker), and where the times of a turn were changed.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns, or none that diarnb made.
+        If this is not a table of turns that diarnb made.
     RunNotFoundError
         If the run is no longer in the store.
 
@@ -306,24 +306,24 @@ def confidences(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def frames(turns: pd.DataFrame) -> pd.DataFrame:
-    """Score every frame of a run, whatever is left of its table.
+    """Return the scores of every frame of a run, whatever rows its table still has.
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        A table that `diarize` made.
+        A table that `diarize` returned.
 
     Returns
     -------
     pandas.DataFrame
-        ``start, end`` in seconds; ``confidence``, 0-100, how sure it is that exactly the speakers named speak; then a
-        column for each speaker, 0-100, how likely they speak, and a service's other scores. Of pyannoteAI: the speakers
-        with ``speaker_probability=True``. ``attrs["resolution"]`` is the time step in seconds.
+        ``start, end`` in seconds; ``confidence``, 0-100, how certain it is that exactly the named speakers speak; then
+        a column for each speaker, 0-100, how likely this speaker speaks, and any other scores of a service. pyannoteAI
+        scores the speakers if ``speaker_probability=True``. ``attrs["resolution"]`` is the time step in seconds.
 
     Raises
     ------
     RunNotFoundError
-        The run, or what it heard, is no longer in the store; or no scores were asked of the service.
+        The run or its scores are no longer in the store, or the service was not asked for scores.
 
     Examples
     --------

@@ -141,7 +141,7 @@ def open_run(run: str) -> pd.DataFrame:
     Parameters
     ----------
     run : str
-        Its id, from `runs` or ``attrs["diarnb"]["run"]``.
+        The run's id, from `runs` or ``attrs["diarnb"]["run"]``.
 
     Returns
     -------
@@ -156,13 +156,13 @@ def open_run(run: str) -> pd.DataFrame:
 
 
 def runs() -> pd.DataFrame:
-    """List the runs in the store, and what was submitted and is not a run yet, the newest first.
+    """List the runs in the store, and submissions that are not a run yet, newest first.
 
     Returns
     -------
     pandas.DataFrame
         ``run, created, source, engine, model, duration, speakers, state, billed_seconds, job_id, expires``. The state
-        is ``"succeeded"``, ``"stopped"`` for a table of what was heard before an interrupt, or how far a submission is.
+        is ``"succeeded"``, ``"stopped"`` (the table covers the part before an interrupt), or the state of a submission.
     """
     store = Store.default()
     listed = store.runs()
@@ -174,12 +174,12 @@ def runs() -> pd.DataFrame:
 
 
 def forget(run: str | pd.DataFrame) -> None:
-    """Remove a run, what it heard unless another needs it, and its corrections; or a submission.
+    """Remove a run, its corrections and (unless another run needs it) its evidence, or a submission.
 
     Parameters
     ----------
     run : str or pandas.DataFrame
-        A run's id, or its table.
+        The run's id, or its table.
 
     Raises
     ------
@@ -200,5 +200,5 @@ def forget(run: str | pd.DataFrame) -> None:
 
 
 def raw(turns: pd.DataFrame | str) -> Json:
-    """Return the engine's answer as it came, a JSON-like dict; of a table, or of a run by its id."""
+    """Return the unchanged answer of the engine as a JSON-like dict, for a table or the id of a run."""
     return (Store.default().get(turns) if isinstance(turns, str) else run_of(turns)).raw

@@ -41,29 +41,30 @@ def serve(
     workers: int | None = None,
     **settings: Any,
 ) -> Server:
-    """Start a server that answers the pyannoteAI and the Deepgram API from the local engine.
+    """Start a server that offers the pyannoteAI and Deepgram APIs with the local engine.
 
-    It runs in a process of its own on this machine, as ``python -m diarnb serve`` does, and ends with this one: at
-    ``stop()``, at the end of a ``with`` block, or whenever the kernel ends, whatever ends it. The vendors' own SDKs
-    work with it, and so do the engines ``"pyannoteai"`` and ``"deepgram"``; its page at `base_url` tells how.
+    It runs in a separate process on this machine, like ``python -m diarnb serve``. It stops at ``stop()``, at the end
+    of a ``with`` block, or when the kernel ends, for whatever reason. The vendors' own SDKs work with it, and so do the
+    engines ``"pyannoteai"`` and ``"deepgram"``; its page at `base_url` explains how.
 
     Parameters
     ----------
     port : int, default 0
-        Of this machine; 0 takes a free one.
+        The port to listen on; 0 picks a free one.
     key : str, optional
-        Everybody who has it may use the server. By default ``DIARNB_SERVER_KEY`` of the environment, else a new one.
+        Whoever has this key can use the server. Default: the environment's ``DIARNB_SERVER_KEY``, else a new key.
     words : str or bool, default True
         The transcriber: ``"moonshine"``, ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names.
-        True takes the best that is installed and needs no download, and warns if there is none; False answers without
+        True uses the best one that is installed and needs no download, and warns if there is none. False serves without
         words.
     folder : path, optional
-        Where jobs and uploads are kept, and outlive the server. By default a temporary one that is removed with it.
+        Where jobs and uploads are kept, even after the server stops. Default: a temporary folder that is removed with
+        it.
     workers : int, optional
-        Recordings that are listened to at once; by default as many as there are cores.
+        The number of recordings processed at once; by default the number of cores.
     **settings
-        The rest of what a server can be told, by the names in `diarnb.server.settings.Settings`:
-        ``allow_url_fetch=("*",)``, ``rate_limits="vendor"``, ``webhook_secret=...``.
+        Further settings, named as in `diarnb.server.settings.Settings`: ``allow_url_fetch=("*",)``,
+        ``rate_limits="vendor"``, ``webhook_secret=...``.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def serve(
     Raises
     ------
     ConfigurationError
-        The extra ``server`` or that of the words is missing; the port or the folder is in use.
+        The extra ``server`` or the transcriber's extra is missing, or the port or folder is in use.
     InvalidParameterError
         A setting is unknown or wrong.
 

@@ -32,33 +32,35 @@ _COLUMNS = {"start": float, "end": float, "duration": float, "speaker": str, "ag
 def fuse(
     tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame], *, weights: Sequence[float] | None = None
 ) -> pd.DataFrame:
-    """Make one diarization of several of the same recording, by vote.
+    """Combine several diarizations of the same recording into one, by vote.
+
+    .. versionadded:: 0.2.0
 
     Parameters
     ----------
     tables : iterable of pandas.DataFrame, or mapping of str to pandas.DataFrame
-        At least two tables with start, end and speaker, of one recording, or of several with ``uri``: by other engines,
-        models or settings. What they call a speaker makes no difference; one without turns says that nobody speaks.
+        At least two tables with start, end and speaker, from different engines, models or settings; of one recording,
+        or of several with ``uri``. Labels may differ between the tables. A table without turns says that nobody speaks.
     weights : sequence of float, optional
-        How much each table counts, above 0. By default the more a table agrees with all others, the more it counts; the
-        n-th best n to the power of -0.1. Of two tables neither agrees better: the one counts more that is surer
-        (``confidence``, where both have it), else the first.
+        The weight of each table, above 0. By default, a table that agrees better with all others has more weight: the
+        n-th best has n to the power of -0.1. Of two tables, neither agrees better; then the table with the higher
+        ``confidence`` has more weight if both have this column, else the first.
 
     Returns
     -------
     pandas.DataFrame
-        A table of turns: ``start``, ``end``, ``duration``, ``speaker``, and ``agreement``, how much of the vote the
-        speaker has in this turn, 0-100; with ``uri`` where the tables have it. A speaker bears the name of the first
-        table, and one who is not in that the name of another. Turns of one speaker that touch are one. ``attrs`` are
-        those of the first table with ``weights``, the share of the vote that each table has; with several recordings
-        for each of these.
+        A table of turns: ``start``, ``end``, ``duration``, ``speaker``, and ``agreement``, the share of the vote for
+        this speaker in this turn, 0-100; with ``uri`` if the tables have it. Speakers have their names from the first
+        table; those who are missing there have names from another one. Adjacent turns of one speaker are joined.
+        ``attrs`` are those of the first table, plus ``weights``, the share of the vote of each table; with several
+        recordings, for each of them.
 
     Raises
     ------
     TurnTableError
-        A table is none of turns.
+        One of the tables is not a table of turns.
     InvalidParameterError
-        There are fewer than two tables, the weights are no such numbers, or only some tables tell recordings apart.
+        There are fewer than two tables, the weights are invalid, or only some tables have a column ``uri``.
 
     See Also
     --------
@@ -67,16 +69,16 @@ def fuse(
 
     Notes
     -----
-    The method is that of DOVER-Lap (Raj and others, 2021). First it is found who is whom: table by table, the best
-    first, speakers are matched one to one with those found so far by the time they share (the Hungarian method).
-    Then, moment by moment, as many speak as the tables say in the weighted mean, and those who have most of the vote.
-    Of two tables that have ``confidence``, each vote counts by that.
+    The method is that of DOVER-Lap (Raj and others, 2021). First, speakers are matched. Starting with the best table,
+    the speakers of each table are matched one to one with those found so far, by the time they share (Hungarian
+    method). Then, at each moment, the number of speakers is the weighted mean over the tables, and the speakers with
+    the most votes are chosen. If two tables have ``confidence``, it weights each vote.
 
-    Three or more are needed to outvote one that errs. A vote helps where all are about as good and err each in its own
-    way; where one is clearly better than the others, they outvote it. On 18 short real recordings the local engine's
-    error rate was 7.1 %, that of the same on perturbed sound 8.7 and 10.3 %, of a pipeline of pyannote.audio 16.4 %,
-    and of all four fused 8.4 % (collar 0.25, ``python -m benchmarks.fusion``): give the best more weight, or take it
-    alone.
+    At least three tables are needed to outvote one that is wrong. A vote helps if all are about equally good and make
+    different mistakes. If one is clearly better, the others outvote it. On 18 short real recordings, the local engine's
+    error rate was 7.1 %, that of the same engine on perturbed audio 8.7 and 10.3 %, that of a pyannote.audio pipeline
+    16.4 %, and that of all four fused 8.4 % (collar 0.25, ``python -m benchmarks.fusion``). In such a case give the
+    best table more weight, or use it alone.
 
     Examples
     --------

@@ -143,7 +143,7 @@ def cut_overlap(turns: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
 
     Examples
     --------
@@ -178,10 +178,10 @@ def cut_own_overlap(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def rename(turns: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
-    """Rename speakers, all at once: names may be swapped, and two speakers may become one.
+    """Rename speakers, all at once. Names may be swapped, and two speakers may be merged.
 
-    The names that the engine gave stay known in ``attrs["diarnb"]["names"]``, a mapping of the first label to the one
-    now shown, so that every other table of the run can follow.
+    The engine's labels are kept in ``attrs["diarnb"]["names"]``, a mapping from the original label to the current one,
+    so that every other table of the run can follow.
 
     Parameters
     ----------
@@ -198,9 +198,9 @@ def rename(turns: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
     Raises
     ------
     InvalidParameterError
-        If the table has no such speaker, or a new name is no text.
+        If the table has no such speaker, or a new name is not text.
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
 
     Examples
     --------
@@ -236,7 +236,7 @@ def rename(turns: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
 
 
 def speakers(turns: pd.DataFrame) -> pd.DataFrame:
-    """Sum up each speaker.
+    """Summarize each speaker.
 
     Parameters
     ----------
@@ -246,22 +246,22 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each speaker, who talked most first (in a table of several recordings, each on its own):
+        One row for each speaker, sorted by talk time (in a table of several recordings, for each recording):
 
-        - ``talk_time``: seconds of speech, none counted twice
+        - ``talk_time``: seconds of speech, own overlaps counted once
         - ``share_of_speech``: of the talk time of all speakers, 0-1; these sum to 1
-        - ``share_of_recording``: of the recording's duration (from ``attrs``; where unknown, of the last end), 0-1
+        - ``share_of_recording``: of the recording's duration (from ``attrs``; if unknown, the last end), 0-1
         - ``turns``, ``mean_turn``, ``longest_turn``: number of rows, and their seconds
         - ``overlapped``: seconds of this speaker's speech during which somebody else speaks too
         - ``first_start``: seconds
-        - ``doubtful``: so little speech, in such short turns, that this may be nobody: a cough, a noise, a piece of
-          somebody else. Under 2 % of the talk time of all, under 10 s, and no turn above 2 s. Listen with ``clip``,
-          then `rename` to whom it belongs, or leave the rows out
+        - ``doubtful``: so little speech, in such short turns, that this may be nobody: a cough, a noise, or a bit of
+          another speaker. Less than 2 % of all talk time, less than 10 s, and no turn longer than 2 s. Listen with
+          ``clip``, then `rename` it to the right speaker, or drop the rows
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
 
     Examples
     --------
@@ -304,7 +304,7 @@ def speakers(turns: pd.DataFrame) -> pd.DataFrame:
 
 
 def overlap(turns: pd.DataFrame) -> pd.DataFrame:
-    """Find the stretches in which at least two speak.
+    """Find the stretches in which at least two people speak.
 
     Parameters
     ----------
@@ -314,13 +314,13 @@ def overlap(turns: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``start, end, duration`` in seconds and ``speakers``, the most that speak at once in that stretch (int64), by
-        start; and ``uri`` in a table of several recordings.
+        ``start, end, duration`` in seconds and ``speakers``, the largest number of people who speak at once in that
+        stretch (int64), sorted by start; ``uri`` in a table of several recordings.
 
     Raises
     ------
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""For tests of code that makes turns or hears words: of tables, of engines, and a transcriber without a model."""
+"""Tools for tests: compare tables of turns, check engines, and transcribe the examples without a model."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ _SHOWN = 10
 
 
 def hear_example(samples: Samples, rate: int) -> pd.DataFrame:
-    """Transcribe a part of the examples ``meeting`` or ``interview`` by their scripts: a transcriber without a model.
+    """Transcribe a part of the example ``meeting`` or ``interview`` from its script: a transcriber without a model.
 
-    It looks up where in the example these very samples stand, and returns the words that lie in them as a whole. With
-    ``words="diarnb.testing:hear_example"`` a server or `diarize` can be tried with words before a real transcriber is
-    installed. It knows nothing but the examples.
+    It finds these samples in the example and returns the words that are completely within them. With
+    ``words="diarnb.testing:hear_example"`` you can try `diarize` or a server with words before you install a real
+    transcriber. It knows only the examples.
 
     .. versionadded:: 0.2.0
 
     Parameters
     ----------
     samples : numpy.ndarray
-        float32 of one channel, as every transcriber gets them: a tenth of a second or more, unchanged from the example.
+        float32, one channel, as for every transcriber; unchanged from the example, and at least a tenth of a second.
     rate : int
-        Samples a second: 16000.
+        Samples per second: 16000.
 
     Returns
     -------
     pandas.DataFrame
-        start and end in seconds from the first sample, word, text, and confidence, which is 1.0; empty for other sound.
+        start and end in seconds from the first sample, word, text, and confidence, which is 1.0; empty for other audio.
 
     Examples
     --------
@@ -80,21 +80,21 @@ def _sound(path: Path) -> bytes:
 def assert_turns_equal(left: pd.DataFrame, right: pd.DataFrame, *, tolerance: float = 0.0) -> None:
     """Assert that two tables hold the same turns.
 
-    The order of rows and columns, the index, ``attrs`` and the storage of text make no difference.
+    The order of rows and columns, the index, ``attrs`` and the storage type of text do not matter.
 
     Parameters
     ----------
     left, right : pandas.DataFrame
         Any tables with start, end and speaker.
     tolerance : float, default 0.0
-        By how many seconds a start or an end may differ, and by how much any other number.
+        How many seconds a start or an end may differ, and how much any other number may.
 
     Raises
     ------
     AssertionError
-        With the first rows that differ.
+        The tables differ; the message shows the first rows that do.
     TurnTableError
-        If one of them is no table of turns.
+        If one of them is not a table of turns.
 
     Examples
     --------
@@ -132,9 +132,9 @@ def check_engine(
     service: FakeService | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """Check that an engine keeps what diarnb promises of every engine.
+    """Check that an engine keeps what diarnb promises for every engine.
 
-    It works in a run store of its own, which goes away afterwards.
+    It uses a temporary run store.
 
     .. versionadded:: 0.2.0
 
@@ -144,10 +144,10 @@ def check_engine(
     source : anything that `diarnb.diarize` takes, optional
         A recording that the engine can answer; by default the example "interview".
     service : object, optional
-        For an engine that bills: a service on this machine that stands for the real one, with the attributes
-        ``base_url`` and ``api_key``, which the engine is given, and ``billed``, how many jobs were billed so far.
+        For an engine that bills: a local service that imitates the real one, with the attributes ``base_url`` and
+        ``api_key``, which are passed to the engine, and ``billed``, the number of jobs billed so far.
     **options
-        The engine's own arguments, given with each call.
+        The engine's own arguments, passed with each call.
 
     Returns
     -------
@@ -157,18 +157,18 @@ def check_engine(
     Raises
     ------
     AssertionError
-        Naming every promise that is broken.
+        At least one promise is broken; the message names them all.
     InvalidParameterError
-        It is no engine.
+        It is not an engine.
 
     Notes
     -----
-    What is checked: what it declares; unknown options, models and what it does not offer are refused by name before
-    the recording is opened; the answer is JSON, its turns lie within the recording and come back equal from the store,
-    without asking twice; numbers of speakers are kept; exclusive turns do not overlap; confidences are 0-100; channels
-    stay apart; words have times and speakers; another decision equals a cold run; silence is no failure; an interrupt
-    stops it and leaves nothing behind. Of one that bills: its key is never shown, ``kill -9`` loses nothing, and
-    nothing is paid twice.
+    The checks: its declarations are complete; unknown options, models and unsupported parameters are refused by name
+    before the recording is opened; the answer is JSON, its turns are within the recording, and the store returns them
+    equal, without asking the engine twice; numbers of speakers are respected; exclusive turns do not overlap;
+    confidences are 0-100; channels stay separate; words have times and speakers; reclustering equals a new run; silence
+    is not a failure; an interrupt stops it and leaves nothing behind. For an engine that bills: its key is never shown,
+    ``kill -9`` loses nothing, and nothing is paid twice.
 
     Examples
     --------

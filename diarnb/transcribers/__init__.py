@@ -1,20 +1,20 @@
-"""What hears words: any callable, three that come as extras, and the one function that gives them speech to hear.
+"""Transcribers: three that are extras, and any callable of your own.
 
-A transcriber is called with 16 kHz samples (float32, one channel, full scale 1) and their rate, and gives the words in
-them: a DataFrame or dicts with ``start`` and ``end`` in seconds from the first sample, ``word``, and where it knows
-them ``text`` (with punctuation) and ``confidence`` (0-1); and ``placed="length"`` where it does not know when a word
-was said and spreads a text over its stretch by the lengths of words. What it may have beyond that, as attributes:
+A transcriber is called with 16 kHz samples (float32, one channel, full scale 1) and their rate. It returns the words in
+them: a DataFrame or dicts with ``start`` and ``end`` in seconds from the first sample, ``word``, and, if it knows them,
+``text`` (with punctuation) and ``confidence`` (0-1). ``placed="length"`` marks words whose times it estimates by
+spreading a text over its piece of audio. A transcriber may also have these attributes:
 
 ``version``
-    A text that is another whenever its words may be. Its words are then kept, and the same recording is not transcribed
-    again. Of a callable without one, nobody can say whether it is still what it was: it is called every time.
+    Text that changes whenever its words may change. Its words are then kept, and the same recording is not transcribed
+    again. A callable without a version may have changed, so it is called every time.
 ``lengths``
-    Two numbers of seconds, ``(30, 30)`` where there are none: stretches of speech are given together up to the first
-    (with 0 each comes by itself, cut where the speaker changes), and longer ones than the second are cut, where it is
-    quietest.
+    Two numbers of seconds, by default ``(30, 30)``. Stretches of speech are passed together up to the first number
+    (with 0, each one separately, cut where the speaker changes). Stretches longer than the second are cut at the
+    quietest point.
 ``prepare``
-    A method without arguments that is called before a recording is listened to: the place to load a model, and to say
-    that there is none.
+    A method without arguments that is called before a recording is processed. It can load a model, or raise an error if
+    there is none.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ _QUIET = SAMPLE_RATE // 10  # samples over which it must be quiet where a long s
 
 
 def sphinx() -> Sphinx:
-    """Hear English words with PocketSphinx, which needs no download: its model is in the package.
+    """Transcribe English with PocketSphinx, which needs no download: its model is in the package.
 
-    It is small and old: it shows what words are good for, offline and at once, and is no match for Whisper. It knows
-    American English spoken into a near microphone, 16 kHz, and writes neither punctuation nor capitals. On the shipped
-    examples, which are synthetic, it gets 37 % of the words of the interview wrong, 61 % of the telephone call (51 %
-    with its channels apart) and 63 % of the meeting in a room: ``python -m benchmarks.transcribers``. While it hears a
-    stretch, of 10 s at the most, nothing can stop it, and no other thread of Python runs.
+    It is small and old. It lets you try out words, offline and at once, but cannot compete with Whisper. It knows
+    American English spoken into a close microphone at 16 kHz, and writes neither punctuation nor capitals. On the
+    shipped examples, which are synthetic, it gets 37 % of the words of the interview wrong, 61 % of the telephone call
+    (51 % with separate channels) and 63 % of the meeting in a room: ``python -m benchmarks.transcribers``. While it
+    processes a piece of at most 10 s, it cannot be stopped, and no other Python thread runs.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def sphinx() -> Sphinx:
     Raises
     ------
     ConfigurationError
-        PocketSphinx is not installed: the extra ``sphinx``.
+        PocketSphinx (extra ``sphinx``) is not installed.
 
     Examples
     --------
@@ -88,20 +88,22 @@ def sphinx() -> Sphinx:
 
 
 def moonshine(model: str = "tiny-en") -> Moonshine:
-    """Hear English words, with punctuation, with Moonshine, whose smallest model needs no download.
+    """Transcribe English, with punctuation, with Moonshine, whose smallest model needs no download.
 
-    It knows English only, and makes English of whatever else it hears. On the shipped examples, which are synthetic,
-    it gets 16 % of the words of the interview wrong, 27 % of the telephone call and 41 % of the meeting in a room:
-    ``python -m benchmarks.transcribers``. The times of words are estimates: a text is spread over its stretch, 15 s at
-    the most, by the lengths of its words, where something sounds; their column ``placed`` says ``"length"``.
+    It knows English only, and turns every other language into English words. On the shipped examples, which are
+    synthetic, it gets 16 % of the words of the interview wrong, 27 % of the telephone call and 41 % of the meeting in a
+    room: ``python -m benchmarks.transcribers``. The times of words are estimates: each text is spread over its piece of
+    at most 15 s, where there is sound, by the lengths of its words. The column ``placed`` says ``"length"``.
+
+    .. versionadded:: 0.2.0
 
     Parameters
     ----------
     model : str, default "tiny-en"
-        The one in the package (27 million parameters; in the versions that the extra asks for). ``"base-en"``,
-        ``"tiny-streaming-en"``, ``"small-streaming-en"`` and ``"medium-streaming-en"`` are better and larger, and
-        fetched by the package from its makers when they are first needed, into its own folder; diarnb's own tests never
-        reached them. Or a folder that holds one, whose name begins as one of these does.
+        The model in the package (27 million parameters; in the versions that the extra requires). ``"base-en"``,
+        ``"tiny-streaming-en"``, ``"small-streaming-en"`` and ``"medium-streaming-en"`` are better and larger. The
+        package downloads them from its makers on first use, into its own folder; diarnb's own tests never reached them.
+        Or a folder that holds a model, with a name that begins like one of these.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def moonshine(model: str = "tiny-en") -> Moonshine:
     Raises
     ------
     ConfigurationError
-        moonshine-voice is not installed: the extra ``moonshine``; or, once it is used, the model cannot be had.
+        moonshine-voice (extra ``moonshine``) is not installed; or, on first use, the model cannot be obtained.
     InvalidParameterError
         There is no such model.
 
@@ -130,11 +132,11 @@ def whisper(
     compute_type: str = "default",
     **options: Any,
 ) -> Whisper:
-    """Hear words in some hundred languages with Whisper, by way of faster-whisper.
+    """Transcribe about a hundred languages with Whisper, through faster-whisper.
 
-    The model is fetched from the Hugging Face Hub when it is first needed (``small``: some 480 MB), and asked for there
-    only if it is not on this machine. Where the network does not allow that, pass a folder that holds one. diarnb's own
-    tests run this adapter without a real model's weights, which its authors' machines could not fetch.
+    The model is downloaded from the Hugging Face Hub on first use (``small``: about 480 MB), unless it is already on
+    this machine. If the network does not allow that, pass a folder that holds a model. diarnb's own tests run this
+    adapter without the weights of a real model, which could not be downloaded where diarnb was built.
 
     Parameters
     ----------
@@ -142,13 +144,13 @@ def whisper(
         A size (``tiny``, ``base``, ``small``, ``medium``, ``large-v3``, ``turbo``, ``small.en`` and others), a
         repository on the Hub, or a folder with a converted model.
     language : str, optional
-        Such as ``"en"``; without it every stretch of up to 30 s is asked anew which language it is.
+        Such as ``"en"``. By default, the language of each piece of up to 30 s is detected.
     device : str, default "auto"
         ``"cpu"`` or ``"cuda"``.
     compute_type : str, default "default"
-        As CTranslate2 has it: ``"int8"`` is fast on processors.
+        As in CTranslate2: ``"int8"`` is fast on CPUs.
     **options
-        What else ``faster_whisper.WhisperModel.transcribe`` takes.
+        Other arguments of ``faster_whisper.WhisperModel.transcribe``.
 
     Returns
     -------
@@ -157,19 +159,19 @@ def whisper(
     Raises
     ------
     ConfigurationError
-        faster-whisper is not installed: the extra ``whisper``; or, once it is used, the model cannot be had.
+        faster-whisper (extra ``whisper``) is not installed; or, on first use, the model cannot be obtained.
     """
     return Whisper(model, language=language, device=device, compute_type=compute_type, options=options)
 
 
 def transcriber(wanted: str | Transcriber) -> Transcriber:
-    """Return a transcriber by its name; a callable is taken as it is.
+    """Return a transcriber by its name; a callable is returned unchanged.
 
     Parameters
     ----------
     wanted : str or callable
         ``"moonshine"``, ``"moonshine:MODEL"``, ``"sphinx"``, ``"whisper"``, ``"whisper:SIZE"`` (or a folder), or
-        ``"module:function"`` for one of your own.
+        ``"module:function"`` for your own.
 
     Returns
     -------
@@ -178,7 +180,7 @@ def transcriber(wanted: str | Transcriber) -> Transcriber:
     Raises
     ------
     InvalidParameterError
-        There is none of this name.
+        There is no transcriber of this name.
     ConfigurationError
         Its package is not installed.
 
@@ -206,7 +208,10 @@ def transcriber(wanted: str | Transcriber) -> Transcriber:
 
 
 def best_installed() -> str | None:
-    """Return the name of the best transcriber that works here and now, without a download; None if there is none."""
+    """Return the name of the best installed transcriber that needs no download; None if there is none.
+
+    .. versionadded:: 0.2.0
+    """
     if has_model("small"):
         return "whisper"
     if find_spec("moonshine_voice") is not None:
@@ -215,7 +220,7 @@ def best_installed() -> str | None:
 
 
 def identity(transcriber: Transcriber) -> str | None:
-    """Return what tells a transcriber from others and from its other versions; None where it does not say."""
+    """Return the identity of a transcriber and its version; None if it has no version."""
     version = getattr(transcriber, "version", None)
     what: Any = transcriber if hasattr(transcriber, "__qualname__") else type(transcriber)
     return None if version is None else f"{what.__module__}.{what.__qualname__} {version}"
@@ -229,20 +234,20 @@ def transcribe(
     *,
     channel: Literal["mix"] | int = "mix",
 ) -> list[Word]:
-    """Hear the words in stretches of speech; of the sound, only one stretch is in memory.
+    """Transcribe stretches of speech, with only one stretch of the audio in memory.
 
     Parameters
     ----------
     sound : Recording or numpy.ndarray
-        An open recording, or samples as blocks of one have them: 16 kHz, one channel, float32, full scale 1.
+        An open recording, or samples as in its blocks: 16 kHz, one channel, float32, full scale 1.
     speech : iterable of (start, end)
-        Seconds, in any order. Where two touch, the speaker changes; what overlaps is heard once.
+        Seconds, in any order. Where two stretches touch, the speaker changes; overlaps are transcribed once.
     transcriber : callable
     progress : callable, optional
-        Told ``"transcribing"`` and the finished fraction of the speech, 0-1, before the first stretch and after each.
-        It may raise to stop the work.
+        Receives ``"transcribing"`` and the finished fraction of the speech, 0-1, before the first stretch and after
+        each. It may raise an exception to stop the work.
     channel : "mix" or int, default "mix"
-        Of a recording.
+        The channel of a recording.
 
     Returns
     -------
@@ -253,7 +258,7 @@ def transcribe(
     Raises
     ------
     TurnTableError
-        The transcriber gave something that is no words, or words after the end of what it heard.
+        The transcriber returned something that is not words, or words after the end of its audio.
 
     Examples
     --------

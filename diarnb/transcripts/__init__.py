@@ -28,65 +28,64 @@ def assign_speakers(
     within: float = 0.5,
     frames: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Assign each word to a speaker, with how clearly and why, so that sentences stay whole.
+    """Assign each word to a speaker, with a margin and a reason, and keep sentences whole.
 
-    Whoever speaks longest during a word says it, unless its sentence speaks against that: the speaker changes where a
-    sentence ends, at a pause, or at a comma, if such a place lies within about a second and the turns do not forbid it.
-    Of words that are said at the same time each has its own speaker, and what a listener throws in ("uh-huh") does not
-    break the sentence that goes on. Without punctuation pauses decide.
+    A word goes to the speaker who speaks longest during it, unless its sentence suggests another. The speaker changes
+    where a sentence ends, at a pause, or at a comma, if there is such a place within about a second and the turns allow
+    it. Words spoken at the same time have different speakers, and a listener's "uh-huh" does not break the sentence
+    that continues. Without punctuation, pauses decide.
 
     Parameters
     ----------
     words : pandas.DataFrame or iterable of mappings or dataclasses
-        ``start`` and ``end`` in seconds; other columns are kept. Any transcriber's words or segments, in any order:
-        the dicts of WhisperX and Deepgram, the objects of faster-whisper, a table. A segment is one word here: it goes
-        as a whole to one speaker, so give words where there are some. ``text``, else ``word``, has the punctuation; of
-        a table with neither each row goes to whoever speaks longest during it.
+        ``start`` and ``end`` in seconds; other columns are kept. Words or segments of any transcriber, in any order:
+        the dicts of WhisperX and Deepgram, the objects of faster-whisper, or a table. A segment counts as one word and
+        goes to one speaker, so pass words if you have them. Punctuation is read from ``text``, else from ``word``.
+        Without either column, each row goes to the speaker who speaks longest during it.
     turns : pandas.DataFrame
-        Any table with start, end and speaker, overlap kept: cutting it out (`diarnb.exclusive`) gives more words to the
-        wrong speaker and hides the doubt about them. Of two who speak as long in a word, the one who is heard first in
-        the recording counts.
+        Any table with start, end and speaker, including overlap. Removing the overlap first (`diarnb.exclusive`) gives
+        more words to the wrong speaker and hides the doubt about them. If two people speak equally long during a word,
+        the one who speaks first in the recording gets it.
     within : float, default 0.5
-        Seconds; a word during which nobody speaks goes to the nearest turn that is no farther away. Recognisers and
-        diarizers place the edges of speech differently by some tenths of a second.
+        Seconds. A word during which nobody speaks goes to the nearest turn within this distance. Transcribers and
+        diarizers place the boundaries of speech differently, by some tenths of a second.
     frames : pandas.DataFrame, optional
-        `diarnb.frames` of these turns: how likely each speaks from moment to moment, which tells more than the edges of
-        turns do, above all where several speak at once. ``diarize(words=...)`` uses them by itself.
+        `diarnb.frames` of these turns: how likely each speaker speaks at each moment. This helps most where several
+        people speak at once. ``diarize(words=...)`` uses it automatically.
 
     Returns
     -------
     pandas.DataFrame
-        A copy of `words`, every row in its order under its index, with three columns; where `words` had one of that
-        name, it is replaced:
+        A copy of `words`, with the same rows, order and index, and three columns, which replace any of the same name:
 
         - ``speaker``: missing where nobody is known to speak
-        - ``margin`` (float64, 0-1): how much more of the word its speaker speaks than the next best one does: the
-          difference of their seconds in the word, divided by its length. 1 leaves no doubt; 0 in a ``"gap"``, and where
-          somebody else speaks as long or longer; NaN where nobody is near
+        - ``margin`` (float64, 0-1): how much more of the word its speaker speaks than the second candidate: the
+          difference of their seconds in the word, divided by the word's length. 1 is certain; 0 in a ``"gap"``, and
+          where somebody else speaks as long or longer; NaN where nobody is near
         - ``reason``: ``"inside"`` (the whole word lies in the speaker's turns, and nobody else speaks), ``"overlap"``
           (during the word several speak at once), ``"boundary"`` (the word reaches beyond the speaker's turn, into
           silence or somebody else's), ``"gap"`` (nobody speaks during it; the nearest turn has it), ``"sentence"``
-          (somebody else speaks longer during it or is nearer, and its sentence is the speaker's), ``"nobody"`` (no turn
-          is near; or it is said at the same time as another word, where only one of several people is known to speak),
-          ``"length"`` (its time is an estimate: `words` has ``placed="length"`` for it, as those of Moonshine)
+          (somebody else speaks longer during it or is nearer, but the sentence belongs to this speaker), ``"nobody"``
+          (no turn is near; or it is said at the same time as another word, and only one of several speakers is known),
+          ``"length"`` (its time is an estimate: `words` has ``placed="length"`` for it, as Moonshine's words have)
 
         Where both tables have a column ``uri`` or ``channel``, words are assigned within their recording and channel.
 
     Raises
     ------
     TurnTableError
-        If one of the tables lacks what it needs.
+        If one of the tables lacks a column that is needed.
     InvalidParameterError
-        If `within` is no number of seconds.
+        If `within` is not a number of seconds.
 
     Warns
     -----
     DiarnbWarning
-        If no word is near a turn and the words end much later, as with times in milliseconds.
+        If no word is near a turn and the words end much later, for example because their times are in milliseconds.
 
     See Also
     --------
-    doubtful_words : lists the words of small margin, with those around them.
+    doubtful_words : lists the words with a small margin, in context.
     diarnb.formats.read_words : reads the words of a transcriber's file.
 
     Examples
@@ -128,23 +127,23 @@ def doubtful_words(
     context: int = 3,
     frames: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """List the words that somebody else may have said: those of a small margin, with the other candidate.
+    """List the words that somebody else may have said: those with a small margin, and the other candidate.
 
     Parameters
     ----------
     words, turns, within, frames
-        As in `assign_speakers`; who speaks each word is decided anew.
+        As in `assign_speakers`; the words are assigned again.
     margin : float, default 0.5
-        Words with less than this (0-1) are doubtful, where there is another candidate: who speaks second longest
-        during the word, or longer than who got it because of its sentence; or, if nobody else does, whoever else has a
-        turn within `within` seconds of it.
+        Words with a smaller margin (0-1) are doubtful if there is another candidate: the person who speaks second
+        longest during the word, or who speaks longer but lost it to the speaker of the sentence. If nobody else speaks
+        during the word, it is a person with a turn within `within` seconds of it.
     context : int, default 3
-        How many words before and after to show, in the order of time, by any speaker.
+        How many words to show before and after, by any speaker, in order of time.
 
     Returns
     -------
     pandas.DataFrame
-        In the order of time, under the index of `words`: ``start``, ``end``, ``word`` (the text where there is one),
+        In order of time, with the index of `words`: ``start``, ``end``, ``word`` (the text where there is one),
         ``speaker``, ``other``, ``margin``, ``reason``, ``before``, ``after``; ``uri`` and ``channel`` where `words` has
         them. Where there is no ``word`` and no ``text``, those columns are empty text.
 

@@ -154,7 +154,7 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
     turns : pandas.DataFrame or Corrections
         A table, or one that is corrected already, with its log.
     audio : optional
-        The recording, where it cannot be found through the run of the table.
+        The recording, if it cannot be found through the run of the table.
     by : str
         Who corrects.
     fresh : bool

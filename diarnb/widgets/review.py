@@ -50,27 +50,27 @@ def review(
         Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
         its log. The table is left as it is, and what was corrected on it before, today or last week, is taken up.
     audio : anything that `diarize` takes, optional
-        The recording, where it cannot be found through the run of the table.
+        The recording, if it cannot be found through the run of the table.
     by : str, default "person"
-        Who corrects: it stands in the log.
+        Who makes the corrections; the log records it.
     fresh : bool, default False
-        Begin without the corrections that were made on this table before; they stay on disk, and can be taken over.
+        Start without the earlier corrections of this table. They stay on disk, and can be applied later.
 
     Returns
     -------
     Review
-        ``.turns`` is the corrected table, ``.edits`` the log. A cell that is run again closes its earlier panel.
+        ``.turns`` is the corrected table, ``.edits`` the log. Running the cell again closes the earlier panel.
 
     Raises
     ------
     AudioNotFoundError
-        The table does not know its recording, or it is no longer where it was: name it with ``audio=``.
+        The table does not know its recording, or the file has moved: pass it as ``audio=``.
     AudioChangedError
-        There is another recording in its place.
+        The file there is a different recording.
     AudioError
         One of its kinds, when `audio` cannot be used.
     TurnTableError
-        If this is no table of turns.
+        If this is not a table of turns.
 
     Examples
     --------

@@ -95,7 +95,7 @@ class Sound:
         AudioNotFoundError
             The table does not know its recording, or it is no longer where it was.
         AudioChangedError
-            There is another recording in its place.
+            The file there is a different recording.
         """
         if audio is not None:
             return audio if isinstance(audio, Sound) else cls(audio)

@@ -53,21 +53,21 @@ def studio(
     source_or_turns : anything that `diarize` takes, pandas.DataFrame or Corrections, optional
         A recording, for the form to begin with; or a table of turns, and then there is no form. Default: an example.
     audio : anything that `diarize` takes, optional
-        The recording of a table, where it cannot be found through the run.
+        The recording of a table, if it cannot be found through the run.
     engine : str or Engine, default "local"
         What the form begins with.
     words : pandas.DataFrame, optional
         As for `player`.
     by : str, default "person"
-        Who corrects: it stands in the log.
+        Who makes the corrections; the log records it.
     fresh : bool, default False
-        Begin without the corrections that were made on this table before; they stay on disk, and can be taken over.
+        Start without the earlier corrections of this table. They stay on disk, and can be applied later.
 
     Returns
     -------
     Studio
         ``.turns`` is the corrected table, ``.edits`` the log, ``.player``, ``.cards``, ``.review`` and ``.controls``
-        the parts. A cell that is run again closes its earlier studio.
+        the parts. Running the cell again closes the earlier studio.
 
     Raises
     ------

@@ -48,7 +48,7 @@ def make_page(turns: pd.DataFrame, *, audio: Source | bool = False) -> str:
     Raises
     ------
     TurnTableError
-        It is no table of turns, or of several recordings.
+        It is not a table of turns, or of several recordings.
     InvalidParameterError
         The sound is too long.
     AudioNotFoundError, AudioChangedError

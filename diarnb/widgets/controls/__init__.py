@@ -65,7 +65,7 @@ def controls(source: Source | None = None, *, engine: str | OwnEngine = "local")
     Controls
         ``.turns`` is the table of the last run, ``.code`` the line of Python that gives it, ``.params`` its arguments;
         ``.run()`` does it without a page. Keys are taken from the environment and never typed here. The result is
-        ordinary output, and stays readable where nothing can run. A cell that is run again closes its earlier panel.
+        ordinary output, and stays readable where nothing can run. Running the cell again closes the earlier panel.
 
     Raises
     ------

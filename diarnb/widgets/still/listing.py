@@ -33,35 +33,37 @@ _LONGEST_CELL = 2000  # characters
 
 
 def show(turns: pd.DataFrame, audio: Source | Sound | None = None, *, most: int = 5000) -> Listing:
-    """Show a table of turns to read and to hear.
+    """Show a table of turns to read and listen to.
 
-    Times stand as on a clock, rounded to the millisecond; the table itself keeps every digit. Each speaker has the
-    colour of the timeline, and each confidence a bar. A click on a heading sorts. In a running notebook every row has
-    a button that plays it, where the recording is found; a saved notebook keeps the table, without any sound.
+    Times are shown as clock times, rounded to the millisecond; the table itself keeps all digits. Each speaker has the
+    colour of the timeline, and each confidence has a bar. Click a heading to sort. In a running notebook every row has
+    a button that plays it, if the recording is found. A saved notebook keeps the table, without audio.
+
+    .. versionadded:: 0.2.0
 
     Parameters
     ----------
     turns : pandas.DataFrame
-        Any table of turns. The rows stand in its order, under its index.
+        Any table of turns. The rows keep its order and index.
     audio : anything that `diarize` takes, optional
-        The recording, where it cannot be found through the run of the table.
+        The recording, if it cannot be found through the run of the table.
     most : int, default 5000
-        How many rows are shown; how many are left out stands below.
+        How many rows are shown; a line below says how many are left out.
 
     Returns
     -------
     Listing
-        What a notebook shows; ``.html`` is the markup, about 90 bytes a row and its text, and asks for nothing
+        A notebook displays it. ``.html`` is the markup, about 90 bytes per row plus its text, which loads nothing from
         elsewhere.
 
     Raises
     ------
     TurnTableError
-        It is no table of turns.
+        It is not a table of turns.
     InvalidParameterError
-        `most` is no whole number above 0.
+        `most` is not a whole number above 0.
     AudioError
-        The recording that is given cannot be used.
+        The given recording cannot be used.
 
     Examples
     --------
