@@ -114,6 +114,8 @@ def timeline(
 
     Notes
     -----
+    Colours of text are those of the style in use: ``plt.style.use("dark_background")`` draws for a dark notebook.
+
     Names and titles are untrusted text. Nothing in them is interpreted as mathematics or TeX. Characters that hide or
     reorder text are escaped, and so are characters without a glyph in the installed fonts, except emoji, which are
     written by their names.
