@@ -1,10 +1,7 @@
-"""The player by keyboard and for screen readers: axe-core finds nothing serious, and turns are a list."""
+"""Widgets by keyboard and for screen readers: axe-core finds nothing serious, and turns are a list."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,52 +13,85 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.browser"]
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
-PLAYER = """import diarnb, pandas as pd
+TURNS = """import diarnb, diarnb.widgets, pandas as pd
 words = pd.read_csv(diarnb.example("interview").with_suffix(".words.csv"))
-turns = diarnb.diarize(diarnb.example("interview"), words=words, turn_level_confidence=True, progress=False)
+turns = diarnb.diarize(diarnb.example("interview"), words=words, turn_level_confidence=True, progress=False)"""
+PLAYER = f"""{TURNS}
 p = diarnb.player(turns, reference=diarnb.read(diarnb.example("interview").with_suffix(".rttm")))
 p"""
-RUN = """() => axe.run('.diarnb-player', { resultTypes: ['violations'] }).then(({ violations }) => violations
+RUN = """part => axe.run(part).then(({ passes, violations }) => [passes.length, violations
   .filter(({ impact }) => ['serious', 'critical'].includes(impact))
-  .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => [id, html.slice(0, 200), failureSummary])))"""
+  .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => [id, html.slice(0, 200), failureSummary]))])"""
+# What is shown, and which part of the page it is.
+WIDGETS = {
+    "cards": ('p = diarnb.cards(turns)\np.rename(turns["speaker"][0], turns["speaker"][1])\np', ".diarnb-panel"),
+    "review": ("p = diarnb.review(turns)\np.right()\np.wrong()\np.propose()\np", ".diarnb-panel"),
+    "controls": ('p = diarnb.controls(diarnb.example("call"))\np.run()\np', ".diarnb-panel"),
+    "studio": ("p = diarnb.studio(turns)\np", ".diarnb-studio"),
+    "show": ("p = diarnb.widgets.show(turns)\np", ".diarnb-still"),
+}
 
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The script of axe-core, wherever node finds it."""
-    if shutil.which("node") is None:
-        pytest.skip("there is no node, which finds axe-core: apt install nodejs, npm install axe-core")
-    where = subprocess.run(
-        ["node", "-p", "require.resolve('axe-core/axe.min.js')"],
-        cwd=ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if where.returncode:
-        pytest.skip("axe-core is not installed, which looks for what screen readers miss: npm install axe-core")
-    return Path(where.stdout.strip()).read_text(encoding="utf-8")
+    """Return the script of axe-core, which a package for playwright carries."""
+    package = pytest.importorskip("axe_playwright_python", reason="this needs `pip install axe-playwright-python`")
+    return Path(package.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+def find_serious(page: Any, part: str) -> list[list[str]]:
+    """Return what axe-core finds serious or critical in a part of the page: rule, element, what is wrong."""
+    found: list[list[str]]
+    passed, found = page.evaluate(RUN, part)
+    assert passed > 5  # it has looked
+    return found
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_serious_is_found(lab: Lab, axe: str, theme: str) -> None:
+def test_nothing_serious_is_found_in_a_player(lab: Lab, axe: str, theme: str) -> None:
     lab.theme(theme)
     notebook = lab.open([PLAYER], name="access")
     notebook.run()
     page: Any = notebook.page
     page.locator(".diarnb-player .words span").first.wait_for()
     page.evaluate(f"() => {{ {axe} }}")
-    assert page.evaluate("axe.run('.diarnb-player').then(({ passes }) => passes.length)") > 10  # it has looked
-    assert page.evaluate(RUN) == []
+    assert find_serious(page, ".diarnb-player") == []
     page.locator(".diarnb-player .turns").focus()
     page.get_by_role("button", name="Keys").click()
     page.keyboard.press("Tab")
-    assert page.evaluate(RUN) == []  # with a turn selected and the keys shown
+    assert find_serious(page, ".diarnb-player") == []  # with a turn selected and the keys shown
     page.locator(".diarnb-player").get_by_role("button", name="SPEAKER_00: rename, merge, split").click()
-    assert page.evaluate(RUN) == []
+    assert find_serious(page, ".diarnb-player") == []
     notebook.screenshot(f"access-{theme}", page.locator(".diarnb-player"))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_nothing_serious_is_found_in_any_other_widget(lab: Lab, axe: str, widget: str, theme: str) -> None:
+    lab.theme(theme)
+    shown, part = WIDGETS[widget]
+    notebook = lab.open([f"{TURNS}\n{shown}"], name="access", width=1600)
+    notebook.run()
+    page: Any = notebook.page
+    page.locator(part).first.wait_for()
+    page.wait_for_timeout(500)
+    page.evaluate(f"() => {{ {axe} }}")
+    assert find_serious(page, part) == []
+    if widget == "controls":
+        for name in ("upload", "address", "file"):
+            page.get_by_label(name, exact=True).check()
+            assert find_serious(page, part) == []
+        page.get_by_role("button", name="Browse").click()
+        for name in ("exactly", "between", "at"):
+            page.get_by_label(name, exact=True).check()
+        page.get_by_role("button", name="More for").click()
+        page.get_by_label("threads").wait_for()
+        assert find_serious(page, part) == []
+    if widget == "studio":
+        page.get_by_role("button", name="Review", exact=True).click()
+        page.get_by_text("without a verdict").wait_for()
+        assert find_serious(page, part) == []
+    notebook.screenshot(f"access-{widget}-{theme}", page.locator(part).first)
 
 
 def test_turns_are_a_list_that_keys_walk_through(lab: Lab) -> None:

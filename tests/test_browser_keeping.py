@@ -18,8 +18,9 @@ WIDGETS = {
     "cards": "p = diarnb.cards(turns)\np",
     "review": "p = diarnb.review(turns)\np",
     "controls": 'p = diarnb.controls(diarnb.example("interview"))\np',
+    "studio": "p = diarnb.studio(turns)\np",
 }
-ROOT = ".diarnb-player, .diarnb-panel"
+ROOT = ".diarnb-studio, .diarnb-player, .diarnb-panel"
 KEYS = [*"abcdfjkmrsvxyz01", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "d", "d"]
 FOCUSABLE = "button:not([disabled]), input, select, textarea, [tabindex]"
 # Focus the next element of a widget that can have it; how many there are.
@@ -36,6 +37,9 @@ CELLS = """() => [...document.querySelectorAll('.jp-Notebook-cell')].map(cell =>
 def press_everywhere(page: Any) -> int:
     """Press every key on every element of the widget in sight that can have the focus; how many these were."""
     page.locator(ROOT).first.wait_for()
+    if page.locator(".diarnb-side").count():
+        page.get_by_role("button", name="Review", exact=True).click()
+        page.get_by_text("without a verdict").wait_for()
     page.locator(ROOT).first.click(position={"x": 4, "y": 4})  # where nothing is
     for key in KEYS:
         page.keyboard.press(key)
