@@ -27,11 +27,11 @@ examples:
                            try it: a synthetic conversation of four voices, drawn as a timeline
   diarnb talk.wav          who speaks when in your own recording
   diarnb talk.wav --num-speakers 2 -o talk.rttm -o talk.csv
-                           you know that two people speak; keep the turns in two files
+                           two people speak; write the turns to two files
   diarnb call.wav --channels split
                            each side of the call is on a separate channel
   diarnb talk.wav --words whisper
-                           what is said as well, line by line below the table
+                           also transcribe; the text is below the table, line by line
   diarnb talk.wav --json | jq -r .turns[].speaker
                            the turns as JSON, for other programs
   diarnb many calls/ -o calls.parquet
@@ -45,18 +45,18 @@ exit codes:
   0  done                            1  the recording, the work or an output failed; stderr says why
   2  the command is wrong            130  interrupted
 
-Times are in seconds from the start of the recording. The local engine sends nothing anywhere. The answer is kept, so
-the same command is answered at once next time. In Python: `diarnb.diarize("talk.wav")`. If `diarnb` is not found, use
+Times are in seconds from the start of the recording. The local engine sends nothing anywhere. The result is kept,
+so the same command returns at once next time. In Python: `diarnb.diarize("talk.wav")`. If `diarnb` is not found, use
 `python -m diarnb`.
 """
 _MANY = """\
 examples:
   diarnb many calls/ -o calls.parquet
-                           every recording in a folder; the table that is printed has a line for each
+                           every recording in a folder; the printed table has a line for each
   diarnb many monday.wav tuesday.wav --same-speakers -o both.csv
-                           one label for a person in both recordings
+                           the same label for a person in both recordings
   diarnb many calls/ --recursive --workers 4 --json > calls.json
-                           with its subfolders, four recordings at a time
+                           including subfolders, four recordings at a time
 
 Run the same command again after an interruption or a failure: finished recordings are answered at once, and only the
 rest is processed. Files that cannot be used are named on stderr; the others are answered, and the exit code is 1.
@@ -95,28 +95,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _new_parser("diarnb", "Who spoke when: prints the speaker turns of a recording as a table.", _EPILOG)
+    parser = _new_parser(
+        "diarnb", "Find who spoke when in a recording, and print the speaker turns as a table.", _EPILOG
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("source", nargs="?", metavar="FILE", help="A recording: a path or an http(s) URL.")
-    source.add_argument("--example", metavar="NAME", help="An example instead: meeting, interview or call (synthetic).")
+    source.add_argument(
+        "--example", metavar="NAME", help="Use a synthetic example instead: meeting, interview or call."
+    )
     _add_questions(parser)
-    _add_outputs(parser, "Also write the turns (.rttm, .csv, .vtt, ...) or draw the timeline (.png, .svg, .pdf)")
+    _add_outputs(parser, "Also write the turns (.rttm, .csv, .vtt, ...) or the timeline (.png, .svg, .pdf)")
     parser.add_argument("--version", action=_Version, nargs=0, help="Print the version and exit.")
     parser.add_argument("--versions", action=_Versions, nargs=0, help="Print what a bug report needs and exit.")
     return parser
 
 
 def _parser_of_many() -> argparse.ArgumentParser:
-    description = "Who spoke when in many recordings: prints a line for each, and writes the turns of all."
+    description = "Find who spoke when in many recordings: print a line for each, and write all turns to files."
     parser = _new_parser("diarnb many", description, _MANY)
     parser.add_argument(
         "sources", nargs="+", metavar="FOLDER|FILE", help='A folder, a pattern such as "calls/**/*.wav", or recordings.'
     )
-    parser.add_argument("--same-speakers", action="store_true", help="The same label for a person in all recordings.")
-    parser.add_argument("--recursive", action="store_true", help="Look through the folders in a folder as well.")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="Recordings at a time; by default one.")
+    parser.add_argument(
+        "--same-speakers", action="store_true", help="Give a person the same label in all recordings, by voice."
+    )
+    parser.add_argument("--recursive", action="store_true", help="Include subfolders.")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="How many recordings to process at a time. Default: one."
+    )
     _add_questions(parser)
-    _add_outputs(parser, "Also write the turns of all (.csv, .parquet, .json, .rttm, ...)")
+    _add_outputs(parser, "Also write all turns (.csv, .parquet, .json, .rttm, ...)")
     return parser
 
 
@@ -136,7 +144,7 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
     from diarnb.params import Params
 
     told = {name: text.replace("%", "%%") for name, text in Params.help().items()}
-    parser.add_argument("--engine", default="local", help="The engine; by default local, on this machine.")
+    parser.add_argument("--engine", default="local", help="The engine. Default: local, on this machine.")
     for name in ("num_speakers", "min_speakers", "max_speakers"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=told[name])
     for name in ("exclusive", "confidence", "turn_level_confidence"):
@@ -145,7 +153,7 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words",
         metavar="NAME",
-        help="Transcribe too: moonshine, sphinx, whisper or whisper:SIZE (extras of these names).",
+        help="Also transcribe with moonshine, sphinx, whisper or whisper:SIZE (extras with these names).",
     )
 
 

@@ -118,8 +118,8 @@ def _listen(recording: Any, question: Question, report: Progress, partial: Parti
     except KeyboardInterrupt as error:
         reach = 0.0 if partial is None else max(partial.reach.values(), default=0.0)
         if reach and not str(error):
-            told = f"interrupted; {shorten(recording.name, 80)} was heard up to {clock(reach)} of "
-            told += f"{clock(recording.duration)}, which is kept: the same call goes on from there"
+            told = f"interrupted; {shorten(recording.name, 80)} was processed up to {clock(reach)} of "
+            told += f"{clock(recording.duration)}, which is kept: the same call continues from there"
             error.args = (told,)
         raise
 
@@ -140,7 +140,7 @@ def answer_partly(recording: Recording, question: Question, report: Progress) ->
     store, reach = Store.default(), find_reach(recording, question)
     partial = PartialEvidence(store, question.evidence_key(recording.content_hash), end=reach)
     answer = _listen(recording, question, report, partial)
-    remark = f"Heard up to {clock(reach)} of {clock(recording.duration)} only; the same call goes on from there."
+    remark = f"Processed up to {clock(reach)} of {clock(recording.duration)} only; the same call continues from there."
     told = " ".join(filter(None, [remark, answer.raw.get("warning")]))
     about = question.describe(recording)
     key = hash_json(question.key(recording.content_hash), reach)

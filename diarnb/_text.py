@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 # What people try first who know other libraries.
 _RECORDING = 'diarnb.diarize("talk.wav") takes a recording, diarnb.read("talk.rttm") a file of turns'
-_PLAY = "diarnb.player(turns) plays a recording with its turns, diarnb.clip(turns, 0, 10) a stretch of it"
+_PLAY = "diarnb.player(turns) plays a recording with its turns, diarnb.clip(turns, 0, 10) a part of it"
 _ONE_OF_TWO = (
-    'diarnb.rename(turns, {"SPEAKER_01": "SPEAKER_00"}) makes one speaker of two, '
-    "diarnb.recluster(turns, num_speakers=3) decides again, and pandas.concat joins tables"
+    'diarnb.rename(turns, {"SPEAKER_01": "SPEAKER_00"}) merges two speakers, diarnb.recluster'
+    "(turns, num_speakers=3) decides again, and pandas.concat joins tables"
 )
 _WRITE = 'diarnb.write(turns, "talk.rttm") writes turns; the suffix decides the format'
 _MEANT = {
@@ -25,7 +25,7 @@ _MEANT = {
     "open": _RECORDING,
     "run": _RECORDING,
     "process": _RECORDING,
-    "transcribe": 'diarnb.diarize("talk.wav", words="whisper") hears the words as well, diarnb.words(turns) lists them',
+    "transcribe": 'diarnb.diarize("talk.wav", words="whisper") also transcribes, diarnb.words(turns) lists the words',
     "play": _PLAY,
     "listen": _PLAY,
     "plot": "diarnb.timeline(turns) draws who speaks when",
@@ -37,11 +37,11 @@ _MEANT = {
     "export": _WRITE,
     "der": "diarnb.score(reference, hypothesis) has DER, its parts and JER",
     "evaluate": "diarnb.score(reference, hypothesis) has DER, its parts and JER",
-    "edit": "diarnb.player(turns) corrects turns by mouse and keys",
+    "edit": "diarnb.player(turns) lets you correct turns with mouse and keyboard",
 }
 
 _CALLED = {
-    "analysis": "diarnb.analysis.summary(turns) counts what each recording holds, diarnb.speakers(turns) who talks",
+    "analysis": "diarnb.analysis.summary(turns) summarizes each recording, diarnb.speakers(turns) each speaker",
     "batch": "diarnb.diarize_many(files) diarizes many recordings",
     "cloud": 'diarnb.diarize("talk.wav", engine="pyannoteai") asks a service',
     "formats": f'{_WRITE}, and diarnb.read("talk.rttm") reads them',

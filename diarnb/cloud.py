@@ -256,17 +256,17 @@ def verify_webhook(
             "There is no webhook secret; put the one from the dashboard where this program reads it."
         )
     if not isinstance(body, bytes | bytearray | memoryview):
-        raise InvalidParameterError("body is the request's bytes as they came, before anything parses them")
+        raise InvalidParameterError("body is the unchanged bytes of the request, before anything parses them")
     named = {name.lower(): value for name, value in headers.items()}
     told, given = named.get("x-request-timestamp", ""), named.get("x-signature", "")
     if not re.fullmatch(r"\d{1,12}", told) or abs((time.time() if now is None else now) - int(told)) > tolerance:
-        raise WebhookVerificationError("the delivery bears no time, or one too far from now")
+        raise WebhookVerificationError("the delivery has no timestamp, or its timestamp is too far from now")
     claimed = _parse_signatures(given)
     message = b"v0:" + told.encode() + b":" + bytes(body)
     expected = [hmac.new(key, message, hashlib.sha256).digest() for key in keys]
     # All are compared, so that time tells nothing.
     if not sum(hmac.compare_digest(claim, known) for claim in claimed for known in expected):
-        raise WebhookVerificationError("the delivery's signature is not that of its content")
+        raise WebhookVerificationError("the delivery's signature does not match its content")
     return _parse_object(bytes(body))
 
 
@@ -312,7 +312,9 @@ def from_payload(body: bytes | str | Options) -> pd.DataFrame:
     elif isinstance(raw.get("metadata"), dict) and "results" in raw:
         name, job_id = "deepgram", str(raw["metadata"].get("request_id"))
     else:
-        raise ApiResponseError("this is no delivery of pyannoteAI or Deepgram; pass the body of the request as it came")
+        raise ApiResponseError(
+            "this is not a delivery of pyannoteAI or Deepgram; pass the unchanged body of the request"
+        )
     store = Store.default()
     row = Ledger(store).job(job_id)
     if row is not None and row.engine != name:
@@ -344,7 +346,8 @@ def _check_delivered(raw: Mapping[str, object], job_id: str) -> None:
         )
     if "voiceprint" in output:
         raise InvalidParameterError(
-            f"job {job_id} made a voiceprint and no turns; diarnb.voiceprint(...), asked as before, gives it unbilled"
+            f"job {job_id} made a voiceprint, not turns; diarnb.voiceprint(...) with the same arguments returns it "
+            "without a bill"
         )
 
 
@@ -367,7 +370,7 @@ def _parse_object(body: bytes) -> Json:
     try:
         found = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ApiResponseError("the delivery is no JSON; pass the body of the request as it came") from error
+        raise ApiResponseError("the delivery is not JSON; pass the unchanged body of the request") from error
     if not isinstance(found, dict):
-        raise ApiResponseError("the delivery is no JSON object; pass the body of the request as it came")
+        raise ApiResponseError("the delivery is not a JSON object; pass the unchanged body of the request")
     return found

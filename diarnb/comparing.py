@@ -130,7 +130,7 @@ def over_time(a: pd.DataFrame, b: pd.DataFrame, *, step: float = 60.0) -> pd.Dat
     found = pair_tables(a, b, _NAMES)
     longest = max((float(table["end"].max()) for _, *tables in found for table in tables if len(table)), default=0.0)
     if not is_finite(step) or step <= 0 or longest / step > 1e6:
-        raise InvalidParameterError(f"step={step!r:.40} is no number of seconds that makes at most a million rows")
+        raise InvalidParameterError(f"step={step!r:.40} is not a number of seconds that makes at most a million rows")
     return pd.concat([_Comparison(pair, step).profile() for pair in found], ignore_index=True)
 
 
@@ -167,7 +167,7 @@ def compare_plot(a: pd.DataFrame, b: pd.DataFrame, *, names: tuple[str, str] = (
     """
     first, second = map(str, names)
     if first == second:
-        raise InvalidParameterError(f"two tables need two names, not twice {visible(first)!r}")
+        raise InvalidParameterError(f"two tables need two different names, not twice {visible(first)!r}")
     found = pair_tables(a, b, _NAMES)
     if len(found) > 1:
         raise TurnTableError(

@@ -355,9 +355,11 @@ def _check_scores(table: pd.DataFrame, name: str) -> pd.DataFrame:
     needed = ["collar", "overlap", "recordings", "speech", "wrong", "reference", "uem"]
     missing = [column for column in needed if column not in table] if isinstance(table, pd.DataFrame) else needed
     if missing or not len(table):
-        raise InvalidParameterError(f"{name} is no table of scores; make it with `diarnb.score(reference, hypothesis)`")
+        raise InvalidParameterError(
+            f"{name} is not a table of scores; make one with `diarnb.score(reference, hypothesis)`"
+        )
     rows = table[table["recordings"] == 1]
     rows = rows.assign(uri=rows.get("uri", "")).set_index(["uri", "collar", "overlap"])
     if rows.index.has_duplicates:
-        raise InvalidParameterError(f"{name} has two figures of one recording and convention; keep those of one score")
+        raise InvalidParameterError(f"{name} has two figures for one recording and convention; keep those of one score")
     return rows

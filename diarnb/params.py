@@ -36,16 +36,16 @@ class Params:
     {'min_speakers': 3, 'max_speakers': 3}
     """
 
-    num_speakers: int | None = _parameter(None, "How many speak, where you know it; leave it out to have them counted.")
-    min_speakers: int | None = _parameter(None, "At least so many speak.")
-    max_speakers: int | None = _parameter(None, "At most so many speak.")
-    exclusive: bool = _parameter(False, "Also keep turns of which no two overlap, for `exclusive(turns)`.")
-    confidence: bool = _parameter(False, "Also keep scores for each time step, for `frames(turns)`.")
+    num_speakers: int | None = _parameter(None, "The number of speakers, if you know it; otherwise they are counted.")
+    min_speakers: int | None = _parameter(None, "The minimum number of speakers.")
+    max_speakers: int | None = _parameter(None, "The maximum number of speakers.")
+    exclusive: bool = _parameter(False, "Also keep turns without overlap, for `exclusive(turns)`.")
+    confidence: bool = _parameter(False, "Also keep scores for every frame, for `frames(turns)`.")
     turn_level_confidence: bool = _parameter(False, "Add the column `confidence` to the turns, 0-100.")
     channels: str | int = _parameter(
-        "mix", "Channels: 'mix' them, 'split' them and keep them apart, or take one (0, 1, ...)."
+        "mix", "Channels: 'mix' them, 'split' them to process each separately, or use one (0, 1, ...)."
     )
-    model: str | None = _parameter(None, "The engine's model; its default where left out.")
+    model: str | None = _parameter(None, "The engine's model. Default: the engine's own.")
 
     def __post_init__(self) -> None:
         for name in ("num_speakers", "min_speakers", "max_speakers"):
@@ -53,7 +53,7 @@ class Params:
             if value is not None:
                 object.__setattr__(self, name, _check_count(name, value))
         if self.num_speakers is not None and (self.min_speakers, self.max_speakers) != (None, None):
-            raise InvalidParameterError("give either num_speakers or a range (min_speakers, max_speakers), not both")
+            raise InvalidParameterError("pass either num_speakers or a range (min_speakers, max_speakers), not both")
         if self.min_speakers and self.max_speakers and self.min_speakers > self.max_speakers:
             raise InvalidParameterError(
                 f"min_speakers={self.min_speakers} is more than max_speakers={self.max_speakers}; swap them"
@@ -64,7 +64,7 @@ class Params:
                 raise InvalidParameterError(f"{name} is True or False, not {value!r:.60}; write {name}=True")
         object.__setattr__(self, "channels", _check_channels(self.channels))
         if self.model is not None and (not isinstance(self.model, str) or not self.model.strip()):
-            raise InvalidParameterError(f"model is a name, as in model='precision-2', not {self.model!r:.60}")
+            raise InvalidParameterError(f"model is a name, such as model='precision-2', not {self.model!r:.60}")
 
     @property
     def bounds(self) -> tuple[int, int | None]:
@@ -92,10 +92,10 @@ class Params:
 def _check_count(name: str, value: object) -> int:
     if _is_integer(value):
         if value < 1:
-            raise InvalidParameterError(f"{name}={value} is less than 1; leave it out where you do not know it")
+            raise InvalidParameterError(f"{name}={value} is less than 1; leave it out if you do not know it")
         return int(value)
     whole = isinstance(value, float | np.floating | str) and _parse_whole(value)
-    fix = f"write {name}={whole}" if whole else f"write a whole number, as in {name}=2, or leave it out"
+    fix = f"write {name}={whole}" if whole else f"write a whole number, such as {name}=2, or leave it out"
     raise InvalidParameterError(f"{name} is a whole number, not {value!r:.60}; {fix}")
 
 

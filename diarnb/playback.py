@@ -100,15 +100,15 @@ def find_audio(turns: pd.DataFrame) -> Path:
     run = run_of(turns)
     if run.path is None:
         raise AudioNotFoundError(
-            f"Run {run.id} was not made from a file on this machine: name its recording with audio=…"
+            f"Run {run.id} was not made from a file on this machine: pass its recording as audio=…"
         )
     path = Path(run.path)
     if not path.is_file():
-        raise AudioNotFoundError(f"{run.source} is no longer where run {run.id} found it: name it with audio=…")
+        raise AudioNotFoundError(f"{run.source} is no longer where run {run.id} found it: pass it as audio=…")
     stat = path.stat()
     if (stat.st_size, stat.st_mtime_ns) != (run.size, run.mtime_ns):
         with open_recording(path) as recording:
             if recording.content_hash != run.content_hash:
-                message = f"{run.source} is not the recording that run {run.id} heard: name the right one with audio=…"
+                message = f"{run.source} is not the recording of run {run.id}: pass the right one as audio=…"
                 raise AudioChangedError(message)
     return path

@@ -168,7 +168,7 @@ def _check_order(reference: pd.DataFrame, hypothesis: pd.DataFrame) -> None:
     if made == [True, False]:
         warnings.warn(
             "the reference was made by an engine and the hypothesis was not: score(reference, hypothesis) takes the "
-            "truth first",
+            "reference first",
             DiarnbWarning,
             stacklevel=3,
         )
@@ -218,7 +218,9 @@ def worst(reference: Turns, hypothesis: Turns, *, uem: Turns | None = None, n: i
     0    5.0  6.0  confusion      Otto          A       Maya
     """
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
-        raise InvalidParameterError(f"n is the most stretches to list, a whole number or None for all, not {n!r:.40}")
+        raise InvalidParameterError(
+            f"n is the maximum number of stretches, a whole number or None for all, not {n!r:.40}"
+        )
     reference, hypothesis = read_path(reference, "reference"), read_path(hypothesis, "hypothesis")
     _check_order(reference, hypothesis)
     found = pair_tables(reference, hypothesis, _NAMES, known=True)
@@ -265,7 +267,7 @@ def _choose_stretches(uem: Turns | None, found: list[Pair], sources: list[str]) 
     spans = table.loc[table["duration"] > 0, ["start", "end"]]
     if "uri" not in table or (found[0].uri is None and len(table["uri"].unique()) == 1):
         if len(found) > 1:
-            raise InvalidParameterError("uem does not tell its recordings apart; give it a column uri")
+            raise InvalidParameterError("uem covers several recordings; add a column uri")
         parts = {found[0].uri: spans}
     else:
         groups = dict(iter(spans.groupby(table["uri"].astype(str))))

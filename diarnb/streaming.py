@@ -385,7 +385,7 @@ def _check_rate(value: object) -> int:
 def _check_chunks(chunks: Chunked) -> Iterator[object]:
     if isinstance(chunks, str | bytes | bytearray | np.ndarray) or hasattr(chunks, "read"):
         raise InvalidParameterError(
-            f"chunks is an iterable of pieces of sound, not one {type(chunks).__name__}; "
+            f"chunks is an iterable of pieces of audio, not one {type(chunks).__name__}; "
             "diarnb.diarize takes whole recordings"
         )
     try:

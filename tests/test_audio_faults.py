@@ -167,7 +167,7 @@ def test_counting_what_is_not_announced_stops_at_a_number_of_samples() -> None:
     """A few kilobytes of digital silence can be hours; a server bounds what they cost it."""
     told = encoded(speechlike(), kind="FLAC")
     untold = with_total(told, 0)
-    with pytest.raises(errors.AudioLimitError, match="does not tell its length, and holds more than 32,000 samples"):
+    with pytest.raises(errors.AudioLimitError, match="does not state its length, and holds more than 32,000 samples"):
         drained(untold, max_untold=2 * RATE)
     assert drained(untold, max_untold=3 * RATE)[1].duration == pytest.approx(3.0, abs=0.02)
     assert drained(told, max_untold=1)[1].duration == pytest.approx(3.0, abs=0.02)
@@ -382,7 +382,7 @@ def origin():
         ("403.wav", errors.AudioPermissionError, "403"),
         ("418.wav", errors.AudioDownloadError, "418"),
         ("500.wav", errors.AudioDownloadError, "500"),
-        ("cut.wav", errors.AudioDownloadError, "broke off"),
+        ("cut.wav", errors.AudioDownloadError, "was cut off"),
         ("page.wav", errors.NotAudioError, "'Sign in'. This is not a direct link"),
         ("json.wav", errors.NotAudioError, "not a direct link"),
         ("loop.wav", errors.AudioDownloadError, "more than 5 times"),

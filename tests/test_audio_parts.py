@@ -85,7 +85,7 @@ def test_parts_of_another_rate_and_number_of_channels_are_brought_to_those_of_th
     assert alike(samples[6 * RATE :], OTHER) > 0.95
     assert alike(samples[10 * RATE :], ONE) > 0.95
     assert len(problems) == 1
-    assert "3 parts that differ in sample rate or channels" in problems[0]
+    assert "3 parts with different sample rates or channels" in problems[0]
 
 
 def test_parts_of_mp3_with_the_tags_of_ffmpeg_are_all_heard() -> None:
@@ -128,7 +128,7 @@ def test_a_part_of_a_container_that_cannot_be_opened_is_told() -> None:
     one = mux("mp4", "aac", 6, 48_000)
     samples, problems, _ = decode(one + one[: len(one) // 2])
     assert len(samples) == pytest.approx(6 * RATE, abs=0.2 * RATE)
-    assert problems == ["bytes is made of 2 files one behind the other, 1 of which cannot be opened and are left out."]
+    assert problems == ["bytes consists of 2 concatenated files, 1 of which cannot be opened and are left out."]
 
 
 def test_a_picture_in_a_tag_is_no_part() -> None:
@@ -146,7 +146,7 @@ def test_an_ogg_that_stops_without_its_end_is_told(subtype: str) -> None:
     assert decode(content)[1] == []
     samples, problems, _ = decode(content[: 2 * len(content) // 3])
     assert len(problems) == 1
-    assert "seems to be cut off: it stops without the mark of its end" in problems[0]
+    assert "seems to be cut off: it ends without an end marker" in problems[0]
     assert f"{len(samples) / RATE:.1f} s" in problems[0]
 
 

@@ -151,7 +151,7 @@ def test_an_interrupt_keeps_what_is_done(scripted: Scripted, tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt) as caught:
         diarnb.diarize_many(place, engine=scripted, progress=stop)
     (note,) = caught.value.__notes__
-    assert note == "2 of 4 recordings are done and kept: the same call goes on from there."
+    assert note == "2 of 4 recordings are done and kept: the same call continues from there."
     assert seen == sorted(seen)
     assert list(batch.manifest()["state"][:2]) == ["done", "done"]
     turns = diarnb.diarize_many(place, engine=scripted, progress=False)
@@ -239,7 +239,7 @@ def test_what_is_no_source_is_refused(sources: Any, told: str, tmp_path: Path) -
         ({"executor": 4}, "ProcessPoolExecutor"),
         ({"num_speakers": 0}, "num_speakers"),
         ({"speed": 2}, "no parameter 'speed'"),
-        ({"words": pd.DataFrame()}, "a table of words is of one recording"),
+        ({"words": pd.DataFrame()}, "a table of words belongs to one recording"),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_is_done(settings: Any, told: str, folder: Path) -> None:

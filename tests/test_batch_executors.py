@@ -87,7 +87,7 @@ def test_a_recording_that_kills_its_worker_does_not_stop_the_others(scripted: Sc
     assert "deadly.wav" in lost
     assert {failure["error"] for failure in facts["failures"]} == {"WorkerLostError"}
     assert set(turns["uri"]) | lost == {path.name for path in place.iterdir()}
-    assert any("was not begun" in failure["message"] for failure in facts["failures"])
+    assert any("was not started" in failure["message"] for failure in facts["failures"])
     before = scripted.heard()
     with processes() as pool, pytest.warns(errors.DiarnbWarning, match="WorkerLostError"):
         later = diarnb.diarize_many(place, executor=pool, engine=scripted, progress=False)

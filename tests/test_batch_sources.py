@@ -42,10 +42,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_gives_whatever_holds_sound_and_names_the_rest(folder: Path) -> None:
-    says = r"left out of calls: 2 files that hold no sound \(a\.rttm, notes\.txt\) and 1 folders \(monday\), which"
+    says = r"left out of calls: 2 files without audio \(a\.rttm, notes\.txt\) and 1 folders \(monday\), which"
     with pytest.warns(DiarnbWarning, match=says):
         assert list(name_sources(folder)) == ["a.wav", "b.mp2", "broken.wav", "call.000", "d.m4b"]
-    with pytest.warns(DiarnbWarning, match=r"2 files that hold no sound \(a\.rttm, notes\.txt\)$"):
+    with pytest.warns(DiarnbWarning, match=r"2 files without audio \(a\.rttm, notes\.txt\)$"):
         found = name_sources(folder, recursive=True)
     assert list(found) == ["a.wav", "b.mp2", "broken.wav", "call.000", "d.m4b", "c.wav"]
     assert found["c.wav"] == str(folder / "monday" / "c.wav")
@@ -102,5 +102,5 @@ def test_a_scheme_that_is_not_installed_is_named_with_its_extra(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'diarnb\[remote\]'`$"), open_recording("memory://a.wav"):
         pass
-    with pytest.raises(NotAudioError, match="nor an address that is read"), open_recording("gopher://host/a.wav"):
+    with pytest.raises(NotAudioError, match="nor a supported address"), open_recording("gopher://host/a.wav"):
         pass

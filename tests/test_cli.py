@@ -117,7 +117,7 @@ def test_a_folder_is_looked_through_when_asked_and_one_that_is_missing_is_one_li
     (calls / "call.flac").rename(calls / "monday" / "call.flac")
     (calls / "silence.wav").unlink()
     assert main(["many", str(calls)]) == 0
-    assert "1 folders (monday), which recursive=True (--recursive) looks through" in capsys.readouterr().err
+    assert "1 folders (monday), which recursive=True (--recursive) includes" in capsys.readouterr().err
     assert main(["many", str(calls), "--recursive", "--json"]) == 0
     assert {turn["uri"] for turn in json.loads(capsys.readouterr().out)["turns"]} == {"interview.flac", "call.flac"}
     assert main(["many", str(tmp_path / "calls2")]) == 1
@@ -309,7 +309,7 @@ def test_an_interrupt_erases_the_progress_and_is_told_in_one_line(tmp_path: Path
     last = shown.decode().rsplit("\r", 2)[-2]  # the terminal itself writes a line's end as \r\n
     assert re.fullmatch(
         r"diarnb: interrupted; (earlier answers and files are as they were|"
-        r"long\.wav was heard up to \d+:00 of 20:5\d, which is kept: the same call goes on from there)",
+        r"long\.wav was processed up to \d+:00 of 20:5\d, which is kept: the same call continues from there)",
         last,
     )
     assert diarnb.runs().empty

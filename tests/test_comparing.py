@@ -125,7 +125,7 @@ def test_a_comparison_is_drawn_whatever_the_names(name: str) -> None:
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert "agreement 58.3 of 100" in labels
     assert "different speaker" in labels
-    with pytest.raises(InvalidParameterError, match="two names"):
+    with pytest.raises(InvalidParameterError, match="two different names"):
         compare_plot(A, B, names=("x", "x"))
 
 
@@ -179,9 +179,9 @@ def test_figures_of_different_conventions_refuse_to_be_compared() -> None:
         (score(A.assign(end=A["end"] + 0.1), B), "other references"),
         (score(A, B, uem=uem), r"other stretches \(uem\)"),
         (both, "only a has a figure"),
-        (pd.concat([base, base]), "two figures of one recording"),
-        (A, "b is no table of scores"),
-        (None, "b is no table of scores"),
+        (pd.concat([base, base]), "two figures for one recording"),
+        (A, "b is not a table of scores"),
+        (None, "b is not a table of scores"),
     ):
         with pytest.raises(InvalidParameterError, match=said):
             difference(base, other)  # type: ignore[arg-type]

@@ -425,7 +425,7 @@ def test_what_cannot_be_placed_is_listed_and_the_rest_is_done(four: Corrections)
     four.reassign(1, A)
     later = table((0, 1, A), (3, 6, B), (6, 9, A))
     later.attrs["diarnb"] = {"warning": "Noise."}
-    with pytest.warns(DiarnbWarning, match="2 of the corrections could not be placed, the first of them: delete"):
+    with pytest.warns(DiarnbWarning, match="2 of the corrections could not be applied, the first of them: delete"):
         found = apply_edits(later, four.edits)
     assert unplaced(found) == [("delete", 0), ("rename", -1)]
     assert found["speaker"].tolist() == [A, A, A]
@@ -436,7 +436,7 @@ def test_what_cannot_be_placed_is_listed_and_the_rest_is_done(four: Corrections)
 def test_a_name_for_each_of_two_voices_that_are_one_later_is_a_conflict_that_is_told(four: Corrections) -> None:
     four.rename(A, "Beth")
     four.rename(B, "Alf")
-    with pytest.warns(DiarnbWarning, match="has a name already"):
+    with pytest.warns(DiarnbWarning, match="already has a name"):
         found = apply_edits(table((0, 9, A), (9, 12, C)), four.edits)
     assert found["speaker"].tolist() == ["Beth", C]
 
@@ -450,13 +450,13 @@ def test_what_is_right_later_is_confirmed(four: Corrections) -> None:
 
 @pytest.mark.parametrize("edits", [None, table((0, 1, A)), Corrections(table()).edits.drop(columns="of")])
 def test_no_table_of_edits(four: Corrections, edits: object) -> None:
-    with pytest.raises(InvalidParameterError, match="no table of edits"):
+    with pytest.raises(InvalidParameterError, match="not a table of edits"):
         apply_edits(four.turns, edits)  # type: ignore[arg-type]
 
 
 def test_a_table_of_edits_in_which_somebody_wrote(four: Corrections) -> None:
     four.delete(1)
-    with pytest.raises(InvalidParameterError, match="no table of edits"):
+    with pytest.raises(InvalidParameterError, match="not a table of edits"):
         apply_edits(four.turns, four.edits.astype(object).assign(turn="<b>"))
 
 

@@ -355,7 +355,7 @@ def test_what_a_paid_answer_breaks_in_its_reader_is_kept_and_read_once_that_is_m
     engine = Paid()
     engines.register(engine)
     for _ in range(2):
-        with pytest.raises(ApiResponseError, match=r"KeyError: 'diarization'.*What was paid for is kept"):
+        with pytest.raises(ApiResponseError, match=r"KeyError: 'diarization'.*The paid answer is kept"):
             quietly(TALK, engine=engine)
     engine.broken = False
     assert quietly(TALK, engine=engine)["speaker"].tolist() == ["A"]

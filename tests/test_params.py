@@ -25,7 +25,7 @@ BARE = Offer(
 
 @pytest.mark.parametrize("limits", [{"min_speakers": 2}, {"max_speakers": 2}, {"min_speakers": 2, "max_speakers": 2}])
 def test_a_number_excludes_a_range_equal_or_not(limits: dict[str, int]) -> None:
-    with pytest.raises(InvalidParameterError, match="give either num_speakers or a range"):
+    with pytest.raises(InvalidParameterError, match="pass either num_speakers or a range"):
         Params(num_speakers=2, **limits)
 
 

@@ -308,13 +308,13 @@ def test_a_character_without_a_glyph_in_any_font_is_written_out() -> None:
     [
         ({"start": 5, "end": 5}, "start=5 must lie before end=5"),
         ({"start": 30}, "start=30 lies beyond the end, 20.0 s"),
-        ({"end": float("nan")}, "end=nan is no time"),
-        ({"start": "0:10"}, "start='0:10' is no time"),
-        ({"start": True}, "start=True is no time"),
+        ({"end": float("nan")}, "end=nan is not a time"),
+        ({"start": "0:10"}, "start='0:10' is not a time"),
+        ({"start": True}, "start=True is not a time"),
         ({"wrap": 0}, "wrap=0 is not"),
         ({"wrap": "lines"}, "wrap='lines' is not"),
         ({"wrap": 0.001}, "at most 500 rows"),
-        ({"colors": {"Alf": "no colour"}}, "no colour that matplotlib knows"),
+        ({"colors": {"Alf": "no colour"}}, "not a colour that matplotlib knows"),
         ({"colors": ["red"]}, "colors is no mapping"),
     ],
 )

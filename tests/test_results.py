@@ -362,7 +362,7 @@ def test_text_alone_can_be_searched_each_recording_by_itself(meeting: pd.DataFra
     with pytest.raises(TurnTableError, match="no words in this table"):
         meeting.diar.search("the")
     for wrong in ("", "...", None):
-        with pytest.raises(InvalidParameterError, match="takes a word"):
+        with pytest.raises(InvalidParameterError, match="takes one or more words"):
             table.diar.search(wrong)
     with pytest.raises(InvalidParameterError, match="context is"):
         table.diar.search("the", context=-1)

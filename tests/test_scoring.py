@@ -279,11 +279,11 @@ def test_one_recording_may_be_named_by_one_table_only(tmp_path: Path) -> None:
             r"hypothesis has 'b', which reference does not have \(it has 'a'\)",
         ),
         (lambda: worst(TRUTH.assign(uri="a"), both), r"hypothesis has 'b'"),
-        (lambda: score(both, both, uem=pd.DataFrame({"start": [0], "end": [1]})), r"give it a column uri"),
+        (lambda: score(both, both, uem=pd.DataFrame({"start": [0], "end": [1]})), r"add a column uri"),
         (lambda: score(both, both, uem=pd.DataFrame({"start": [0], "end": [1], "uri": "a"})), r"no stretch of 'b'"),
         (lambda: score(TRUTH, FOUND, uem=pd.DataFrame({"start": [1], "end": [1]})), r"no stretch of the recording"),
         (lambda: score(TRUTH, FOUND, uem=[(0, 1)]), r"uem is a table"),  # type: ignore[arg-type]
-        (lambda: worst(TRUTH, FOUND, n=2.5), r"n is the most stretches.*2\.5"),  # type: ignore[arg-type]
+        (lambda: worst(TRUTH, FOUND, n=2.5), r"n is the maximum number of stretches.*2\.5"),  # type: ignore[arg-type]
     ):
         with pytest.raises(InvalidParameterError, match=said):
             call()
@@ -359,7 +359,7 @@ def test_what_is_no_collar_is_refused(collar: Any) -> None:
 def test_a_reference_that_an_engine_made_is_doubted(known: dict[str, pd.DataFrame]) -> None:
     truth = diarnb.read(diarnb.example("meeting").with_suffix(".rttm"))
     for verb in (score, worst):
-        with pytest.warns(DiarnbWarning, match="takes the truth first"):
+        with pytest.warns(DiarnbWarning, match="takes the reference first"):
             verb(known["meeting"], truth)
 
 

@@ -276,7 +276,7 @@ assert store.find("old") and not store.find("new") and store.save(a_run("new"))
 print(*(f"{w.category.__name__}: {w.message}" for w in caught), sep="\\n")
 """
     out, err = python(code, store.path.parent).communicate(timeout=60)
-    assert out.startswith("StoreWarning: the answer is right, but could not be kept"), err
+    assert out.startswith("StoreWarning: the result is right, but could not be kept"), err
     assert len(out.splitlines()) == 1
 
 

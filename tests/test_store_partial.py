@@ -135,7 +135,10 @@ def test_a_long_recording_that_was_interrupted_at_60_percent_costs_40(
 def test_the_next_call_goes_on_and_answers_as_if_nothing_had_happened(home: Path, asked: list[int]) -> None:
     sound = make_talk(75)
     told = str(interrupted(sound))
-    assert told == "interrupted; samples was heard up to 1:00 of 1:15, which is kept: the same call goes on from there"
+    assert (
+        told
+        == "interrupted; samples was processed up to 1:00 of 1:15, which is kept: the same call continues from there"
+    )
     assert len(pieces()) == 1
     assert diarnb.runs().empty
     asked.clear()

@@ -32,15 +32,15 @@ def test_stop_offers_the_table_of_what_was_heard_and_run_goes_on(monkeypatch: py
     monkeypatch.setattr("diarnb._progress._PAUSE", 0.0)
     panel = controls((make_talk(80), RATE))
     stop_behind(panel, 0.9)
-    assert "Stopped; samples was heard up to 1:00 of 1:20, which is kept" in said(panel)
+    assert "Stopped; samples was processed up to 1:00 of 1:20, which is kept" in said(panel)
     offered = panel._partly
-    assert (offered.description, offered._dom_classes) == ("Show what was heard up to 1:00", ())
+    assert (offered.description, offered._dom_classes) == ("Show what was processed up to 1:00", ())
     offered.click()
     assert panel._worker.wait(PATIENCE)
     assert panel.turns is not None
     assert 40 < panel.turns["end"].max() <= 60
     assert panel.turns.attrs["diarnb"]["duration"] == 60
-    assert "Heard up to 1:00 of 1:20 only" in said(panel)
+    assert "Processed up to 1:00 of 1:20 only" in said(panel)
     assert list(diarnb.runs()["state"]) == ["stopped"]
     assert len(diarnb.speakers(panel.turns)) == 2
     described(panel)["Run"].click()

@@ -423,8 +423,8 @@ def _open_decoder(content: Content, max_duration: float, max_untold: int) -> Dec
         )
         if not decoder.announced and decoder.frames * decoder.channels > max_untold:
             raise AudioLimitError(
-                f"{shown} does not tell its length, and holds more than {max_untold:,} samples. Write it again with "
-                "its length: ffmpeg -i OLD NEW.flac"
+                f"{shown} does not state its length, and holds more than {max_untold:,} samples. Rewrite it with its "
+                "length: ffmpeg -i OLD NEW.flac"
             )
     if not decoder.frames:
         raise EmptyAudioError(f"{shown} holds no samples (0.0 s). Record or export it again.")
@@ -444,7 +444,7 @@ def _open_contained(content: Content, seen: Look, shown: str) -> Decoder:
             continue
     if len(opened) < len(parts):
         first.remarks.append(
-            f"{shown} is made of {len(parts)} files one behind the other, {len(parts) - len(opened)} of which cannot "
+            f"{shown} consists of {len(parts)} concatenated files, {len(parts) - len(opened)} of which cannot "
             "be opened and are left out."
         )
     return first if len(opened) == 1 else PartsDecoder(opened, shown)
@@ -473,9 +473,7 @@ def _open_parts(content: Content, seen: Look, shown: str, max_frames: Callable[[
         decoder = PartsDecoder([open_part(part) for part in parts], shown)
     if not parts[-1].ended and decoder.frames:
         seconds = decoder.frames / decoder.rate
-        decoder.remarks.append(
-            f"{shown} seems to be cut off: it stops without the mark of its end, after {seconds:.1f} s."
-        )
+        decoder.remarks.append(f"{shown} seems to be cut off: it ends without an end marker, after {seconds:.1f} s.")
     return decoder
 
 

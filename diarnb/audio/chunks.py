@@ -52,7 +52,9 @@ class Chunks:
         try:
             array = np.asarray(chunk)
         except Exception as error:  # whatever a foreign array type raises
-            raise InvalidParameterError(f"a chunk of type {type(chunk).__name__} cannot be made an array") from error
+            raise InvalidParameterError(
+                f"a chunk of type {type(chunk).__name__} cannot be converted to an array"
+            ) from error
         if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MAX_CHANNELS):
             raise InvalidParameterError(
                 f"a chunk has the shape (n,) or (n, channels), with 1 to {MAX_CHANNELS} channels, not {array.shape}"
@@ -81,7 +83,7 @@ class Chunks:
         if np.count_nonzero(np.abs(samples) > _LOUD) > 0.01 * samples.size:
             raise InvalidParameterError(
                 f"the samples of a chunk reach {np.abs(samples).max():g}, where full scale is 1 for floats; if they "
-                "are 16-bit integers, give chunk.astype('int16') or chunk / 32768"
+                "are 16-bit integers, pass chunk.astype('int16') or chunk / 32768"
             )
         clipped: NDArray[np.float32] = np.clip(samples, -1, 1)
         return clipped

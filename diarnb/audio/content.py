@@ -164,7 +164,7 @@ def _fetch(source: str | RemoteFile, target: Path, max_bytes: int) -> str:
     except ImportError as error:
         more = f" {package}" if (package := REMOTE.get(scheme)) else ""
         raise ConfigurationError(
-            f"{scheme}:// is read through fsspec, of which a part is missing: run `pip install 'diarnb[remote]'{more}`"
+            f"{scheme}:// is read through fsspec, but a package is missing: run `pip install 'diarnb[remote]'{more}`"
         ) from error
     try:
         with opened as file:
@@ -199,7 +199,7 @@ def _open_local(source: Address) -> Content:
         given = os.fsdecode(given)
     shown = shorten(given, 120)
     if not given.strip() or "\0" in given:
-        raise InvalidParameterError(f"{shown!r} is no file name. A source is {_ACCEPTED}.")
+        raise InvalidParameterError(f"{shown!r} is not a file name. A source is {_ACCEPTED}.")
     path = Path(given)
     if given.startswith("~"):
         path = path.expanduser()
@@ -211,12 +211,12 @@ def _open_local(source: Address) -> Content:
         raise _explain_missing(path, given, error) from error
     if stat.S_ISDIR(status.st_mode):
         raise AudioNotFoundError(
-            f"{shown} is a folder, not a recording.{_suggest_inside(path)} For all of it: diarize_many."
+            f"{shown} is a folder, not a recording.{_suggest_inside(path)} For all its recordings use diarize_many."
         )
     # Opening a named pipe would wait for a writer for ever.
     if not stat.S_ISREG(status.st_mode):
         raise NotAudioError(
-            f"{shown} is not a regular file (a pipe, socket or device). Save its sound to a file first."
+            f"{shown} is not a regular file (a pipe, socket or device). Save its audio to a file first."
         )
     try:
         path.open("rb").close()
@@ -236,7 +236,7 @@ def _explain_missing(path: Path, given: str, error: OSError) -> AudioError:
     shown = shorten(given, 120)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given):
         return NotAudioError(
-            f"{shown} is neither a file nor an address that is read (http, https, {', '.join(REMOTE)}). "
+            f"{shown} is neither a file nor a supported address (http, https, {', '.join(REMOTE)}). "
             "Download it first, or pass an open binary file."
         )
     if error.errno == errno.ELOOP:

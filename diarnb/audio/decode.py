@@ -124,7 +124,7 @@ class SoundFileDecoder:
         seconds = self.frames / self.rate
         if header.announced in (0, 0xFFFFFFFF):
             self.remarks.append(
-                f"{self._name} was never finished: its header gives no length. It was read to its end, {seconds:.1f} s."
+                f"{self._name} was never finished: its header has no length. It was read to its end, {seconds:.1f} s."
             )
         elif header.held < header.announced:
             self.remarks.append(
@@ -144,8 +144,8 @@ class SoundFileDecoder:
         except soundfile.SoundFileError as error:
             file.close()
             raise CorruptAudioError(
-                f"{self._name} begins like {self._look.kind}, but cannot be decoded: it is damaged, or of a variant "
-                "that libsndfile does not know. Export it again, best as WAV or FLAC."
+                f"{self._name} begins like {self._look.kind}, but cannot be decoded: it is damaged, or a variant "
+                "that libsndfile does not support. Export it again, best as WAV or FLAC."
             ) from error
 
     def read(self, first: int, size: int, tally: Tally) -> Iterator[Block]:
@@ -321,7 +321,7 @@ class SamplesDecoder:
             array = np.asarray(samples)
         except Exception as error:  # whatever a foreign array type raises; ragged lists raise ValueError
             raise InvalidParameterError(
-                f"These samples cannot be made a NumPy array: {type(error).__name__}."
+                f"These samples cannot be converted to a NumPy array: {type(error).__name__}."
             ) from error
         if array.ndim not in (1, 2):
             raise InvalidParameterError(
@@ -383,7 +383,9 @@ def check_shape(name: str, rate: int, channels: int, frames: int, max_duration: 
             f"{name} has a sample rate of {rate:,} Hz; diarnb takes {MIN_RATE:,} to {MAX_RATE:,} Hz. Resample it first."
         )
     if not 1 <= channels <= MAX_CHANNELS:
-        raise AudioLimitError(f"{name} has {channels} channels; diarnb takes 1 to {MAX_CHANNELS}. Extract some first.")
+        raise AudioLimitError(
+            f"{name} has {channels} channels; diarnb accepts 1 to {MAX_CHANNELS}. Extract some first."
+        )
     if frames > max_duration * rate or frames * channels > MAX_SAMPLES:
         hours = frames / rate / 3600
         raise AudioLimitError(

@@ -36,8 +36,8 @@ MAX_HOPS = 5
 """Redirects followed; honest ones need one or two."""
 
 NO_SOCKS = (
-    "The proxy in ALL_PROXY or HTTPS_PROXY speaks SOCKS, for which a package is missing: "
-    "pip install 'httpx[socks]' python-socks"
+    "The proxy in ALL_PROXY or HTTPS_PROXY uses SOCKS, which needs another package: pip install"
+    " 'httpx[socks]' python-socks"
 )
 """What is wrong where one is set, and httpx or websockets cannot use it."""
 
@@ -93,7 +93,9 @@ def download(url: str, target: Path, *, max_bytes: int = MAX_BYTES, max_seconds:
         raise AudioDownloadError(f"{shown} did not answer in time. Try again, or download the file first.") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         why = (
-            "the connection failed" if isinstance(error, httpx.ConnectError) else "the answer broke off or is not HTTP"
+            "the connection failed"
+            if isinstance(error, httpx.ConnectError)
+            else "the answer was cut off or is not HTTP"
         )
         if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
             why = "the address is not valid"
@@ -124,7 +126,7 @@ def _store(response: httpx.Response, target: Path, shown: str, max_bytes: int, d
                 raise AudioLimitError(too_large)
             if time.monotonic() > deadline:
                 raise AudioDownloadError(
-                    f"{shown} is too slow: {stored:,} bytes had come when its time was up. Download it first."
+                    f"{shown} is too slow: {stored:,} bytes had arrived when its time was up. Download it first."
                 )
             file.write(chunk)
 

@@ -321,8 +321,8 @@ class PartsDecoder:
         self.remarks: list[str] = list(dict.fromkeys(remark for part in parts for remark in part.remarks))
         if len({(part.rate, part.channels) for part in parts}) > 1:
             self.remarks.append(
-                f"{name} is made of {len(parts)} parts that differ in sample rate or channels; all were brought to "
-                f"those of the first, {self.rate:,} Hz and {self.channels}."
+                f"{name} is made of {len(parts)} parts with different sample rates or channels; all were converted "
+                f"to those of the first, {self.rate:,} Hz and {self.channels}."
             )
 
     def read(self, first: int, size: int, tally: Tally) -> Iterator[Block]:

@@ -234,7 +234,9 @@ def diarize_many(
     if not isinstance(same_speakers, bool):
         raise InvalidParameterError(f"same_speakers is True or False, not {same_speakers!r:.60}")
     if words is not None and not isinstance(words, str) and not callable(words):
-        raise InvalidParameterError("words= of a batch is a transcriber; a table of words is of one recording: diarize")
+        raise InvalidParameterError(
+            "for a batch, words= is a transcriber; a table of words belongs to one recording: diarize"
+        )
     params = Params(**{field.name: settings.pop(field.name) for field in fields(Params) if field.name in settings})
     chosen = engines.get(engine)
     question = Question.settle(chosen, params, settings)
@@ -307,7 +309,7 @@ def manifest(turns: pd.DataFrame | None = None) -> pd.DataFrame:
         return rows.table(rows.latest())
     facts = getattr(turns, "attrs", {}).get("diarnb") or {}
     if "batch" not in facts:
-        raise errors.TurnTableError("this table is of no batch: it needs one that diarize_many() gave")
+        raise errors.TurnTableError("this table does not belong to a batch: pass one that diarize_many() returned")
     return rows.table(facts["batch"])
 
 
@@ -349,16 +351,16 @@ def _check_travels(task: Task, executor: Executor) -> None:
         return
     if "api_key" in task.options:
         raise InvalidParameterError(
-            "api_key= does not travel to other processes, where logs and dashboards could show it: put the key into "
-            "the environment of the workers, or leave executor= out"
+            "api_key= is not sent to other processes, where logs and dashboards could show it: put the key into the "
+            "environment of the workers, or leave out executor="
         )
     if isinstance(executor, ProcessPoolExecutor):
         try:
             pickle.dumps(task)
         except Exception as error:  # of many kinds
             raise InvalidParameterError(
-                f"the settings cannot go to another process ({error}): name the engine and the transcriber, or define "
-                "them in a module"
+                f"the settings cannot be sent to another process ({error}): name the engine and the transcriber, or "
+                "define them in a module"
             ) from error
 
 
@@ -368,8 +370,8 @@ def _check_cost(tasks: Sequence[Task], engine: Engine, options: Options) -> None
     for task in tasks:
         if is_address(task.source):
             raise InvalidParameterError(
-                f"max_cost={options['max_cost']:g} cannot be kept for {task.uri}, whose length is not known before "
-                "it is sent; download it, then pass its path"
+                f"max_cost={options['max_cost']:g} cannot be checked for {task.uri}, whose length is not known "
+                "before it is sent; download it, then pass its path"
             )
         try:
             with open_recording(task.source) as recording:
@@ -380,7 +382,7 @@ def _check_cost(tasks: Sequence[Task], engine: Engine, options: Options) -> None
     cost = seconds / 3600 * options["price_per_hour"]
     if cost > options["max_cost"]:
         raise InvalidParameterError(
-            f"the {len(tasks)} recordings that are left would cost {cost:.2f} ({seconds:,.0f} s at "
+            f"the {len(tasks)} remaining recordings would cost {cost:.2f} ({seconds:,.0f} s at "
             f"{options['price_per_hour']:g} an hour), more than max_cost={options['max_cost']:g}; nothing was sent"
         )
 

@@ -39,7 +39,7 @@ def adapt_executor(executor: object) -> tuple[Executor, Callable[[], int]]:
         return executor.get_executor(pure=False), lambda: _AHEAD * sum(executor.nthreads().values())
     raise InvalidParameterError(
         f"executor is a concurrent.futures.Executor or a dask.distributed.Client, not {type(executor).__name__}; "
-        "for all cores of this machine: with ProcessPoolExecutor() as pool: diarize_many(..., executor=pool)"
+        "to use all cores of this machine: with ProcessPoolExecutor() as pool: diarize_many(..., executor=pool)"
     )
 
 

@@ -118,11 +118,13 @@ class Batch:
             raise getattr(errors, hopeless[0])(f"{hopeless[1]} {self._describe_kept()}")
         if dispatcher.broken is not None and not begun:
             raise InvalidParameterError(
-                f"the executor takes no work ({dispatcher.broken}); make a new one"
+                f"the executor accepts no work ({dispatcher.broken}); make a new one"
             ) from dispatcher.broken
         for member in dispatcher.waiting:
             member.error = WorkerLostError.__name__
-            member.message = f"{member.task.uri} was not begun: the executor takes no more work ({dispatcher.broken})."
+            member.message = (
+                f"{member.task.uri} was not started: the executor accepts no more work ({dispatcher.broken})."
+            )
 
     def table(self, same_speakers: bool) -> pd.DataFrame:
         """Join the tables of all recordings."""
@@ -147,11 +149,11 @@ class Batch:
             first = failed[0]
             told.append(
                 f"{len(failed)} of {len(self.members)} recordings failed, the first with {first['error']}: "
-                f"{first['message']:.200} All are in turns.attrs['diarnb']['failures']; the same call tries them "
-                "again, and has the others ready."
+                f"{first['message']:.200} turns.attrs['diarnb']['failures'] lists them all; the same call retries "
+                "them, and has the others ready."
             )
         if remarks:
-            told.append(f"{remarks} of {len(self.members)} recordings have a remark: diarnb.batch.manifest(turns).")
+            told.append(f"{remarks} of {len(self.members)} recordings have warnings: see diarnb.batch.manifest(turns).")
         if told:
             warnings.warn(" ".join(told), DiarnbWarning, stacklevel=3)
 
@@ -233,7 +235,7 @@ class Batch:
 
     def _describe_kept(self) -> str:
         done = sum(member.turns is not None for member in self.members)
-        return f"{done} of {len(self.members)} recordings are done and kept: the same call goes on from there."
+        return f"{done} of {len(self.members)} recordings are done and kept: the same call continues from there."
 
 
 def _read_outcome(member: Member, future: Future[Any]) -> Outcome:
@@ -242,6 +244,6 @@ def _read_outcome(member: Member, future: Future[Any]) -> Outcome:
         outcome: Outcome = future.result()
     except Exception as error:  # of the executor's own kinds, which share no base
         why = f"{type(error).__name__}: {str(error) or 'it was canceled'}"
-        message = f"The worker that was to hear {member.task.uri} died, killed or out of memory ({why:.200})."
+        message = f"The worker for {member.task.uri} died, was killed or ran out of memory ({why:.200})."
         return Outcome(0.0, error=WorkerLostError.__name__, message=message)
     return outcome

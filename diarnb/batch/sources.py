@@ -54,7 +54,9 @@ def name_sources(sources: Any, *, recursive: bool = False) -> dict[str, str]:
     if isinstance(sources, Mapping):
         for uri in sources:
             if not isinstance(uri, str) or not uri.strip():
-                raise InvalidParameterError(f"the keys of sources name the recordings: text, not {uri!r:.60}")
+                raise InvalidParameterError(
+                    f"the keys of sources are the names of the recordings, as text, not {uri!r:.60}"
+                )
         return {printable(uri): _make_absolute(source) for uri, source in sources.items()}
     if isinstance(sources, bytes) or not isinstance(sources, Iterable):
         raise InvalidParameterError(
@@ -118,9 +120,9 @@ def _search(folder: Path, *, recursive: bool) -> list[str]:
     found = [path for path in files if is_recording(path)]
     others = [path.name for path in files if path not in set(found)]
     folders = [] if recursive else [path.name for path in seen if path.is_dir()]
-    told = [f"{len(others)} files that hold no sound ({_list_some(others)})"] if others else []
+    told = [f"{len(others)} files without audio ({_list_some(others)})"] if others else []
     told += (
-        [f"{len(folders)} folders ({_list_some(folders)}), which recursive=True (--recursive) looks through"]
+        [f"{len(folders)} folders ({_list_some(folders)}), which recursive=True (--recursive) includes"]
         if folders
         else []
     )
@@ -139,13 +141,13 @@ def _make_absolute(source: object) -> str:
     if is_remote(source) and not isinstance(source, str):
         if getattr(source.fs, "storage_options", None):
             raise InvalidParameterError(
-                "a file of fsspec with options of its own does not travel to a worker: pass its address, and keep the "
-                "options in fsspec's configuration"
+                "an fsspec file with its own options cannot be sent to a worker: pass its address, and put the "
+                "options into fsspec's configuration"
             )
         return str(source.full_name)
     if not isinstance(source, str | os.PathLike):
         raise InvalidParameterError(
-            f"sources are paths and addresses, not {type(source).__name__}; diarize what is in memory one by one"
+            f"sources are paths and addresses, not {type(source).__name__}; diarize audio in memory one by one"
         )
     text = strip_file_scheme(os.fsdecode(source))
     if is_address(text) or "\0" in text or not text.strip():

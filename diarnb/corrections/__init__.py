@@ -259,7 +259,7 @@ class Corrections:
         if len(named) == 1:
             return named[0]
         if named:
-            raise InvalidParameterError(f"{visible(label)!r} is the name of {len(named)} voices; give a label: {named}")
+            raise InvalidParameterError(f"{visible(label)!r} is the name of {len(named)} voices; use a label: {named}")
         there = [*self._history.labels, *shown.values()]
         hint = suggest(label, there, "to=None makes a new voice", show=lambda name: repr(visible(name)))
         raise InvalidParameterError(f"there is no speaker {visible(label)!r}; {hint}")
@@ -275,7 +275,7 @@ class Corrections:
         """
         voice = self.label(label)
         if not isinstance(name, str) or not name.strip():
-            raise InvalidParameterError(f"a speaker's name is text, and not blank, but this is {name!r:.40}")
+            raise InvalidParameterError(f"a speaker's name is text that is not blank, but this is {name!r:.40}")
         start, end = self._longest(voice)
         self._record("rename", [{"speaker": voice, "start": start, "end": end, "to": name}])
 
@@ -360,7 +360,7 @@ class Corrections:
         like = self._like(target)
         rows = [row for turn in chosen if voices[turn] != target for row in self._within(turn, first, last, target)]
         if not rows:
-            raise InvalidParameterError("there is no turn to reassign: all of them are this speaker's already")
+            raise InvalidParameterError("there is no turn to reassign: all of them already belong to this speaker")
         self._record("reassign", [{**row, **like} for row in rows])
         return target
 
@@ -389,7 +389,7 @@ class Corrections:
             for row in self._within(turn, -math.inf, math.inf, target)
         ]
         if not rows:
-            raise InvalidParameterError("there is no turn to reassign: all of them are right already")
+            raise InvalidParameterError("there is no turn to reassign: all of them are already right")
         self._record("reassign", rows, by=by)
 
     @_keep_edit
@@ -484,7 +484,7 @@ class Corrections:
         """
         times = {"start": _second(start, "start"), "end": _second(end, "end")}
         if not isinstance(text, str) or not text.strip() or text.strip() == word:
-            raise InvalidParameterError(f"a word becomes another text, and not {text!r:.40}")
+            raise InvalidParameterError(f"a word is replaced with text, not {text!r:.40}")
         self._record("word", [{"speaker": word, **times, "to": text.strip()}])
 
     @_keep_edit

@@ -222,7 +222,7 @@ class EditLog:
                 shutil.copyfile(self.path, kept)
                 kept.chmod(0o600)
         warnings.warn(
-            "the log of corrections of this table is damaged: those before the damage are taken up, and the whole file "
+            "the log of corrections of this table is damaged: those before the damage are applied, and the whole file "
             f"was kept as {kept.name} in the folder corrections of the run store",
             StoreWarning,
             stacklevel=4,

@@ -72,7 +72,7 @@ def apply_edits(turns: pd.DataFrame, edits: pd.DataFrame) -> pd.DataFrame:
     if unplaced:
         count, first = len(unplaced), unplaced[0]
         remark = (
-            f"{count} of the corrections could not be placed, the first of them: {first['what']} of "
+            f"{count} of the corrections could not be applied, the first of them: {first['what']} of "
             f"{visible(first['speaker'])}: {first['why']}. attrs['diarnb']['unplaced'] lists them."
         )
         facts = found.attrs["diarnb"]
@@ -100,7 +100,7 @@ def place(corrections: Corrections, edits: pd.DataFrame) -> list[Json]:
     Raises
     ------
     InvalidParameterError
-        This is no table of edits.
+        This is not a table of edits.
     """
     return _Placing(corrections, _standing(_read(edits))).all()
 
@@ -114,7 +114,7 @@ def take_over(corrections: Corrections, earlier: EarlierEdits) -> str:
         return f"{told}."
     first = unplaced[0]
     return (
-        f"{told}; the first that could not be placed: {first['what']} of {visible(first['speaker'])}: {first['why']}."
+        f"{told}; the first that could not be applied: {first['what']} of {visible(first['speaker'])}: {first['why']}."
     )
 
 
@@ -146,7 +146,7 @@ class _Placing:
         if row.what == "rename":
             voice = self._there(row.speaker)
             if (other := self._named.setdefault(voice, row.speaker)) != row.speaker:
-                raise LookupError(f"it is one voice here with {visible(other)}, which has a name already")
+                raise LookupError(f"here it is the same voice as {visible(other)}, which already has a name")
             self._to.rename(voice, row.to)
         elif row.what == "merge":
             voice, into = self._there(row.speaker), self._there(row.to)
@@ -192,7 +192,7 @@ class _Placing:
 
     def _there(self, label: str) -> str:
         if label not in self._voices:
-            raise LookupError(f"nobody speaks enough where {visible(label)} did")
+            raise LookupError(f"nobody speaks enough where {visible(label)} spoke")
         return self._voices[label]
 
     def _turn(self, row: Edit) -> int:
@@ -233,7 +233,7 @@ def _read(edits: pd.DataFrame) -> list[Edit]:
     missing = [name for name in COLUMNS if name not in edits] if isinstance(edits, pd.DataFrame) else list(COLUMNS)
     if missing:
         raise InvalidParameterError(
-            f"this is no table of edits: it lacks {', '.join(missing)}; give player.edits, or what was saved of it"
+            f"this is not a table of edits: it lacks {', '.join(missing)}; pass player.edits, or a saved copy of it"
         )
     try:
         table = edits[list(COLUMNS)].assign(at=pd.to_datetime(edits["at"], utc=True, format="ISO8601"))
@@ -241,7 +241,7 @@ def _read(edits: pd.DataFrame) -> list[Edit]:
         table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
         table = table.astype(COLUMNS)
     except (TypeError, ValueError) as error:
-        raise InvalidParameterError(f"this is no table of edits: {error!s:.200}") from error
+        raise InvalidParameterError(f"this is not a table of edits: {error!s:.200}") from error
     return [Edit(*row) for row in table.itertuples(index=False)]
 
 

@@ -217,7 +217,7 @@ def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     needed = {"k", "score", "kept", "speaker", "other", "smallest", "chosen"}
     if missing := sorted(needed - set(evidence)):
         raise InvalidParameterError(
-            f"this table has no {', '.join(missing)}; draw one that diarnb.metrics.count_evidence(turns) gave"
+            f"this table has no {', '.join(missing)}; pass one that diarnb.metrics.count_evidence(turns) returned"
         )
     channels = list(evidence["channel"]) if "channel" in evidence else [None] * len(evidence)
     lines: list[tuple[str, Any]] = []  # what stands at the left of each, and its row
@@ -250,9 +250,9 @@ def count_plot(evidence: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_locator(MultipleLocator(math.ceil(reach / 8)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylabel("speakers", color=style.muted, fontsize=0.85 * font)
-    ax.set_xlabel("how different the two are  (from 1: two voices)", color=style.muted, fontsize=0.85 * font)
+    ax.set_xlabel("how different the two are (1 or more: two voices)", color=style.muted, fontsize=0.85 * font)
     chosen = [str(row.k) for _, row in lines if row is not None and row.chosen]
-    return finish(ax, f"What speaks for each number of speakers. Chosen: {', '.join(chosen) or 'none'}.")
+    return finish(ax, f"The evidence for each number of speakers. Chosen: {', '.join(chosen) or 'none'}.")
 
 
 _COUNT_COLUMNS = (("right", 4.6), ("right", 9.8), ("left", 11.0))  # how aligned, and where: letters from the bars
@@ -298,7 +298,7 @@ def _view(start: float | None, end: float | None, known: float) -> tuple[float, 
     """Return the first and the last second to show; `known` is how far the recording is known to reach."""
     for name, value in (("start", start), ("end", end)):
         if value is not None and not is_finite(value):
-            raise InvalidParameterError(f"{name}={value!r} is no time; give seconds from the start of the recording")
+            raise InvalidParameterError(f"{name}={value!r} is not a time; pass seconds from the start of the recording")
     first = 0.0 if start is None else float(start)
     last = (known or first + 1.0) if end is None else float(end)
     if end is None and not first < last:

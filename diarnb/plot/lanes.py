@@ -79,8 +79,8 @@ def _color(value: object, speaker: str) -> Color:
         return to_rgb(value)  # type: ignore[arg-type] # refused where it is none
     except ValueError:
         raise InvalidParameterError(
-            f"colors[{visible(speaker)!r}] is {visible(repr(value))}, no colour that matplotlib knows; "
-            "give one like '#0072B2' or 'teal'"
+            f"colors[{visible(speaker)!r}] is {visible(repr(value))}, not a colour that matplotlib knows; use one "
+            "like '#0072B2' or 'teal'"
         ) from None
 
 

@@ -183,14 +183,14 @@ def search(turns: pd.DataFrame, text: str, *, context: int = 6) -> pd.DataFrame:
     """
     wanted = [word for word in map(_normalize, str(text).split()) if word]
     if not isinstance(text, str) or not wanted:
-        raise InvalidParameterError(f"search takes a word or several, not {text!r:.60}")
+        raise InvalidParameterError(f"search takes one or more words, not {text!r:.60}")
     if isinstance(context, bool) or not isinstance(context, int) or context < 0:
         raise InvalidParameterError(f"context is a number of words, 0 or more, not {context!r:.60}")
     checked = check_turns(turns)
     said = words(turns) if "run" in (turns.attrs.get("diarnb") or {}) else pd.DataFrame()
     if said.empty:
         if "text" not in checked:
-            raise TurnTableError("there are no words in this table: diarize(source, words=True) hears some")
+            raise TurnTableError("there are no words in this table: diarize(source, words=True) transcribes them")
         said = (
             checked.assign(text=checked["text"].fillna("").astype(str).str.split())
             .explode("text")
@@ -345,7 +345,7 @@ def _tabulate_frames(turns: pd.DataFrame, run: Run) -> pd.DataFrame:
     given = read_run(run).get("frames")
     if given is None:
         offered = engines.get(run.engine).offer.confidence
-        how = f"{run.engine} gives them with confidence=True" if offered else f"{run.engine} gives none"
+        how = f"{run.engine} has them with confidence=True" if offered else f"{run.engine} gives none"
         raise RunNotFoundError(f"Run {run.id} of {run.source} has no scores for frames: {how}. The turns are kept.")
     step, speakers, scores = given["resolution"], _pad_lists(given["speakers"]), _pad_lists(given["scores"])
     table = pd.concat([speakers, scores], axis=1)
@@ -372,7 +372,7 @@ def _find_said(run: Run, what: str) -> list[Json]:
     """Find the words or utterances of a run; where none were heard, say how they are."""
     rows = read_run(run).get(what)
     if rows is None:
-        message = "this run has no words: the local engine takes them from words=, pyannoteAI with transcription=True"
+        message = "this run has no words: pass words= to the local engine, or transcription=True to pyannoteAI"
         warnings.warn(message, DiarnbWarning, stacklevel=3)
     return rows or []
 

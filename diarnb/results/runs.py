@@ -36,7 +36,7 @@ def run_of(turns: pd.DataFrame) -> Run:
     facts = getattr(turns, "attrs", {}).get("diarnb") or {}
     if "run" not in facts:
         message = (
-            "This table does not know its run: it needs one that diarize() made, with attrs['diarnb']['run'] kept."
+            "This table does not know its run: pass one that diarize() returned, with attrs['diarnb']['run'] kept."
         )
         raise TurnTableError(message)
     return Store.default().get(facts["run"])
@@ -107,7 +107,7 @@ def read_answer(engine: Engine, raw: Json, about: Description) -> Json:
         known = found.get("duration") or about.duration
         check_end(ends, known, name="the answer", advice=".", error=ApiResponseError)
     except ApiResponseError as error:
-        kept = "What was paid for is kept as it came: diarnb.runs() lists it, and diarnb.raw(run) gives it."
+        kept = "The paid answer is kept unchanged: diarnb.runs() lists it, and diarnb.raw(run) returns it."
         error.args = (f"{about.source}: {str(error).rstrip('.')}. {kept}",)
         raise
     return found
@@ -130,8 +130,8 @@ def evidence_of(run: Run) -> tuple[Evidence, Engine]:
     engine = engines.get(run.engine)
     evidence = Store.default().evidence(run.evidence_key) if run.evidence_key else None
     if evidence is None or not engine.can(Engine.decide):
-        advice = f"The turns are kept. Run diarize({run.source!r}, refresh=True) to listen again."
-        raise RunNotFoundError(f"The store no longer holds what run {run.id} of {run.source} heard. {advice}")
+        advice = f"The turns are kept. Run diarize({run.source!r}, refresh=True) to process it again."
+        raise RunNotFoundError(f"The store no longer holds the evidence of run {run.id} of {run.source}. {advice}")
     return evidence, engine
 
 

@@ -172,7 +172,7 @@ class Store:
             db.execute(query, list(values.values()))
             return True
 
-        return self._automatic(work, False, "the answer is right, but could not be kept; write it to a file of yours")
+        return self._automatic(work, False, "the result is right, but could not be kept; write it to your own file")
 
     def evidence(self, key: str) -> Evidence | None:
         """Read the arrays kept under a key, if they are there and sound."""
@@ -182,7 +182,7 @@ class Store:
             return None
         if _sha256(row["arrays"]) != row["sha256"]:
             self._automatic(lambda db: db.execute("DELETE FROM evidence WHERE key = ?", [key]), None)
-            _warn("what was kept of the audio is damaged in the run store and was dropped; it is computed again")
+            _warn("the stored evidence is damaged and was dropped; it is computed again")
             return None
         used = "UPDATE evidence SET last_used = ? WHERE key = ?"
         self._automatic(lambda db: db.execute(used, [format_time(datetime.now(UTC)), key]), None)
@@ -360,7 +360,7 @@ class Store:
             for suffix in ("-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     Path(f"{self.path}{suffix}").replace(f"{bad}{suffix}")
-            _warn(f"the run store was damaged; it was set aside as {bad.name}, and a new one begun")
+            _warn(f"the run store was damaged; it was set aside as {bad.name}, and a new one was started")
 
 
 class _ForeignFileError(sqlite3.DatabaseError):
@@ -391,9 +391,7 @@ def _unfit(path: Path) -> str | None:
 def _private_folder(why: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="diarnb-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _warn(
-        f"the run store cannot be used ({why}): runs are kept until Python ends; set DIARNB_HOME to a folder of yours"
-    )
+    _warn(f"the run store cannot be used ({why}): runs are kept until Python ends; set DIARNB_HOME to your own folder")
     return folder
 
 
@@ -414,15 +412,15 @@ def _mark_damaged(db: sqlite3.Connection, run_id: str) -> None:
 
 def _no_run(run_id: str) -> RunNotFoundError:
     return RunNotFoundError(
-        f"the run store holds no run {run_id!r:.40}: it was forgotten, or made elsewhere; "
-        "`diarnb.runs()` lists those it holds, and `diarnb.diarize(...)` makes it again"
+        f"the run store holds no run {run_id!r:.40}: it was forgotten, or made elsewhere; `diarnb.runs()` lists the "
+        "stored runs, and `diarnb.diarize(...)` makes it again"
     )
 
 
 def _limit() -> int:
     given = os.environ.get("DIARNB_STORE_LIMIT", "")
     if given and not given.isdecimal():
-        _warn(f"DIARNB_STORE_LIMIT={given!r:.40} is no number of bytes; the limit is {LIMIT}")
+        _warn(f"DIARNB_STORE_LIMIT={given!r:.40} is not a number of bytes; the limit is {LIMIT}")
     return int(given) if given.isdecimal() else LIMIT
 
 

@@ -171,7 +171,7 @@ class Manifest:
         try:
             return self._do(work)
         except StoreError as error:
-            warnings.warn(f"the batch goes on, but is not written down: {error}", StoreWarning, stacklevel=4)
+            warnings.warn(f"the batch continues, but its state is not saved: {error}", StoreWarning, stacklevel=4)
             return otherwise
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:

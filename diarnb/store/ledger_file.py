@@ -231,7 +231,7 @@ class LedgerFile:
             rows[row["id"]] = {**row, "answer": None if answer is None else self.keep_answer(answer)}
         kept = {row["answer"] for row in rows.values()}
         if self._answers.exists() and any(path.name not in kept for path in self._answers.iterdir()):
-            earlier.damage.append("the ledger of paid runs is gone, and paid answers are there")
+            earlier.damage.append("the ledger of paid runs is missing, but there are paid answers")
         contents = self._renew(Contents(generation=0), rows, earlier.damage)
         if contents.damage:
             _warn_of(contents.damage)
@@ -351,4 +351,4 @@ def _explain_errors() -> Iterator[None]:
 
 
 def _warn_of(damage: list[str]) -> None:
-    warnings.warn(f"{'; '.join(damage)}. Nothing is paid again unasked", StoreWarning, stacklevel=2)
+    warnings.warn(f"{'; '.join(damage)}. Nothing is paid again unless you ask", StoreWarning, stacklevel=2)

@@ -348,7 +348,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
                 reach = find_reach(recording, self._settle(asked))
                 if reach:
                     self._heard = asked
-                    self._partly.description = f"Show what was heard up to {clock(reach)}"
+                    self._partly.description = f"Show what was processed up to {clock(reach)}"
         parts.visible_if(self._partly, self._heard is not None)
 
     def _listen(
