@@ -111,9 +111,10 @@ def count_evidence(turns: pd.DataFrame) -> pd.DataFrame:
 
     With only two voices, the score says least, because there is no third voice to compare their distance with. A
     ``threshold`` alone decides, and scores are multiples of it. The difference that two voices need is smaller if the
-    one who speaks less says more, and if there are more speakers. Without bounds, the segmentation network also counts:
-    there is one speaker if it finds no second one within any 10 s; and in less than 30 s of speech there are two, kept
-    or not, if it clearly finds a second one and the score is above 1.5.
+    one who speaks less says more, and if there are more speakers. In more than ten minutes of speech, voices are found
+    in stretches of about seven minutes, and `kept` counts those that are kept in at least one of them. Without bounds,
+    the segmentation network also counts: there is one speaker if it finds no second one within any 10 s; and in less
+    than 30 s of speech there are two, kept or not, if it clearly finds a second one and the score is above 1.5.
 
     Examples
     --------

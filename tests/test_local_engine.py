@@ -13,8 +13,8 @@ import soundfile
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from diarnb.audio import open_recording
-from diarnb.engines.local import decoding, networks
-from diarnb.engines.local.clustering import _merge, cluster
+from diarnb.engines.local import clustering, decoding, networks
+from diarnb.engines.local.clustering import _merge, cluster, cluster_in_blocks, count_supported
 from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode
 from diarnb.engines.local.embedding import SIZE, Embedder
 from diarnb.engines.local.evidence import ChannelEvidence
@@ -328,6 +328,61 @@ def test_the_count_of_a_short_recording_heeds_the_segmentation_network(second, s
     assert decide(evidence, 1, None, None).speakers == count
     assert decide(evidence, 1, 1, None).speakers == 1
     assert decide(evidence, 2, 2, None).speakers == 2
+
+
+def make_long_talk(residents, guests, minutes=60, seed=0):
+    """Make an hour in which some talk all the time, and each guest says 30 s within five minutes."""
+    rng = np.random.default_rng(seed)
+    embeddings, weights, who = make_embeddings(residents + guests, 60 * minutes, seed)
+    place = np.arange(60 * minutes) % residents
+    for guest in range(guests):
+        begin = 60 * (5 * guest + 3)
+        place[begin + rng.permutation(300)[:30]] = residents + guest
+    taken = place * 60 * minutes + np.arange(60 * minutes)
+    return embeddings[taken], weights[taken], who[taken]
+
+
+@pytest.mark.parametrize("residents", [2, 4])
+def test_who_speaks_half_a_minute_in_an_hour_is_found(residents):
+    embeddings, weights, who = make_long_talk(residents, 8)
+    labels = cluster_in_blocks(embeddings, weights, SIMILARITY, 1, None)
+    assert labels.max() + 1 == residents + 8
+    assert all((labels[who == k] == np.bincount(labels[who == k]).argmax()).mean() > 0.9 for k in range(residents + 8))
+    assert cluster(embeddings, weights, SIMILARITY, 1, None).max() + 1 < residents + 8  # all at once they are lost
+    assert count_supported(embeddings, weights, SIMILARITY, labels) == residents + 8
+    for low, high in ((residents + 8, residents + 8), (2, 5), (1, 1), (residents + 11, None)):
+        found = cluster_in_blocks(embeddings, weights, SIMILARITY, low, high).max() + 1
+        assert low <= found <= (high or 99)
+
+
+def test_a_manner_of_speaking_that_is_found_in_one_block_makes_nobody():
+    embeddings, weights, who = make_long_talk(2, 0, 90)
+    rng = np.random.default_rng(5)
+    manner = rng.standard_normal(SIZE) * np.sqrt(0.6 / SIZE)
+    aloud = np.flatnonzero((who == 0) & ((np.arange(len(who)) < 40) | (rng.random(len(who)) < 0.03)))
+    embeddings[aloud] += manner.astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    first = cluster(embeddings[:400], weights[:400], SIMILARITY, 1, None)
+    assert first.max() + 1 == 3
+    labels = cluster_in_blocks(embeddings, weights, SIMILARITY, 1, None)
+    assert labels.max() + 1 == 2
+    assert (labels == labels[who == 1][0]).astype(int).tolist() == who.tolist()
+
+
+def test_less_speech_than_makes_two_blocks_is_clustered_at_once():
+    embeddings, weights, _ = make_long_talk(3, 1, 9)
+    for low, high in ((1, None), (2, 2), (5, 5)):
+        expected = cluster(embeddings, weights, SIMILARITY, low, high)
+        assert np.array_equal(cluster_in_blocks(embeddings, weights, SIMILARITY, low, high), expected)
+
+
+def test_a_block_is_clustered_once_however_much_follows(monkeypatch):
+    embeddings, weights, _ = make_long_talk(2, 3, 45, seed=7)
+    asked = []
+    monkeypatch.setattr(clustering, "cluster", lambda *given: asked.append(len(given[0])) or cluster(*given))
+    for end in (1500, 1590, 2700, 2700):
+        cluster_in_blocks(embeddings[:end], weights[:end], SIMILARITY, 1, None)
+    assert asked == [400, 400, 400, 300, 390, 400, 400, 400, 300]
 
 
 # ---------------------------------------------------------------------------------------------------- decoding

@@ -5,6 +5,9 @@ the recording: from the cosine similarity of segments of the same speech region.
 there can be speakers, and variational inference empties those that explain too little. That is VBx without its hidden
 Markov chain; time comes in later (`decoding`). Agglomerative merging then joins speakers that are hardly separated.
 
+Whoever says little is lost among hours of others. A long recording is therefore clustered block by block, and what is
+found there is merged; whoever was found in one block, and is heard all the time in others, was part of somebody.
+
 References
 ----------
 Landini et al., "Bayesian HMM clustering of x-vector sequences (VBx) in speaker diarization", Computer Speech and
@@ -13,6 +16,8 @@ Language 71, 2022. `_FA` and `_FB` are its acoustic scaling and its speaker regu
 
 from __future__ import annotations
 
+import hashlib
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +51,10 @@ _PRIOR_SIMILARITY, _PRIOR_SIMILARITY_PAIRS = 0.5, 20  # expected cosine similari
 _CHANGE_MARGIN = 0.02  # added to the similarity within a region: some regions hide a change of speaker
 _LAGS = range(2, 8)  # segments between those compared; direct neighbours share sound
 _KMEANS_ROUNDS = 3  # of assigning to the nearest centroid before the mixture, which would absorb small speakers
+_BLOCK_SECONDS = _FB_SECONDS  # of speech; what is left at the end makes a block from half of it on
+_JOINED_BLOCKS = 8  # are merged at a time: merging takes cubic time
+_STRAY_SHARE = 0.5  # of what somebody says, nearest to them in blocks without them, from which they are not a speaker
+_KEPT_BLOCKS = 128  # whose labels are kept in memory, 14 hours: deciding again, or two seconds later, is merging only
 _PRIOR_PAIRS = 10  # pairs of segments that the recording's similarity counts for within each speaker
 
 
@@ -120,6 +129,88 @@ def cluster(
     return _fit_count(embeddings, weights, similarity, low, labels) if low == high else labels
 
 
+def cluster_in_blocks(
+    embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    similarity: float,
+    low: int,
+    high: int | None,
+    threshold: float | None = None,
+) -> NDArray[np.int64]:
+    """Label each segment of a recording of any length with a speaker; one block is clustered by `cluster`.
+
+    Parameters and result are those of `cluster`. With a threshold there are no blocks.
+    """
+    blocks = _cut_blocks(weights)
+    if len(blocks) == 1 or threshold is not None:
+        return cluster(embeddings, weights, similarity, low, high, threshold)
+    low = min(low, len(embeddings))
+    labels = np.zeros(len(weights), np.int64)
+    for first in range(0, len(blocks), _JOINED_BLOCKS):
+        joined = blocks[first : first + _JOINED_BLOCKS]
+        whole, count = slice(joined[0].start, joined[-1].stop), 0
+        for block in joined:
+            labels[block] = count + _cluster_block(embeddings[block], weights[block], similarity)
+            count = int(labels[block].max()) + 1
+        labels[whole] = _merge(embeddings[whole], weights[whole], labels[whole], similarity, 1, count)
+        labels[whole] += labels[: whole.start].max(initial=-1) + 1
+    labels = _merge(embeddings, weights, labels, similarity, low, len(labels))
+    labels = _drop_strays(embeddings, weights, labels, blocks, low)
+    if labels.max() + 1 < low:
+        return _split_to_count(
+            embeddings, weights, labels, _initialise(embeddings, max(_COMPONENTS, low)), similarity, low
+        )
+    return _merge(embeddings, weights, labels, similarity, low, len(labels) if high is None else high)
+
+
+def _cut_blocks(weights: NDArray[np.float32]) -> list[slice]:
+    """Cut segments into blocks; those that follow change no earlier one."""
+    spoken = np.cumsum(weights, dtype=np.float64)
+    count = max(int(spoken[-1] / _BLOCK_SECONDS + 0.5), 1)
+    edges = np.searchsorted(spoken, _BLOCK_SECONDS * np.arange(1, count), side="right").tolist()
+    return [slice(*each) for each in pairwise([0, *edges, len(weights)])]
+
+
+_block_labels: dict[tuple[bytes, float], NDArray[np.int64]] = {}
+
+
+def _cluster_block(
+    embeddings: NDArray[np.float32], weights: NDArray[np.float32], similarity: float
+) -> NDArray[np.int64]:
+    """Cluster a block, or recall how it was; of similarity two digits count, for more are never the same again."""
+    key = hashlib.sha256(embeddings.tobytes() + weights.tobytes()).digest(), round(similarity, 2)
+    labels = _block_labels.pop(key, None)
+    if labels is None:
+        labels = cluster(embeddings, weights, key[1], 1, None)
+    _block_labels[key] = labels  # the one used last is at the end
+    for oldest in list(_block_labels)[:-_KEPT_BLOCKS]:
+        _block_labels.pop(oldest, None)
+    return labels
+
+
+def _drop_strays(
+    embeddings: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    blocks: list[slice],
+    low: int,
+) -> NDArray[np.int64]:
+    """Give to others whatever was found in some blocks only, and is what others say all the time elsewhere."""
+    count = int(labels.max()) + 1
+    spoken = np.zeros((len(blocks), count))
+    absent = np.zeros(len(labels), bool)
+    centroids = ((labels == np.arange(count)[:, None]) * weights) @ embeddings
+    cosine = embeddings @ (centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).T.astype(np.float32)
+    nearest = cosine.argmax(1)
+    for row, block in zip(spoken, blocks, strict=True):
+        row += np.bincount(labels[block], weights[block], minlength=count)
+        absent[block] = row[nearest[block]] == 0
+    share = np.bincount(nearest, weights * absent, minlength=count) / np.maximum(spoken.sum(0), 1e-9)
+    strays = [k for k in np.argsort(-share)[: max(count - low, 0)].tolist() if share[k] > _STRAY_SHARE]
+    cosine[:, strays] = -np.inf
+    return _renumber(np.where(np.isin(labels, strays), cosine.argmax(1), labels))
+
+
 def _find_speakers(
     embeddings: NDArray[np.float32],
     weights: NDArray[np.float32],
@@ -168,16 +259,20 @@ def cluster_constrained(
 def count_supported(
     embeddings: NDArray[np.float32], weights: NDArray[np.float32], similarity: float, labels: NDArray[np.int64]
 ) -> int:
-    """Count the speakers that remain when variational inference may empty those that explain too little.
+    """Count the speakers that remain, in a block or more, when inference may empty those that explain too little.
 
     Parameters
     ----------
     embeddings, weights, similarity, labels
         As `cluster` takes and returns them.
     """
-    sample = _sample_evenly(len(embeddings))
-    initial = _renumber(labels[sample])
-    return int(_fit_mixture(embeddings[sample], weights[sample], similarity, initial, prune=True).max()) + 1
+    kept: set[int] = set()
+    for block in _cut_blocks(weights):
+        sample = block.start + _sample_evenly(block.stop - block.start)
+        names, initial = np.unique(labels[sample], return_inverse=True)
+        found = _fit_mixture(embeddings[sample], weights[sample], similarity, initial, prune=True)
+        kept |= {int(names[np.bincount(initial[found == k]).argmax()]) for k in range(found.max() + 1)}
+    return len(kept)
 
 
 def _sample_evenly(total: int, least: int = 1, most: int = _FIT_SEGMENTS) -> NDArray[np.int64]:

@@ -1,8 +1,9 @@
 """Why there are as many speakers as there are: other counts beside the one that was decided on.
 
 Two things decide (`clustering`): variational inference empties speakers that explain too little, and the closest of
-those that remain are merged while their separation is below a limit. Both are shown here for every count: downwards by
-merging the speakers that were found, the closest first, and upwards by asking for more of them.
+those that remain are merged while their separation is below a limit. In a long recording that is done block by block.
+Both are shown here for every count: downwards by merging the speakers that were found, the closest first, and upwards
+by asking for more of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from diarnb.engines.local.clustering import cluster, count_supported, merge_stepwise
+from diarnb.engines.local.clustering import cluster_in_blocks, count_supported, merge_stepwise
 from diarnb.engines.local.decoding import decide, prepare_embeddings
 from diarnb.engines.local.segmentation import RESOLUTION
 
@@ -109,7 +110,7 @@ def _merge(segments: _Labelled) -> Iterator[CountRow]:
 
 def _split(segments: _Labelled, count: int) -> CountRow:
     """Return the row of a greater count: of the clusters of one speaker, the two least separate."""
-    labels = cluster(segments.embeddings, segments.weights, segments.similarity, count, count)
+    labels = cluster_in_blocks(segments.embeddings, segments.weights, segments.similarity, count, count)
     score, _, _ = next(segments.merge(labels))
     names = segments.names(labels)
     rivals = np.where(names[:, None] == names, score, np.inf)  # the diagonal is infinite already

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diarnb.engines.local.clustering import cluster, estimate_within_similarity, merge_stepwise
+from diarnb.engines.local.clustering import (
+    cluster,
+    cluster_in_blocks,
+    estimate_within_similarity,
+    merge_stepwise,
+)
 from diarnb.engines.local.segmentation import RESOLUTION
 from diarnb.engines.local.segments import find_runs
 
@@ -396,7 +401,7 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
         return Decision(nobody, nobody, segment, path, np.zeros((0, 0)), speech, overlap)
     weights = evidence.weights
     embeddings, taken, similarity = prepare_embeddings(evidence, low)
-    found = cluster(embeddings[taken], weights[taken], similarity, low, high, threshold)
+    found = cluster_in_blocks(embeddings[taken], weights[taken], similarity, low, high, threshold)
     wanted = low > 1 or threshold is not None  # who was asked for is kept, however little they say
     if not wanted and high != 1 and len(evidence.second):
         one = found
