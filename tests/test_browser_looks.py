@@ -32,8 +32,8 @@ COLORS = """([selector, height]) => { const canvas = document.querySelector(sele
   return found; }"""
 
 
-def show(lab: Lab, width: int) -> Notebook:
-    notebook = lab.open([MANY], name="looks", width=width)
+def show(lab: Lab, width: int, cell: str = MANY) -> Notebook:
+    notebook = lab.open([cell], name="looks", width=width)
     notebook.page.evaluate("window.jupyterapp.shell.collapseLeft()")
     notebook.run()
     notebook.page.locator(".diarnb-player .name").first.wait_for()
@@ -49,6 +49,9 @@ def test_names_of_24_characters_are_whole_on_a_wide_screen_and_in_a_tooltip_on_a
     wide = show(lab, 1600)
     assert wide.page.evaluate(f"{cut}.length") == 0
     wide.screenshot("looks-1600")
+    studio = show(lab, 1600, MANY.replace("diarnb.player", "diarnb.studio"))
+    assert studio.page.evaluate(f"{cut}.length") == 0
+    studio.screenshot("looks-studio-1600")
     narrow = show(lab, 800)
     title = narrow.page.locator(".diarnb-player .who").first.get_attribute("title")
     assert str(title).startswith("Maximiliane Hohensteiner")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from diarnb.corrections import Corrections
     from diarnb.widgets.sound import Sound
 
-_NOBODY = "There are no turns in this table: nobody speaks."
 _LONGEST_NAME = 200  # characters
 _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do: every button weighs 6 kB when saved
 
@@ -84,7 +83,11 @@ class Cards(Panel):
         super().__init__(turns, audio, by, **more)
         self._cards: dict[str, _Card] = {}
         self._kept: set[str] = set()  # names that several voices are to have
-        self._stack, self._asking, self._nobody = parts.column(), parts.column(), parts.help_line(_NOBODY)
+        self._stack, self._asking, self._nobody = (
+            parts.column(),
+            parts.column(),
+            parts.make(ipywidgets.HTML),
+        )
         self.children: list[ipywidgets.Widget] = [
             self._told,
             self._nobody,
@@ -133,6 +136,7 @@ class Cards(Panel):
         for label, name in labels.items():
             self._cards[label].show(name, said.loc[[label]].iloc[0])
         self._stack.children = [self._cards[label].box for label in said.index]
+        self._nobody.value = "" if labels else parts.note("There are no turns in this table: nobody speaks.")
         parts.visible_if(self._nobody, not labels)
         self._ask()
 

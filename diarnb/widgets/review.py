@@ -32,6 +32,10 @@ _HELP = (
     "Keys, once you have clicked here: `p` play, `y` right, `n` wrong, `1`-`9` who, `0` somebody new, `s` skip, "
     "`u` undo"
 )
+_HELP_BESIDE = (
+    "Keys in the player: `y` right, `w` wrong, `d` next doubtful turn, `h` hear it. Once you have clicked here: "
+    "`y` right, `n` wrong, `1`-`9` who, `0` somebody new, `s` skip, `p` play, `u` undo"
+)
 
 
 def review(
@@ -124,7 +128,9 @@ class Review(Panel):
             self._left,
             parts.row(self._button("Propagate", self.propose, "Which other turns would change?"), self._said),
             self._proposed,
-            parts.row(parts.help_line(_HELP), *self._guard("Review of turns")),
+            parts.row(
+                parts.help_line(_HELP if self._player is None else _HELP_BESIDE), *self._guard("Review of turns")
+            ),
         ]
         self._choose()
 
@@ -247,6 +253,8 @@ class Review(Panel):
                 self._clip.change(*stretch)
             if self._clip is not None:
                 self._playing.children = [self._clip]
+        for part in (self._who, self._left):
+            parts.visible_if(part, len(table) > 0)
         told = f"{state.turns} turn{'s' if state.turns != 1 else ''} without a verdict."
         if self._first["sure"].notna().any():  # else nobody has said anything that an estimate could stand on
             total = clock(float(table["duration"].sum()), decimals=1)
