@@ -37,6 +37,11 @@ _SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # cells out of sight are in the page as well
     "docmanager-extension/plugin": {"autosave": False},
 }
+# What has no part in showing a notebook takes a third of the time in which JupyterLab starts, for every test anew.
+_IDLE = (
+    "audio console csvviewer debugger extensionmanager fileeditor help htmlviewer hub imageviewer launcher logconsole"
+    " lsp markdownviewer mermaid pdf pluginmanager running settingeditor terminal vega5 video"
+)
 _PANEL = "window.jupyterapp?.shell.currentWidget"  # a page may be asked before the application is there
 
 
@@ -140,7 +145,8 @@ class Notebook:
     def close(self) -> None:
         """Shut the kernel down and close the page."""
         self.page.evaluate(f"{_PANEL}?.sessionContext.shutdown()")
-        self.page.context.close()
+        self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        self.page.close()
 
 
 class Lab:
@@ -154,14 +160,19 @@ class Lab:
         The DIARNB_HOME of their kernels.
     strays : list of str
         Addresses beyond loopback that pages asked for; none is reached.
+    browser : playwright.sync_api.BrowserContext
+        Of which all pages are tabs, so that JupyterLab's programs are read and compiled once.
     """
 
     def __init__(self, base: Path, chromium: str) -> None:
         self.folder, self.home = base / "notebooks", base / "diarnb-home"
         self.pictures = Path(os.environ.get("DIARNB_SCREENSHOTS", base / "pictures"))
         self._settings = base / "settings"
-        for folder in (self.folder, self.pictures, self._settings):
+        page_config = base / "config" / "labconfig"
+        for folder in (self.folder, self.pictures, self._settings, page_config):
             folder.mkdir(parents=True, exist_ok=True)
+        idle = {f"@jupyterlab/{name}-extension": True for name in _IDLE.split()}
+        (page_config / "page_config.json").write_text(json.dumps({"disabledExtensions": idle}), encoding="utf-8")
         self.strays: list[str] = []
         self._opened: list[Notebook] = []
         self.theme("light")
@@ -176,7 +187,11 @@ class Lab:
             # The network's own name for nowhere: what is not on loopback does not resolve.
             rules = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
             arguments = ["--no-sandbox", f"--host-resolver-rules={rules}", "--autoplay-policy=no-user-gesture-required"]
-            self._browser = self._playwright.chromium.launch(executable_path=chromium, args=arguments)
+            self.browser = self._playwright.chromium.launch_persistent_context(
+                base / "profile", executable_path=chromium, args=arguments
+            )
+            self.browser.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.origin)
+            self.browser.set_default_timeout(PATIENCE * 1000)
         except BaseException:
             self._server.terminate()
             raise
@@ -202,6 +217,7 @@ class Lab:
             "IdentityProvider.token": "",
             "ServerApp.terminals_enabled": False,
             "LabApp.expose_app_in_browser": True,
+            "JupyterNotebookApp.expose_app_in_browser": True,
             "LabApp.extension_manager": "readonly",
         }
         command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in flags.items())]
@@ -227,26 +243,26 @@ class Lab:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(settings), encoding="utf-8")
 
-    def open(self, cells: Sequence[str], *, name: str = "test", width: int = 1100, height: int = 1400) -> Notebook:
-        """Write a notebook with these cells, and open it with a kernel of its own; nothing has run yet."""
+    def open(self, cells: Sequence[str], *, name: str = "test", **how: Any) -> Notebook:
+        """Write a notebook with these cells, and `visit` it with a kernel of its own; nothing has run yet."""
         written = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell, id=f"cell-{number}") for number, cell in enumerate(cells)],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
         )
         path = self.folder / f"{name}-{len(self._opened)}.ipynb"
         nbformat.write(written, path)
-        return self.visit(path, width=width, height=height)
+        return self.visit(path, **how)
 
-    def visit(self, path: Path, *, width: int = 1100, height: int = 1400) -> Notebook:
-        """Open a notebook that is there already."""
-        context = self._browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
-        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.origin)
-        context.set_default_timeout(PATIENCE * 1000)
-        page = context.new_page()
+    def visit(self, path: Path, *, frontend: str = "lab", width: int = 1100, height: int = 1400) -> Notebook:
+        """Open a notebook that is there already, in "lab" or in "notebook 7", which the same server has."""
+        if frontend != "lab":
+            pytest.importorskip("notebook", minversion="7", reason="this needs `pip install notebook`")
+        page = self.browser.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.on("request", lambda request: self._note(request.url))
         notebook = Notebook(self, path, page)
         self._opened.append(notebook)
-        page.goto(f"{self.origin}/doc/tree/{path.name}?reset")
+        page.goto(f"{self.origin}/{'doc/tree' if frontend == 'lab' else 'notebooks'}/{path.name}?reset")
         page.wait_for_function(f"{_PANEL}?.sessionContext?.session?.kernel?.status === 'idle'", timeout=PATIENCE * 1000)
         page.locator(".jp-Notebook-cell").first.wait_for()
         return notebook
@@ -266,7 +282,7 @@ class Lab:
     def close(self) -> None:
         """End the browser and the server."""
         try:
-            self._browser.close()
+            self.browser.close()
             self._playwright.stop()
         finally:
             self._server.terminate()  # it ends its kernels

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("meeting", "interview", "call")
 LONGEST = (  # the files that take most processor time, in this order
-    "test_environments",
     "test_browser_player",
     "test_package",
     "test_browser_studio",

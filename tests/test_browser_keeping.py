@@ -68,12 +68,9 @@ def test_no_letter_does_anything_to_the_notebook_in_jupyterlab(lab: Lab, name: s
 
 @pytest.mark.parametrize("name", WIDGETS)
 def test_no_letter_does_anything_to_the_notebook_in_notebook_7(lab: Lab, name: str) -> None:
-    pytest.importorskip("notebook", minversion="7", reason="this needs `pip install notebook`")
-    notebook = lab.open([TURNS, WIDGETS[name], "after = 1"], name="seven")
-    page = notebook.page  # Notebook 7 shows the same file, from the same server
-    page.goto(f"{lab.origin}/notebooks/{notebook.path.name}")
-    page.get_by_role("menuitem", name="Run").click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    notebook = lab.open([TURNS, WIDGETS[name], "after = 1"], frontend="notebook 7")
+    notebook.run()
+    page = notebook.page
     page.locator(ROOT).locator("button >> visible=true").first.wait_for()
     before = page.evaluate(CELLS)
     assert len(before) == 3

@@ -84,12 +84,10 @@ def test_the_browser_reaches_nothing_beyond_loopback(lab: Lab) -> None:
 
 
 def test_widgets_play_in_notebook_7_as_well(lab: Lab) -> None:
-    pytest.importorskip("notebook", minversion="7", reason="this needs `pip install notebook`")
     cell = 'import diarnb\nturns = diarnb.diarize(diarnb.example("interview"), progress=False)\ndiarnb.player(turns)'
-    page = lab.open([cell], name="seven").page  # Notebook 7 shows the same file, from the same server
-    page.goto(f"{lab.origin}/notebooks/seven-0.ipynb")
-    page.get_by_role("menuitem", name="Run").click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    notebook = lab.open([cell], frontend="notebook 7")
+    notebook.run()
+    page = notebook.page
     player = page.locator(".diarnb-player")
     player.locator(".play").click()
     player.get_by_text("0:01.").first.wait_for()

@@ -18,16 +18,9 @@ STUDIO = 'import diarnb\ns = diarnb.studio(diarnb.example("interview"))\ns'
 
 def run(lab: Lab, frontend: str, cell: str, **size: int) -> Any:
     """Open a notebook with one cell in a front end, and run it; the page."""
-    notebook = lab.open([cell], name="studio", **size)
-    if frontend == "lab":
-        notebook.run()
-        return notebook.page
-    pytest.importorskip("notebook", minversion="7", reason="this needs `pip install notebook`")
-    page = notebook.page  # Notebook 7 shows the same file, from the same server
-    page.goto(f"{lab.origin}/notebooks/{notebook.path.name}")
-    page.get_by_role("menuitem", name="Run").click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    return page
+    notebook = lab.open([cell], name="studio", frontend=frontend, **size)
+    notebook.run()
+    return notebook.page
 
 
 @pytest.mark.parametrize("frontend", ["lab", "notebook 7"])

@@ -150,8 +150,9 @@ def test_the_page_plays_from_a_file_without_a_server(
     lab: Lab, spoken: pd.DataFrame, tmp_path: Path, scheme: str
 ) -> None:
     written(spoken, tmp_path, audio=diarnb.example("interview"))
-    context = lab._browser.new_context(viewport={"width": 900, "height": 900}, color_scheme=scheme)
-    tab = context.new_page()
+    tab = lab.browser.new_page()
+    tab.set_viewport_size({"width": 900, "height": 900})
+    tab.emulate_media(color_scheme=scheme)
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
     errors: list[str] = []
@@ -164,6 +165,6 @@ def test_the_page_plays_from_a_file_without_a_server(
     tab.wait_for_function("document.querySelectorAll('main section.now').length === 1")
     tab.screenshot(path=lab.pictures / f"page-{scheme}.png")
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    context.close()
+    tab.close()
     assert errors == []
     assert [address for address in asked if not address.startswith(("file:", "data:"))] == []

@@ -12,12 +12,13 @@ import sys
 import tarfile
 import textwrap
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.environments import Environment, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +49,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fresh(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that holds the wheel and what it requires, not even pip."""
-    folder = tmp_path_factory.mktemp("fresh")
-    venv.create(folder, with_pip=False)
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def fresh(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment that holds the wheel, what it requires, and a kernel: no extra, not even pip."""
     (wheel,) = built.glob("*.whl")
-    succeed(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", wheel, cwd=folder)
-    return python
+    version = "{}.{}".format(*sys.version_info)
+    return Environment(tmp_path_factory.mktemp("fresh") / "venv", version, wheel, "ipykernel")
 
 
 def test_every_extra_that_is_named_somewhere_exists() -> None:
@@ -108,6 +106,7 @@ def test_the_source_archive_can_be_worked_on_and_holds_no_rubbish(built: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_the_archives_are_fit_for_the_index(built: Path) -> None:
     archives = sorted(built.glob("diarnb-*"))
     assert len(archives) == 2
@@ -153,23 +152,24 @@ def test_a_release_runs_what_is_in_the_repository() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_works_in_a_fresh_environment(fresh: Path, tmp_path: Path) -> None:
-    out = succeed(
-        fresh, "-m", "diarnb", "--example", "interview", "-o", "t.png", "-o", "t.rttm", "--no-progress", cwd=tmp_path
-    )
+def test_the_command_line_works_in_a_fresh_environment(fresh: Environment, tmp_path: Path) -> None:
+    asked = ("--example", "interview", "-o", "t.png", "-o", "t.rttm", "--no-progress")
+    out = succeed(fresh.python, "-m", "diarnb", *asked, cwd=tmp_path)
     assert "SPEAKER_01" in out
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "t.rttm").read_text().count("SPEAKER_0") > 10
 
 
 @pytest.mark.slow
-def test_the_command_is_installed(fresh: Path, tmp_path: Path) -> None:
-    program = fresh.with_name("diarnb.exe" if os.name == "nt" else "diarnb")
-    assert succeed(program, "--version", cwd=tmp_path) == succeed(fresh, "-m", "diarnb", "--version", cwd=tmp_path)
+def test_the_command_is_installed(fresh: Environment, tmp_path: Path) -> None:
+    program = fresh.python.with_name("diarnb.exe" if os.name == "nt" else "diarnb")
+    assert succeed(program, "--version", cwd=tmp_path) == succeed(
+        fresh.python, "-m", "diarnb", "--version", cwd=tmp_path
+    )
 
 
 @pytest.mark.slow
-def test_diarize_works_in_a_fresh_environment_from_another_folder(fresh: Path, tmp_path: Path) -> None:
+def test_diarize_works_in_a_fresh_environment_from_another_folder(fresh: Environment, tmp_path: Path) -> None:
     code = """
         import sys
         import diarnb
@@ -180,23 +180,39 @@ def test_diarize_works_in_a_fresh_environment_from_another_folder(fresh: Path, t
         print(turns["speaker"].nunique(), diarnb.__version__, diarnb.__file__)
         print(*({"numpy", "pandas", "matplotlib", "onnxruntime"} & light))
         """
-    first, second = succeed(fresh, "-c", textwrap.dedent(code), cwd=tmp_path).splitlines()
+    first, second = succeed(fresh.python, "-c", textwrap.dedent(code), cwd=tmp_path).splitlines()
     speakers, version, file = first.split(maxsplit=2)
     assert (speakers, second) == ("2", "")
     assert version in "".join(path.name for path in Path(file).parents[1].glob("diarnb-*.dist-info"))
-    assert fresh.parents[1] in Path(file).parents
+    assert fresh.folder in Path(file).parents
 
 
 @pytest.mark.slow
-def test_an_installation_is_light(fresh: Path, tmp_path: Path) -> None:
-    (packages,) = fresh.parents[1].rglob("site-packages")
-    there = {path.name for path in packages.iterdir()}
-    assert {"diarnb", "numpy", "onnxruntime"} <= there
-    assert there.isdisjoint({"torch", "av", "pyannote", "pip", "pytest", "tests", "benchmarks"})
-    assert list(packages.joinpath("pandas").rglob("*.pyc"))  # bytecode is counted
-    environment = fresh.parents[1]
-    size = sum(path.lstat().st_size for path in environment.rglob("*") if path.is_file() and not path.is_symlink())
-    assert size < 620e6
+def test_the_notebooks_run_without_extras_and_a_sentence_says_what_is_missing(
+    fresh: Environment, tmp_path: Path
+) -> None:
+    code = """
+import diarnb, warnings
+wants = {
+    "server": lambda: diarnb.serve(),
+    "live": lambda: next(diarnb.stream([b"\\\\0" * 32000], engine="deepgram", api_key="none", base_url="http://[::1]:9")),
+    "moonshine": lambda: diarnb.diarize(diarnb.example("interview"), words="moonshine"),
+    "sphinx": lambda: diarnb.diarize(diarnb.example("interview"), words="sphinx"),
+    "whisper": lambda: diarnb.diarize(diarnb.example("interview"), words="whisper"),
+    "parquet": lambda: diarnb.write(diarnb.read(diarnb.example("call").with_suffix(".rttm")), "turns.parquet"),
+}
+for extra, want in wants.items():
+    try:
+        want()
+    except diarnb.errors.ConfigurationError as error:
+        assert f"diarnb[{extra}]" in str(error), error
+    else:
+        raise AssertionError(extra)
+diarnb.show_versions()
+"""
+    out = fresh.ask(code, tmp_path / "asked")
+    assert re.search(r"^aiohttp +not installed +\[server\]$", out, re.MULTILINE)
+    check(fresh, ("01", "02", "03"), tmp_path)
 
 
 @pytest.fixture(scope="session")
