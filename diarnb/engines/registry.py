@@ -108,7 +108,7 @@ def find(name: str) -> Engine | None:
     installed = [entry for entry in find_installed() if entry.name == name]
     if len(installed) > 1:
         raise ConfigurationError(f"{_ambiguous(installed)}; uninstall all but one of them")
-    return _load(installed[0]) if installed else None
+    return _load_named(installed[0]) if installed else None
 
 
 def register(engine: E) -> E:
@@ -214,7 +214,7 @@ def available() -> pd.DataFrame:
             why = _ambiguous(alike)
         elif entry.module in sys.modules:
             try:
-                rows.append(_describe(_load(entry), name_package(entry)))
+                rows.append(_describe(_load_named(entry), name_package(entry)))
                 continue
             except ConfigurationError as error:
                 why = str(error)
@@ -261,16 +261,26 @@ def name_package(entry: EntryPoint) -> str:
     return "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
 
 
-def _load(entry: EntryPoint) -> Engine:
+def load(entry: EntryPoint) -> Engine:
+    """Load an engine from where an entry point says that it is.
+
+    Raises
+    ------
+    ConfigurationError
+        It cannot be loaded.
+    """
     try:
         loaded = entry.load()
-        engine = adapt_engine(loaded() if isinstance(loaded, type) or isfunction(loaded) else loaded)
+        return adapt_engine(loaded() if isinstance(loaded, type) or isfunction(loaded) else loaded)
     except Exception as error:  # whatever another package does when it is imported
         why = shorten(f"{type(error).__name__}: {error}", 200)
-        raise ConfigurationError(
-            f"The engine {entry.name!r} of the package {name_package(entry)} cannot be loaded ({why}); update that "
-            "package, or remove it."
-        ) from error
+        whose = f" of the package {name_package(entry)}" if entry.dist else ""
+        what_next = "; update that package, or remove it." if entry.dist else ""
+        raise ConfigurationError(f"The engine {entry.name!r}{whose} cannot be loaded ({why}){what_next}") from error
+
+
+def _load_named(entry: EntryPoint) -> Engine:
+    engine = load(entry)
     if engine.name != entry.name:
         raise ConfigurationError(
             f"The package {name_package(entry)} declares the engine {entry.name!r}, which calls itself "

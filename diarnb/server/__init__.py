@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from diarnb.engines.cloud.keys import Secret
 from diarnb.errors import ConfigurationError, DiarnbWarning, InvalidParameterError
+from diarnb.server.engines import choose_engine
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from diarnb._types import Json
+    from diarnb.engines.base import OwnEngine
 
 NO_WORDS = (
     "this server answers without words, for no transcriber is installed: the extra moonshine brings an English one, "
@@ -36,12 +40,13 @@ def serve(
     *,
     port: int = 0,
     key: str | None = None,
+    engine: str | OwnEngine = "local",
     words: str | bool | None = True,
     folder: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     **settings: Any,
 ) -> Server:
-    """Start a server that offers the pyannoteAI and Deepgram APIs with the local engine.
+    """Start a server that offers the pyannoteAI and Deepgram APIs on this machine.
 
     It runs in a separate process on this machine, like ``python -m diarnb serve``. It stops at ``stop()``, at the end
     of a ``with`` block, or when the kernel ends, for whatever reason. The vendors' own SDKs work with it, and so do the
@@ -52,7 +57,11 @@ def serve(
     port : int, default 0
         The port to listen on; 0 picks a free one.
     key : str, optional
-        Whoever has this key can use the server. Default: the environment's ``DIARNB_SERVER_KEY``, else a new key.
+        Whoever has this key can use the server. Default: the environment's ``DIARNB_SERVER_KEY``, else a new one.
+    engine : str or engine, default "local"
+        The engine that processes recordings: any that is not billed, ``"pyannote:MODEL"`` with its model, or
+        ``"module:attribute"`` for your own. An object must be importable from a module, because the server is a separate
+        process. What the engine does not offer is refused by name. Streams and voiceprints always use the local engine.
     words : str or bool, default True
         The transcriber: ``"moonshine"``, ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names.
         True uses the best one that is installed and needs no download, and warns if there is none. False serves without
@@ -74,9 +83,10 @@ def serve(
     Raises
     ------
     ConfigurationError
-        The extra ``server`` or the transcriber's extra is missing, or the port or folder is in use.
+        The extra ``server``, the transcriber's extra or what the engine needs is missing, or the port or folder is in
+        use.
     InvalidParameterError
-        A setting is unknown or wrong.
+        A setting is unknown or wrong; the engine is unknown, or bills for what it is sent.
 
     Examples
     --------
@@ -96,7 +106,8 @@ def serve(
     place = Path(tempfile.mkdtemp(prefix="diarnb-server-") if folder is None else folder).absolute()
     try:
         try:
-            chosen = Settings(folder=place, keys=(secret.reveal(),), port=port, words=chosen_words, **settings)
+            who: Json = {"engine": choose_engine(engine), "words": chosen_words}
+            chosen = Settings(folder=place, keys=(secret.reveal(),), port=port, **who, **settings)
         except TypeError as error:
             raise InvalidParameterError(f"serve: {str(error).partition(' ')[2]}; see diarnb.server.settings") from None
         return Server(chosen, secret, temporary=folder is None)

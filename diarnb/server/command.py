@@ -14,6 +14,7 @@ import platformdirs
 from diarnb._text import visible
 from diarnb.errors import ConfigurationError, DiarnbError, InvalidParameterError
 from diarnb.server import NO_WORDS, choose_key, choose_words
+from diarnb.server.engines import LOCAL, choose_engine
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         if words is None and asked.words == "auto":
             _say(NO_WORDS.replace("words=False", "--words none"))
         asked.words = words
+        asked.engine = choose_engine(asked.engine)
         return _serve(asked)
     except InvalidParameterError as error:
         return _complain(error, 2)
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="diarnb serve",
-        description="Answer the pyannoteAI and the Deepgram HTTP API on this machine, from diarnb's local engine.",
+        description="Answer the pyannoteAI and the Deepgram HTTP API on this machine.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -88,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", help="Better in DIARNB_SERVER_KEY: everybody here can see a command's arguments.")
     parser.add_argument("--folder", type=Path, help="Where jobs and uploads are kept; by default among diarnb's data.")
     parser.add_argument("--workers", type=int, help="Recordings listened to at once; by default one for each core.")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        default=LOCAL,
+        help="Who listens; by default diarnb's own, local. Others that bill nothing: pyannote:MODEL, MODULE:ATTRIBUTE.",
+    )
     parser.add_argument(
         "--words",
         metavar="NAME",
@@ -142,6 +150,7 @@ def _serve(asked: argparse.Namespace) -> int:
     as_they_are = (
         "host",
         "port",
+        "engine",
         "words",
         "public_url",
         "rate_limits",
@@ -160,8 +169,9 @@ def _serve(asked: argparse.Namespace) -> int:
         known_as = settings.public_url or origin
         pyannoteai, deepgram = sdk_lines(known_as)
         words = f"words by {settings.words}" if settings.words else "no words"
+        listener = "" if settings.engine == LOCAL else f"{settings.engine}, "
         lines = [
-            f"diarnb serves at {known_as} ({settings.workers} at once, {words}, {settings.folder})",
+            f"diarnb serves at {known_as} ({listener}{settings.workers} at once, {words}, {settings.folder})",
             f"  pyannoteAI's SDK:  {pyannoteai}",
             f"  Deepgram's SDK:    {deepgram}",
             f"How they are used, and how the server is, stands at {known_as}/",

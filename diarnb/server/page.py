@@ -136,6 +136,7 @@ class _Pages:
             facts |= {"version": _versions()["diarnb"], "uptime": round(time.time() - self._core.started)}
             facts |= {"jobs": {state: self._core.jobs.count(state) for state in ("created", "running")}}
             facts |= {"disk": {"free": self._core.disk.free >> 20, "reserve": self._core.disk.reserve >> 20}}
+            facts |= {"engine": self._core.settings.engine}
             facts |= {"workers": {"busy": self._core.workers.busy, "all": self._core.workers.count}}
         return web.json_response(facts)
 
@@ -173,7 +174,7 @@ class _Pages:
 <body>
 <main>
 <h1>Who spoke when, on your own machine</h1>
-<p class="dim">This server answers the pyannoteAI and the Deepgram API from diarnb’s local engine.
+<p class="dim">This server answers the pyannoteAI and the Deepgram API on this machine.
 No recording leaves it, and nothing is billed.</p>
 {inside}<h2>Use it</h2>
 <p>Every client needs the key that was shown when the server started, or that you gave it. Here it is
@@ -194,6 +195,7 @@ For machines that look after the server: <a href="/health">its health</a>.</p>
             "Listening": f"{core.workers.busy} of {core.workers.count}",
             "Streams": f"{core.streams.busy} of {core.streams.count}",
             "Jobs waiting": f"{core.jobs.count('created')}",
+            "Engine": escape(core.settings.engine),
             "Words": escape(core.settings.words or "none"),
             "Up for": spell_duration(time.time() - core.started, parts=1),
         }

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from diarnb.errors import ConfigurationError, DiarnbError
 from diarnb.server.app import App
 from diarnb.server.core import Core
+from diarnb.server.engines import load_engine
 from diarnb.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ async def run_server(settings: Settings) -> AsyncIterator[tuple[str, Core]]:
     Raises
     ------
     ConfigurationError
-        The folder or the port cannot be used.
+        The folder or the port cannot be used, or the engine cannot be loaded.
     """
+    load_engine(settings.engine)
     try:
         core = Core(settings)
     except (OSError, sqlite3.Error) as error:

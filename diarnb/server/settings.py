@@ -37,6 +37,9 @@ class Settings:
         Where it listens; port 0 takes a free one.
     workers : int
         Recordings that are listened to at once; as many WebSocket streams besides.
+    engine : str
+        Who listens to recordings: a name as `diarnb.diarize` takes it, ``NAME:MODEL``, or ``module:attribute`` for one
+        of your own; none that bills. Streams and voiceprints are always the local engine's.
     words : str or None
         The transcriber: ``sphinx``, ``whisper``, ``whisper:MODEL``, or ``module:function`` for one of your own: code
         that runs here, and that no request can name. None for no words.
@@ -65,6 +68,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    engine: str = "local"
     words: str | None = None
     public_url: str | None = None
     allow_url_fetch: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from diarnb.server.deepgram import text as deepgram_text
 from diarnb.server.deepgram.live_decoder import StreamDecoder
 from diarnb.server.deepgram.live_windows import WindowedTranscriber
 from diarnb.server.deepgram.metadata import describe_diarizer, describe_model, describe_models, format_time
+from diarnb.server.engines import LOCAL
 from diarnb.server.workers import transcription, wire
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class _StreamTask:
         number, about = describe_model(words)
         metadata = {"request_id": self._task["id"], "model_info": about, "model_uuid": number}
         if diarizer:
-            metadata["diarize_info"] = describe_diarizer(diarizer)
+            metadata["diarize_info"] = describe_diarizer(diarizer, LOCAL)
         count = self._sound.channels if self._asked["multichannel"] else 1
         tell = partial(self._line.send, wire.NOTE)
         for at in range(count):

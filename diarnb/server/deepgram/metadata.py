@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from diarnb import transcribers
-from diarnb.engines.local import MODEL, LocalEngine
+from diarnb.server.engines import load_engine
 from diarnb.server.workers.transcription import load_transcriber
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def describe_models(words: str | None) -> Json:
     return {"models": [number], "model_info": {number: about}}
 
 
-def describe_diarizer(arch: str) -> dict[str, str]:
-    """Return what ``metadata`` says of the local engine, under the name that was asked for."""
-    return {"model_uuid": _id("local", LocalEngine().version(MODEL)), "arch": arch}
+def describe_diarizer(arch: str, engine: str) -> dict[str, str]:
+    """Return what ``metadata`` says of the engine, under the name that was asked for."""
+    who, model = load_engine(engine)
+    return {"model_uuid": _id(who.name, who.version(model or who.offer.default_model)), "arch": arch}
 
 
 def format_time(when: datetime) -> str:

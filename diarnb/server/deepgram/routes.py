@@ -116,8 +116,9 @@ class _ListenRoute:
         return web.json_response({"request_id": job_id})
 
     def _task(self, request: web.Request, asked: Json, **where: str) -> Json:
-        words = self._core.settings.words
-        return {"do": "deepgram.listen", "id": request[ID], "asked": asked, "words": words, **where}
+        settings = self._core.settings
+        who = {"engine": settings.engine, "words": settings.words}
+        return {"do": "deepgram.listen", "id": request[ID], "asked": asked, **who, **where}
 
     def _check_queue(self) -> None:
         if self._core.workers.waiting >= self._core.settings.queue:
@@ -154,6 +155,8 @@ async def _url(request: web.Request) -> str:
 def _task_refusal(error: TaskFailedError) -> Refusal:
     if "Audio" in error.kind:
         return _unusable(str(error))
+    if error.kind == "InvalidParameterError":  # what the engine of this server does not offer
+        return Refusal(400, f"Bad Request: {error}")
     return Refusal(500, str(error))
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from diarnb._types import Json
 from diarnb.audio import SAMPLE_RATE, open_recording
-from diarnb.engines.local import LocalEngine
 from diarnb.errors import AudioLimitError
 from diarnb.params import Params
 from diarnb.server.deepgram import text as deepgram_text
 from diarnb.server.deepgram.metadata import describe_diarizer, describe_models, format_time, list_word_warnings
 from diarnb.server.deepgram.rules import MOST_CHANNELS
+from diarnb.server.engines import LOCAL, listen
 from diarnb.server.settings import MAX_UNTOLD
 from diarnb.server.workers import transcription
 
@@ -35,7 +35,8 @@ def _listen(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001 (whoever wai
             raise AudioLimitError(
                 f"there are {recording.channels} channels, and {MOST_CHANNELS} can be transcribed apart"
             )
-        duration, channels = _transcribe(recording, asked, task["words"])
+        engine = task.get("engine", LOCAL)
+        duration, channels = _transcribe(recording, asked, engine, task["words"])
         metadata = {
             "transaction_key": "deprecated",
             "request_id": task["id"],
@@ -47,7 +48,7 @@ def _listen(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001 (whoever wai
         }
         remarks = [*asked["warnings"], *(_remark("audio", remark) for remark in recording.problems)]
     if asked["diarizer"] and task["words"]:
-        metadata["diarize_info"] = describe_diarizer(asked["diarizer"])
+        metadata["diarize_info"] = describe_diarizer(asked["diarizer"], engine)
     remarks += [_remark("model", remark) for remark in list_word_warnings(task["words"], asked["language"])]
     given = {"tags": asked["tags"], "extra": asked["extra"], "warnings": remarks}
     metadata |= {name: value for name, value in given.items() if value}
@@ -55,14 +56,14 @@ def _listen(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001 (whoever wai
     return json.dumps({"metadata": metadata, "results": results}, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _transcribe(recording: Recording, asked: Json, words: str | None) -> tuple[float, list[list[Word]]]:
+def _transcribe(recording: Recording, asked: Json, engine: str, words: str | None) -> tuple[float, list[list[Word]]]:
     """Transcribe and diarize; return the duration in seconds, and the words of each channel with their speakers."""
     split = asked["multichannel"]
     if words is None:  # nobody could be named for anything: all that is to be found out is whether this is sound
         samples = sum(map(len, recording.blocks()))
         return samples / SAMPLE_RATE, [[] for _ in range(recording.channels if split else 1)]
     params = Params(channels="split" if split else "mix")
-    raw = LocalEngine().diarize(recording, params, {"threads": 1}, lambda stage, fraction: None).raw  # noqa: ARG005
+    raw = listen(recording, params, engine).raw
     heard = []
     channels: list[Literal["mix"] | int] = list(range(recording.channels)) if split else ["mix"]
     for channel in channels:

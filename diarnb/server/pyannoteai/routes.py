@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from diarnb._text import public_url
+from diarnb.server.engines import find_unoffered
 from diarnb.server.jobs import Job
 from diarnb.server.pyannoteai import rules as pyannoteai_rules
 from diarnb.server.web import deliveries
@@ -150,6 +151,10 @@ class _Dialect:
             kind, await _read_body(request), check_url=self._core.fetcher.check, check_webhook=self._check_webhook
         )
         job_id, owner, task = str(uuid.uuid4()), request[OWNER], wanted.task
+        task["engine"] = settings.engine
+        if unoffered := find_unoffered(task, settings.engine):
+            why = f"The engine of this server, {settings.engine}, does not offer this"
+            raise pyannoteai_rules.invalid_request(*((pyannoteai_rules.THEIRS[name], why) for name in unoffered))
         task["name"] = public_url(wanted.url)
         if task.get("transcription"):
             task["words"] = settings.words

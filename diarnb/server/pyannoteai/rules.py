@@ -51,6 +51,9 @@ SCORES = {
     "crosstalkProbability": "crosstalk_probability",
     "speakerProbability": "speaker_probability",
 }
+COUNTS = {"numSpeakers": "num_speakers", "minSpeakers": "min_speakers", "maxSpeakers": "max_speakers"}
+THEIRS = {ours: theirs for theirs, ours in (SCORES | COUNTS).items()}
+"""What members of a task are called in a request."""
 
 
 @dataclass(frozen=True)
@@ -265,13 +268,12 @@ def _read_source(fields: _Fields, check_url: Check) -> str:
 
 def _read_bounds(fields: _Fields) -> dict[str, int]:
     """Read how many speakers there are; one number is not to be combined with a range."""
-    names = {"numSpeakers": "num_speakers", "minSpeakers": "min_speakers", "maxSpeakers": "max_speakers"}
-    found = {theirs: count for theirs in names if (count := fields.count(theirs)) is not None}
+    found = {theirs: count for theirs in COUNTS if (count := fields.count(theirs)) is not None}
     if fields.any("numSpeakers") is not None and (fields.any("minSpeakers"), fields.any("maxSpeakers")) != (None, None):
         fields.refuse("numSpeakers", "Cannot be combined with minSpeakers or maxSpeakers")
     if found.get("minSpeakers", 0) > found.get("maxSpeakers", math.inf):
         fields.refuse("minSpeakers", TOGETHER["minSpeakers"])
-    return {names[theirs]: count for theirs, count in found.items()}
+    return {COUNTS[theirs]: count for theirs, count in found.items()}
 
 
 def _read_voiceprints(fields: _Fields) -> dict[str, str]:

@@ -16,6 +16,7 @@ from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.voiceprints import check_length, make_voiceprint, match_voiceprints
 from diarnb.errors import AudioLimitError, AudioNotFoundError, VoiceprintError
 from diarnb.params import Params
+from diarnb.server.engines import LOCAL, listen
 from diarnb.server.settings import MAX_UNTOLD
 from diarnb.server.web.media import MAX_UPLOAD
 from diarnb.server.workers import transcription
@@ -37,7 +38,6 @@ RESOLUTION = 0.02
 
 _MAX_VOICEPRINT = 100 * 1024**2  # bytes
 _THREADS = 1  # of each network: there are as many workers as cores
-_HOW = {"threads": _THREADS}
 _PAUSE = 0.1  # seconds after which one turn is written as two
 _NO_WORDS = "This server has no transcriber, so there are no words; start it with --words."
 
@@ -86,7 +86,7 @@ def _identify(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001
 def _voiceprint(task: Json, line: ServerPipe) -> bytes:  # noqa: ARG001
     with _open_upload(task, _MAX_VOICEPRINT) as recording:
         check_length(recording.name, recording.duration)
-        answer = LocalEngine().diarize(recording, Params(), _HOW, _ignore_progress)
+        answer = listen(recording, Params(), LOCAL)
         text, remark = make_voiceprint(recording, answer.raw, threads=_THREADS)
     output = {"voiceprint": text}
     return json.dumps(output | ({"warning": remark} if remark else {})).encode()
@@ -112,10 +112,7 @@ def _open_upload(task: Options, most: int = MAX_UPLOAD) -> Iterator[Recording]:
 
 
 def _run_engine(task: Options, recording: Recording) -> Answer:
-    return LocalEngine().diarize(recording, Params(**task["bounds"]), _HOW, _ignore_progress)
-
-
-def _ignore_progress(stage: str, fraction: float) -> None: ...
+    return listen(recording, Params(**task["bounds"]), task.get("engine", LOCAL))
 
 
 def _format_output(task: Options, answer: Answer) -> Json:
@@ -137,7 +134,7 @@ def _format_turns(found: list[Json], *, sure: bool) -> list[Json]:
     for turn in found:
         start, end = round(turn["start"], 3), round(turn["end"], 3)
         if start < end:
-            score = {label: round(value) for label, value in turn["confidence"].items()}
+            score = {label: round(value) for label, value in turn.get("confidence", {}).items()}
             written = {"speaker": turn["speaker"], "start": start, "end": end}
             turns.append({**written, "confidence": score} if sure else written)
     return turns
