@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import warnings
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,13 @@ import soundfile
 import diarnb
 from diarnb import cloud, errors, transcript
 from diarnb.engines import deepgram
+from diarnb.engines.cloud.paid_jobs import Order
+from diarnb.engines.cloud.replies import Reply
 from diarnb.engines.deepgram import DeepgramEngine
+from diarnb.engines.deepgram.requests import DeepgramRequests
 from diarnb.params import Params
-from diarnb.store.ledger import Ledger
+from diarnb.store.ledger import Ledger, Submission
+from diarnb.store.run import Description
 from tests.clouds import MEETING, QUICK, ask_deepgram
 from tests.deepgram_server import KEY, Server, groups, serving
 from tests.deepgram_server import transcript as transcript_of
@@ -179,7 +183,7 @@ def test_what_cannot_be_had_is_refused_before_a_byte_is_sent(server: Server, arg
 def test_limits_are_looked_at_before_a_byte_is_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.InvalidParameterError, match="would cost"):
         ask_deepgram(server, max_cost=0.001, price_per_hour=0.26)
-    monkeypatch.setattr(deepgram, "LARGEST", 1000)
+    monkeypatch.setattr(deepgram.DeepgramEngine, "most", (1000, 3600.0))
     with pytest.raises(errors.AudioLimitError, match="1,000"):
         ask_deepgram(server)
     with pytest.raises(errors.AudioLimitError, match="21 channels"):
@@ -329,18 +333,22 @@ def test_a_large_recording_is_never_in_memory_as_a_whole(server: Server, tmp_pat
     assert large - small <= 20  # MiB
 
 
-def test_patience_grows_with_the_recording() -> None:
-    engine = DeepgramEngine()
-    options = {"base_url": "https://api.deepgram.com", "diarize_model": "latest"}
+@pytest.mark.parametrize(
+    ("duration", "timeout", "patience"), [(60.0, None, 660.0), (4000.0, None, 2000.0), (4000.0, 5.0, 5.0)]
+)
+def test_patience_grows_with_the_recording(duration: float, timeout: float | None, patience: float) -> None:
+    waited: list[float] = []
 
-    class Heard:
-        name, content_hash, path, problems, opened = "x.wav", "0" * 64, None, (), datetime.now(UTC)
-        duration = 0.0
+    class Asked:
+        async def request(self, *_: Any, read: float, within: float, **__: Any) -> Reply:
+            waited.extend([read, within])
+            return Reply(200, {"dg-request-id": "r"}, b"{}", "Deepgram")
 
-    for duration, patience in ((60.0, 660.0), (4000.0, 2000.0)):
-        Heard.duration = duration
-        assert engine._order(Heard(), Params(), options).patience == patience  # type: ignore[arg-type]
-    assert engine._order(Heard(), Params(), {**options, "timeout": 5.0}).patience == 5.0  # type: ignore[arg-type]
+    about = Description(source="x.wav", engine="deepgram", model="nova-3", duration=duration)
+    row = Submission(key="k", engine="deepgram", origin="", endpoint="/v1/listen", about=about)
+    order = Order(row, {"query": []}, timeout=timeout)
+    asyncio.run(DeepgramRequests(Asked()).send(order, None, lambda: None))  # type: ignore[arg-type]
+    assert waited == [patience, patience]
 
 
 def test_a_temporary_token_is_sent_as_one(server: Server) -> None:

@@ -132,6 +132,20 @@ class Sure(Good):
         return {**raw, "diarization": [{**turn, "confidence": {turn["speaker"]: 101.0}} for turn in raw["diarization"]]}
 
 
+class Twice(Good):
+    def decide(self, evidence: Any, params: Any, options: Any) -> dict[str, Any]:
+        raw = super().decide(evidence, params, options)
+        first = raw["diarization"][0]
+        return {**raw, "diarization": [first, {**first, "start": first["end"] - 0.5, "end": first["end"] + 0.5}]}
+
+
+class Fragile(Good):
+    def diarize(self, recording: Any, params: Any, options: Any, progress: Any) -> Answer:
+        if recording.duration < 0.1:
+            raise ZeroDivisionError("no window fits")
+        return super().diarize(recording, params, options, progress)
+
+
 class Fails(Good):
     def diarize(self, recording: Any, params: Any, options: Any, progress: Any) -> Answer:
         if not any(block.any() for block in recording.blocks()):
@@ -149,6 +163,8 @@ class Fails(Good):
         (Deaf(), r"counts: \{'num_speakers': 2\} gives 3 speakers"),
         (Forgetful(), "decides again: "),
         (Long(), r"answers: a turn ends at \d+\.\d s, the recording at"),
+        (Twice(), "overlap: a speaker overlaps with themselves for 0.50 s"),
+        (Fragile(), "errors: ZeroDivisionError: no window fits"),
         (Sure(), "confidences: the confidence of a turn is not 0-100"),
         (Fails(), "silence: ZeroDivisionError: nobody speaks"),
     ],

@@ -165,28 +165,23 @@ def check_engine(
     -----
     The checks: its declarations are complete; unknown options, models and unsupported parameters are refused by name
     before the recording is opened; the answer is JSON, its turns are within the recording, and the store returns them
-    equal, without asking the engine twice; numbers of speakers are respected; exclusive turns do not overlap;
-    confidences are 0-100; channels stay separate; words have times and speakers; reclustering equals a new run; silence
-    is not a failure; an interrupt stops it and leaves nothing behind. For an engine that bills: its key is never shown,
-    ``kill -9`` loses nothing, and nothing is paid twice.
+    equal, without asking the engine twice; numbers of speakers are respected; no speaker overlaps with themselves, and
+    exclusive turns do not overlap at all; confidences are 0-100; channels stay separate; words have times and speakers;
+    reclustering equals a new run; silence is not a failure; what fails raises one of diarnb's errors; an interrupt stops
+    it and leaves nothing behind. For an engine that bills: its key is never shown, ``kill -9`` loses nothing, and
+    nothing is paid twice.
 
     Examples
     --------
-    >>> from diarnb.engines.base import Answer, Offer
     >>> class Somebody:
-    ...     name = "somebody"
-    ...     offer = Offer(("1",), exclusive=False, confidence=False, turn_level_confidence=False, channels=False)
-    ...
-    ...     def version(self, model):
-    ...         return "1"
+    ...     name, version = "somebody", "1"
     ...
     ...     def diarize(self, recording, params, options, progress):
     ...         progress("guessing", 0.5)
-    ...         whole = {"start": 0.0, "end": recording.duration, "speaker": "SPEAKER_00"}
-    ...         return Answer({"diarization": [whole], "duration": recording.duration})
+    ...         return [(0.0, recording.duration, 0)]
     >>> checks = check_engine(Somebody())
     >>> checks.loc[checks["result"] == "passed", "check"].tolist()
-    ['declares', 'refuses by name', 'answers', 'asks once', 'counts', 'silence', 'interrupts']
+    ['declares', 'refuses by name', 'answers', 'asks once', 'overlap', 'silence', 'errors', 'interrupts']
     """
     checks = EngineChecks(engines.get(engine), engine, source, service, options)
     return checks.run()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _SECRET = "only-a-test-7f3c9e2b"  # noqa: S105 (it opens nothing)
 _NOWHERE = "http://127.0.0.1:9"  # where nothing answers
 _PATIENCE = 60.0  # seconds until a child has sent what is billed
+_ROUNDING = 1e-6  # seconds
 _GRID = 0.1  # seconds by which a turn may end after its recording: an engine has a grid
 
 
@@ -170,6 +171,13 @@ class EngineChecks:
         shared = overlap(exclusive(self._ask(exclusive=True)))
         _hold(shared.empty, f"exclusive turns overlap at {shared['start'].min():.2f} s")
 
+    def overlap(self) -> None:
+        """Check that nobody overlaps with themselves; that others do is kept as it is."""
+        turns = self._ask()
+        own = turns.sort_values(["speaker", "start"]).groupby("speaker")
+        shared = own["end"].cummax().groupby(turns["speaker"]).shift() - turns["start"]
+        _hold(not (shared > _ROUNDING).any(), f"a speaker overlaps with themselves for {shared.max():.2f} s")
+
     def confidences(self) -> None:
         """Check that confidences of turns and frames are 0-100."""
         offer = self._engine.offer
@@ -213,6 +221,16 @@ class EngineChecks:
         """Check that a recording in which nobody speaks is no failure."""
         with suppress(DiarnbError):  # it may refuse, in words
             check_turns(self._ask((np.zeros(3 * 16_000, np.float32), 16_000)))
+
+    def errors(self) -> None:
+        """Check that what it cannot do is an error of diarnb's: a recording with next to nothing in it, no service."""
+        for samples in (1, 160):
+            with suppress(DiarnbError):
+                check_turns(self._ask((np.full(samples, 0.1, np.float32), 16_000)))
+        if "base_url" in self._engine.offer.options:
+            with suppress(DiarnbError):
+                self._ask(base_url=_NOWHERE, refresh=True)
+                raise AssertionError("it answers where there is no service: base_url is not heeded")
 
     def interrupts(self) -> None:
         """Check that an interrupt stops it, and that nothing of the run is kept."""

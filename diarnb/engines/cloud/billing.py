@@ -132,6 +132,7 @@ def content_body(
     expected: str | None,
     report: Callable[[float], None],
     *,
+    complete: Callable[[], object] = lambda: None,
     type: str = "",  # noqa: A002
 ) -> Body:
     """Make a recording's bytes a body, read piece by piece and anew for each attempt.
@@ -143,6 +144,8 @@ def content_body(
         SHA-256 (hex) that the bytes must have; a file rewritten meanwhile is noticed by it.
     report : callable
         Given the fraction that is sent, 0-1.
+    complete : callable, optional
+        Called when the last bytes are about to leave.
     type : str, default ""
         The media type; empty sends none.
     """
@@ -159,6 +162,7 @@ def content_body(
                         content.check_unchanged()
                         if sent > content.size or (expected is not None and digest.hexdigest() != expected):
                             raise AudioChangedError(_changed_message(content.name))
+                        complete()
                     yield piece
                     report(sent / max(1, content.size))
         except AudioError:

@@ -1,8 +1,10 @@
-"""An engine whose service works in jobs: all that such engines share beside their parameters and their answers.
+"""An engine whose service bills: all that such engines share beside their parameters and their answers.
 
 A subclass names its service and its address, declares what it offers, and says three things: what is asked
-(`JobEngine.write_request`), how the service is asked (`JobEngine.open_jobs`, see `paid_jobs.JobService`), and what its
-answers mean (`Engine.read`). Keys, budgets, limits, the ledger, interrupts and resuming are done here.
+(`PaidEngine.write_request`), how the service is asked, and what its answers mean (`Engine.read`). Where the service
+works in jobs that can be looked up, that is a `JobEngine` with `JobEngine.open_jobs`, see `paid_jobs.JobService`; where
+the answer exists only in the response, a `PaidEngine` with `PaidEngine.pay_once`, see `paid_requests.RequestService`.
+Keys, budgets, limits, the ledger, interrupts and resuming are done here.
 """
 
 from __future__ import annotations
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
     from diarnb._types import Json, Options
     from diarnb.audio import Recording
     from diarnb.engines.cloud.links import Link
-    from diarnb.engines.cloud.paid_jobs import JobService
+    from diarnb.engines.cloud.paid_jobs import JobService, Report
+    from diarnb.engines.cloud.paid_requests import PaidRequests
     from diarnb.engines.cloud.service import Pace
     from diarnb.params import Params
     from diarnb.store.run import Description
 
-__all__ = ["JobEngine", "Wish"]
+__all__ = ["JobEngine", "PaidEngine", "Wish"]
 
 
 def __dir__() -> list[str]:
@@ -54,7 +57,7 @@ class Wish:
     endpoint : str
     body : dict
         As the service reads it, without the recording.
-    equals : tuple of dict
+    equals : tuple of tuple
         What tells two requests apart that would give different answers, as this version and earlier ones wrote it; the
         body where it is empty.
     most : tuple of int and float, optional
@@ -65,13 +68,13 @@ class Wish:
 
     endpoint: str
     body: Json
-    equals: tuple[Json, ...] = ()
+    equals: tuple[tuple[object, ...], ...] = ()
     most: tuple[int, float] | None = None
     by_piece: bool = False
 
 
-class JobEngine(Engine):
-    """What the engines of all services that work in jobs have in common.
+class PaidEngine(Engine):
+    """What the engines of all services that bill have in common.
 
     Attributes
     ----------
@@ -81,42 +84,34 @@ class JobEngine(Engine):
         Of the environment.
     scheme : str
         The word before the key in the header; empty for none.
-    endpoint : str
-        Where jobs are submitted.
     most : tuple of int and float
         Bytes and seconds that a recording may have.
     least_billed : float
-        Seconds that a job costs at least.
-    kept : float or None
-        Seconds that the service keeps results; None where it does not delete them by itself, or does not say.
+        Seconds that a recording costs at least.
 
     Parameters
     ----------
     pace : Pace, optional
         Of single requests.
-    waits : Waits, optional
-        Between them.
     """
 
     origin: str
     origin_variable: str
     key_variable: str
     key_page: str
-    endpoint: str
     most: tuple[int, float]
     scheme: str = "Bearer"
     least_billed: float = 0.0
-    kept: float | None = None
 
-    def __init__(self, *, pace: Pace | None = None, waits: Waits | None = None) -> None:
-        self._pace, self._waits = pace, waits or Waits()
+    def __init__(self, *, pace: Pace | None = None) -> None:
+        self._pace = pace
 
     def write_request(self, params: Params, options: Options) -> Wish:
         """Write what is asked as the service reads it."""
         raise NotImplementedError
 
-    def open_jobs(self, service: Service, waits: Waits, url: str | None) -> JobService:
-        """Return how the service is asked; `url` is the address of a recording that it fetches by itself."""
+    def pay_once(self, service: Service, ledger: Ledger, report: Report, url: str | None) -> PaidJobs | PaidRequests:
+        """Return what fetches or submits an `Order`; `url` is the address of a recording that the service fetches."""
         raise NotImplementedError
 
     def check_asked(self, model: str, options: Options) -> None:
@@ -138,16 +133,127 @@ class JobEngine(Engine):
         return settled
 
     def diarize(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> Answer:
-        """Fetch the job's answer: from the ledger, from the service, or by submitting it."""
+        """Fetch the answer: from the ledger, from the service, or by paying for it."""
         return make_answer(*self._order(recording, params, options, progress, wait=True))
-
-    def submit(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> str:
-        """Submit a job without waiting for it; return its id."""
-        return self._order(recording, params, options, progress, wait=False)[1].job_id or ""
 
     def billable_seconds(self, seconds: float) -> float:
         """Compute the seconds that a recording is billed for."""
         return max(self.least_billed, seconds)
+
+    def count_billed(self, recording: Recording | Link, options: Options) -> float | None:  # noqa: ARG002
+        """Compute the seconds that a recording is billed for as it is asked; None where that is not known before."""
+        return None if recording.duration is None else self.billable_seconds(recording.duration)
+
+    def connect(self, options: Options) -> Service:
+        """Return the service at the settled address, with the settled key."""
+        return Service(self.service, options["base_url"], options["api_key"], scheme=self.scheme, pace=self._pace)
+
+    def fetch_or_submit(
+        self,
+        request: Wish,
+        recording: Recording | Link,
+        about: Description,
+        options: Options,
+        progress: Progress,
+        *,
+        wait: bool = True,
+    ) -> tuple[Ledger, Submission]:
+        """Fetch what was asked, or submit it; return the ledger, and its row with the answer."""
+        url, seconds = getattr(recording, "url", None), self.count_billed(recording, options)
+        if not request.by_piece:
+            check_cost(recording.name, seconds, options)
+        ledger, origin = Ledger(), options["base_url"]
+        content_hash = recording.content_hash
+        equals = request.equals or ((request.body,),)
+        keys = [hash_json(content_hash, origin, request.endpoint, *each) for each in equals]
+        row = Submission(key=keys[0], engine=self.name, origin=origin, endpoint=request.endpoint, about=about)
+        with nullcontext(None) if url else recording.file() as content:  # type: ignore[union-attr]
+            if content is not None:
+                most = request.most or self.most
+                check_limits(recording.name, content, recording.duration, service=self.service, most=most)
+            order = Order(
+                submission=row,
+                request=request.body,
+                url=url,
+                content=content,
+                content_hash=content_hash,
+                exact=content is not None and content.exact,
+                resubmit=options.get("resubmit", False),
+                timeout=options.get("timeout"),
+                earlier_keys=tuple(keys[1:]),
+                wait=wait,
+            )
+            if seconds is not None and ledger.find(*keys) is None:
+                cost = f"{seconds:,.0f} s will be billed"
+                progress("billed by the piece" if request.by_piece else cost, 0.0)
+
+            async def work(report: Callable[[str, float], None]) -> Submission:
+                return await self.pay_once(self.connect(options), ledger, report, url).fetch_or_submit(order)
+
+            try:
+                done = _loop.run(work, progress)
+            except KeyboardInterrupt as error:
+                raise self._explain_interrupt(error, ledger.find(keys[0]), recording.name) from None
+            except ApiError as error:
+                name = shorten(recording.name, 80)
+                if name not in str(error):  # the transport knows of no recording
+                    error.args = (f"{name}: {error}",)
+                raise
+        return ledger, done
+
+    def _order(
+        self, recording: Recording | Link, params: Params, options: Options, progress: Progress, *, wait: bool
+    ) -> tuple[Ledger, Submission]:
+        about = Question(self, params, options).describe(recording)
+        request = self.write_request(params, options)
+        return self.fetch_or_submit(request, recording, about, options, progress, wait=wait)
+
+    def _explain_interrupt(self, error: KeyboardInterrupt, row: Submission | None, name: str) -> KeyboardInterrupt:
+        """Make the interrupt that tells what goes on without us, or is lost."""
+        if row is None:
+            return error
+        return KeyboardInterrupt(
+            f"{shorten(name, 80)} had been sent to {self.service} as a whole, which does the work and bills it; its "
+            "answer is lost by this interrupt. resubmit=True asks, and pays, again"
+        )
+
+
+class JobEngine(PaidEngine):
+    """What the engines of all services that work in jobs have in common.
+
+    Attributes
+    ----------
+    endpoint : str
+        Where jobs are submitted.
+    kept : float or None
+        Seconds that the service keeps results; None where it does not delete them by itself, or does not say.
+
+    Parameters
+    ----------
+    pace : Pace, optional
+        Of single requests.
+    waits : Waits, optional
+        Between them.
+    """
+
+    endpoint: str
+    kept: float | None = None
+
+    def __init__(self, *, pace: Pace | None = None, waits: Waits | None = None) -> None:
+        super().__init__(pace=pace)
+        self._waits = waits or Waits()
+
+    def open_jobs(self, service: Service, waits: Waits, url: str | None) -> JobService:
+        """Return how the service is asked; `url` is the address of a recording that it fetches by itself."""
+        raise NotImplementedError
+
+    def pay_once(self, service: Service, ledger: Ledger, report: Report, url: str | None) -> PaidJobs:
+        """Return what submits a job, and waits for it."""
+        return PaidJobs(self.open_jobs(service, self._waits, url), ledger, self._waits, report)
+
+    def submit(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> str:
+        """Submit a job without waiting for it; return its id."""
+        return self._order(recording, params, options, progress, wait=False)[1].job_id or ""
 
     def bill(self, raw: Json, about: Description) -> Json:  # noqa: ARG002
         """Compute what a delivered job costs, and when the service deletes it; it ended a moment ago."""
@@ -197,70 +303,6 @@ class JobEngine(Engine):
         except KeyboardInterrupt as error:
             raise self._explain_interrupt(error, ledger.get(row.id), row.source) from None
         return make_answer(ledger, row), row.about
-
-    def connect(self, options: Options) -> Service:
-        """Return the service at the settled address, with the settled key."""
-        return Service(self.service, options["base_url"], options["api_key"], scheme=self.scheme, pace=self._pace)
-
-    def fetch_or_submit(
-        self,
-        request: Wish,
-        recording: Recording | Link,
-        about: Description,
-        options: Options,
-        progress: Progress,
-        *,
-        wait: bool = True,
-    ) -> tuple[Ledger, Submission]:
-        """Fetch what was asked, or submit it; return the ledger, and its row with the answer."""
-        url, seconds = getattr(recording, "url", None), recording.duration
-        if not request.by_piece:
-            check_cost(recording.name, None if seconds is None else self.billable_seconds(seconds), options)
-        ledger, origin = Ledger(), options["base_url"]
-        content_hash = recording.content_hash
-        keys = [hash_json(content_hash, origin, request.endpoint, each) for each in request.equals or (request.body,)]
-        row = Submission(key=keys[0], engine=self.name, origin=origin, endpoint=request.endpoint, about=about)
-        with nullcontext(None) if url else recording.file() as content:  # type: ignore[union-attr]
-            if content is not None:
-                most = request.most or self.most
-                check_limits(recording.name, content, seconds, service=self.service, most=most)
-            order = Order(
-                submission=row,
-                request=request.body,
-                url=url,
-                content=content,
-                content_hash=content_hash,
-                exact=content is not None and content.exact,
-                resubmit=options.get("resubmit", False),
-                timeout=options.get("timeout"),
-                earlier_keys=tuple(keys[1:]),
-            )
-            vendor = self.open_jobs(self.connect(options), self._waits, url)
-            if seconds is not None and ledger.find(*keys) is None:
-                cost = f"{self.billable_seconds(seconds):,.0f} s will be billed"
-                progress("billed by the piece" if request.by_piece else cost, 0.0)
-
-            async def work(report: Callable[[str, float], None]) -> Submission:
-                jobs = PaidJobs(vendor, ledger, self._waits, report)
-                return await (jobs.fetch_or_submit(order) if wait else jobs.submit(order))
-
-            try:
-                done = _loop.run(work, progress)
-            except KeyboardInterrupt as error:
-                raise self._explain_interrupt(error, ledger.find(keys[0]), recording.name) from None
-            except ApiError as error:
-                name = shorten(recording.name, 80)
-                if name not in str(error):  # the transport knows of no recording
-                    error.args = (f"{name}: {error}",)
-                raise
-        return ledger, done
-
-    def _order(
-        self, recording: Recording | Link, params: Params, options: Options, progress: Progress, *, wait: bool
-    ) -> tuple[Ledger, Submission]:
-        about = Question(self, params, options).describe(recording)
-        request = self.write_request(params, options)
-        return self.fetch_or_submit(request, recording, about, options, progress, wait=wait)
 
     def _explain_interrupt(self, error: KeyboardInterrupt, row: Submission | None, name: str) -> KeyboardInterrupt:
         """Make the interrupt that tells what goes on without us."""

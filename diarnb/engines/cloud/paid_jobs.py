@@ -126,6 +126,8 @@ class Order:
         Seconds to wait for the result.
     earlier_keys : tuple of str
         Keys that an earlier version of diarnb gave to the same.
+    wait : bool
+        Whether to wait for the result; else an accepted submission will do.
     """
 
     submission: Submission
@@ -137,6 +139,7 @@ class Order:
     resubmit: bool = False
     timeout: float | None = None
     earlier_keys: tuple[str, ...] = ()
+    wait: bool = True
 
 
 @dataclass(frozen=True)
@@ -259,6 +262,8 @@ class PaidJobs:
             The recording could not be sent.
         """
         row, uploaded = await self._upload_and_submit(order)
+        if not order.wait:
+            return row
         try:
             return await self.wait_for_result(row, order.timeout)
         except JobFailedError as error:
@@ -268,10 +273,6 @@ class PaidJobs:
         self._ledger.change(row, state="failed", media_at=None)
         row, _ = await self._upload_and_submit(order, fresh=True)
         return await self.wait_for_result(row, order.timeout)
-
-    async def submit(self, order: Order) -> Submission:
-        """Upload and submit as far as is needed; return an accepted submission, without waiting for its job."""
-        return (await self._upload_and_submit(order))[0]
 
     async def claim_job(self, job_id: str, stranger: Submission) -> Submission:
         """Write a job that the ledger does not know to the one row in doubt that it settles, else to a new row."""

@@ -6,46 +6,41 @@ and `live_turns` do the same while somebody speaks.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from diarnb._text import shorten
-from diarnb.engines.base import Answer, Engine, Offer, Option, Receipt, check_offered, check_options
-from diarnb.engines.cloud import loop as _loop
+from diarnb.audio import Recording
+from diarnb.engines.base import Answer, Offer, Option, check_offered, check_options
 from diarnb.engines.cloud.addresses import check_reachable, find_origin
-from diarnb.engines.cloud.billing import CLOUD_OPTIONS, check_budget, check_cost, check_limits
+from diarnb.engines.cloud.billing import CLOUD_OPTIONS, check_flag
+from diarnb.engines.cloud.job_engine import PaidEngine, Wish
 from diarnb.engines.cloud.keys import find_key, seal_key
-from diarnb.engines.cloud.links import Link
+from diarnb.engines.cloud.paid_requests import PaidRequests
 from diarnb.engines.cloud.service import Service
 from diarnb.engines.deepgram import live
 from diarnb.engines.deepgram.answers import read_answer
 from diarnb.engines.deepgram.parameters import BATCH, LIVE, MODELS, UTT_SPLIT, check_batch, check_live, query_of
-from diarnb.engines.deepgram.requests import ENDPOINT, PaidRequests, RequestOrder, billed_seconds
+from diarnb.engines.deepgram.requests import ENDPOINT, DeepgramRequests, billed_seconds
 from diarnb.engines.question import Question
 from diarnb.errors import AudioLimitError, InvalidParameterError, JobAcceptedError
-from diarnb.store.ledger import Ledger, Submission
-from diarnb.store.run import hash_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
 
     from diarnb._progress import Progress
     from diarnb._types import Json, Options
-    from diarnb.audio import Recording
-    from diarnb.engines.cloud.service import Pace
+    from diarnb.engines.cloud.links import Link
+    from diarnb.engines.cloud.paid_jobs import Report
     from diarnb.params import Params
+    from diarnb.store.ledger import Ledger
     from diarnb.store.run import Description
-
-LARGEST = 2_000_000_000
-"""Bytes that the service takes."""
 
 MOST_CHANNELS = 20
 """That it transcribes each by itself."""
-
-_LONGEST = 24 * 3600.0  # seconds; the service names no limit, and `open_recording` none above
-_PROCESSING = 660.0  # seconds: the service gives up after ten minutes, and says so
 
 
 def _on_lost_response(value: object) -> str:
@@ -54,23 +49,16 @@ def _on_lost_response(value: object) -> str:
     return value
 
 
-def _newer_documents(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidParameterError(f"newer_documents is True or False, not {value!r:.60}")
-    return value
-
-
-class DeepgramEngine(Engine):
-    """Deepgram's ``/v1/listen``, or a server that speaks the same language.
-
-    Parameters
-    ----------
-    pace : Pace, optional
-        How long to wait for what.
-    """
+class DeepgramEngine(PaidEngine):
+    """Deepgram's ``/v1/listen``, or a server that speaks the same language."""
 
     name = "deepgram"
     service = "Deepgram"
+    origin = "https://api.deepgram.com"
+    origin_variable = "DEEPGRAM_BASE_URL"
+    key_variable = "DEEPGRAM_API_KEY"
+    key_page = "https://console.deepgram.com"
+    most: tuple[int, float] = (2_000_000_000, 24 * 3600.0)  # the service names no longest, `open_recording` none above
     offer: Offer = Offer(
         models=MODELS,
         count=False,
@@ -101,21 +89,15 @@ class DeepgramEngine(Engine):
         options={
             **{name: CLOUD_OPTIONS[name] for name in ("api_key", "base_url")},
             **LIVE,
-            "newer_documents": Option("let pass what documents since July 2026 allow", _newer_documents),
+            "newer_documents": Option(
+                "let pass what documents since July 2026 allow", partial(check_flag, "newer_documents")
+            ),
         },
     )
     """What `stream` takes."""
 
-    def __init__(self, *, pace: Pace | None = None) -> None:
-        self._pace = pace
-
-    def version(self, model: str) -> str:  # noqa: ARG002 (the service does not tell before it answers)
-        """Return a constant: how answers are read is no part of a paid run's key, and a model is told by its name."""
-        return "1"
-
     def settle(self, params: Params, options: Options) -> Json:
         """Find the key and the address, put in what is asked by default, and refuse what the service refuses."""
-        model = params.model or self.offer.default_model
         if isinstance(params.channels, int):
             raise InvalidParameterError(
                 f"Deepgram cannot be asked for channel {params.channels} alone; take channels='split' and choose, or "
@@ -125,32 +107,45 @@ class DeepgramEngine(Engine):
             if options.get("multichannel") is False:
                 raise InvalidParameterError("channels='split' and multichannel=False contradict each other; keep one")
             options = {**options, "multichannel": True}
-        check_budget(options)
-        origin = find_origin(options.get("base_url"), "DEEPGRAM_BASE_URL", "https://api.deepgram.com")
-        check_batch(model, options, official=_is_official(origin))
-        if "callback" in options:
-            check_reachable(options["callback"], origin, "Deepgram")
-        key = find_key(options.get("api_key"), "DEEPGRAM_API_KEY", "Deepgram", "https://console.deepgram.com")
+        if options.get("on_lost_response") == "rebill":
+            options = {**options, "resubmit": True}
         asked = {} if "diarize" in options else {"diarize_model": "latest"}
-        return {"punctuate": True, **asked, **options, "base_url": origin, "api_key": key}
+        return {"punctuate": True, **asked, **super().settle(params, options)}
+
+    def check_asked(self, model: str, options: Options) -> None:
+        """Refuse what the service refuses."""
+        check_batch(model, options, official=_is_official(options["base_url"]))
+        if "callback" in options:
+            check_reachable(options["callback"], options["base_url"], self.service)
+
+    def connect(self, options: Options) -> Service:
+        """Return the service at the settled address, with the settled key, or a temporary token."""
+        key = options["api_key"]
+        return Service(self.service, options["base_url"], key, scheme=_scheme(key), pace=self._pace)
+
+    def write_request(self, params: Params, options: Options) -> Wish:
+        """Write what is asked."""
+        asked = Question(self, params, options).asked
+        equals = (asked["model"], asked["params"], asked["options"])
+        return Wish(ENDPOINT, {"query": query_of(asked["model"], options)}, (equals,))
+
+    def pay_once(self, service: Service, ledger: Ledger, report: Report, url: str | None) -> PaidRequests:  # noqa: ARG002
+        """Return what asks once: the answer exists only in the response."""
+        return PaidRequests(DeepgramRequests(service), ledger, report)
+
+    def count_billed(self, recording: Recording | Link, options: Options) -> float | None:
+        """Compute the seconds that are billed: each channel that is transcribed by itself counts."""
+        seconds = super().count_billed(recording, options)
+        return None if seconds is None else seconds * _count_channels(recording, options)
 
     def diarize(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> Answer:
         """Send the recording, or its address, and keep the answer as it came."""
-        if isinstance(recording, Link):
-            check_cost(recording.name, None, options)
-            return self._answer(self._order(recording, params, options, url=recording.url), options, progress)
-        channels = recording.channels if options.get("multichannel") else 1
-        if channels > MOST_CHANNELS:
+        if (channels := _count_channels(recording, options)) > MOST_CHANNELS:
             raise AudioLimitError(
                 f"{shorten(recording.name, 80)} has {channels} channels, and Deepgram transcribes {MOST_CHANNELS} "
                 "each by itself. Leave channels='split' out, or cut the recording."
             )
-        check_cost(recording.name, recording.duration * channels, options)
-        with recording.file() as content:
-            check_limits(recording.name, content, recording.duration, service="Deepgram", most=(LARGEST, _LONGEST))
-            expected = recording.content_hash if content.exact else None
-            order = self._order(recording, params, options, content=content, expected=expected)
-            return self._answer(order, options, progress)
+        return super().diarize(recording, params, options, progress)
 
     def submit(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> str:
         """Send the recording, whose answer goes to the callback, and give the request's id."""
@@ -163,10 +158,6 @@ class DeepgramEngine(Engine):
         except JobAcceptedError as accepted:
             return accepted.job_id
         return str(answer.receipt and answer.receipt.job_id)  # it had been answered before
-
-    def billable_seconds(self, seconds: float) -> float:
-        """Compute the seconds that a recording is billed for; with ``channels="split"``, for each channel."""
-        return seconds
 
     def read(self, raw: Json, params: Params, options: Options) -> Json:
         """Read an answer, or what was delivered to a callback."""
@@ -214,45 +205,18 @@ class DeepgramEngine(Engine):
         newer = options.pop("newer_documents", False)
         check_live(model, options, newer_documents=newer)
         live.check_installed()
-        origin = find_origin(options.get("base_url"), "DEEPGRAM_BASE_URL", "https://api.deepgram.com")
-        key = find_key(options.get("api_key"), "DEEPGRAM_API_KEY", "Deepgram", "https://console.deepgram.com")
+        origin = find_origin(options.get("base_url"), self.origin_variable, self.origin)
+        key = find_key(options.get("api_key"), self.key_variable, self.service, self.key_page)
         asked = {} if "diarize_model" in options else {"diarize": True}
         query = query_of(model, {"punctuate": True, "interim_results": True, **asked, **options})
         query += [("encoding", "linear16"), ("sample_rate", str(sample_rate)), ("channels", "1")]
-        service = Service("Deepgram", origin, key, scheme=_scheme(key), pace=self._pace or live.PACE)
+        service = Service(self.service, origin, key, scheme=_scheme(key), pace=self._pace or live.PACE)
         return live.LiveStream(service, query, sample_rate, UTT_SPLIT).run(blocks)
 
-    def _order(self, recording: Recording | Link, params: Params, options: Options, **what: Any) -> RequestOrder:
-        about = Question(self, params, options).describe(recording)
-        origin = options["base_url"]
-        key = hash_json(recording.content_hash, origin, ENDPOINT, about.model, about.params, about.options)
-        return RequestOrder(
-            Submission(key=key, engine=self.name, origin=origin, endpoint=ENDPOINT, about=about),
-            query=query_of(about.model, options),
-            patience=options.get("timeout", max(_PROCESSING, 0.5 * (recording.duration or 0.0))),
-            called_back="callback" in options,
-            rebill=options.get("resubmit", False) or options.get("on_lost_response") == "rebill",
-            **what,
-        )
 
-    def _answer(self, order: RequestOrder, options: Options, progress: Progress) -> Answer:
-        key = options["api_key"]
-        service = Service("Deepgram", options["base_url"], key, scheme=_scheme(key), pace=self._pace)
-        ledger = Ledger()
-
-        def work(report: Callable[[str, float], None]) -> Coroutine[Any, Any, tuple[Submission, Json]]:
-            return PaidRequests(service, ledger, report).fetch_or_ask(order)
-
-        try:
-            row, raw = _loop.run(work, progress)
-        except KeyboardInterrupt:
-            if ledger.find(order.submission.key) is None:
-                raise
-            raise KeyboardInterrupt(
-                f"{shorten(order.submission.source, 80)} had been sent to Deepgram as a whole, which does the work "
-                "and bills it; its answer is lost by this interrupt. resubmit=True asks, and pays, again"
-            ) from None
-        return Answer(raw, receipt=Receipt(row.id, row.job_id, row.billed_seconds))
+def _count_channels(recording: Recording | Link, options: Options) -> int:
+    """Count the channels that are transcribed each by itself."""
+    return recording.channels if options.get("multichannel") and isinstance(recording, Recording) else 1
 
 
 def _is_official(origin: str) -> bool:

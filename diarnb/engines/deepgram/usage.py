@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from diarnb.engines.cloud.paid_requests import Finding
 from diarnb.engines.cloud.replies import quote_service
 from diarnb.engines.cloud.service import Kind
 from diarnb.errors import ApiError
@@ -45,22 +45,6 @@ _PASSED_NOTHING_ON = {  # what says so with a status of 503, by the name of who 
     "IIS": "<h2>service unavailable</h2>",
 }
 _BALANCER = "awselb"  # answers 503 where it has nobody to pass a request on to, and names itself nowhere else
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is known of a request.
-
-    Attributes
-    ----------
-    billed : bool or None
-        None where it is not known.
-    said : str
-        A sentence to follow another, or nothing.
-    """
-
-    billed: bool | None
-    said: str
 
 
 def never_arrived(reply: Reply) -> bool:
@@ -108,7 +92,7 @@ async def look_at_usage(service: Service, row: Submission, request_id: str | Non
     for look in range(1, _LOOKS + 1):
         listed = await _list_requests(service, row, known)
         if listed is None:
-            return Finding(None, "")
+            return Finding(None)
         own = [each for each in listed if request_id is None or each.get("request_id") == request_id]
         if own or look == _LOOKS:
             break

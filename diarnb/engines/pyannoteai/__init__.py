@@ -76,7 +76,7 @@ class PyannoteAIEngine(JobEngine):
         body = parameters.request_of(params.model or parameters.DEFAULT, params, options)
         earlier = [{"model": parameters.EARLIER_DEFAULT, **body}] if params.model is None else []
         endpoint = "/v1/identify" if "voiceprints" in options else self.endpoint
-        return Wish(endpoint, body, tuple(map(_deciding, [body, *earlier])))
+        return Wish(endpoint, body, tuple((_deciding(each),) for each in [body, *earlier]))
 
     def diarize(self, recording: Recording | Link, params: Params, options: Options, progress: Progress) -> Answer:
         """Fetch the job's answer: from the ledger, from the service, or by submitting it."""
@@ -120,7 +120,7 @@ class PyannoteAIEngine(JobEngine):
         about = replace(about, options={**about.options, "voiceprint": True})  # it is no diarization of the same
         wanted = parameters.request_of(model, params, options)
         earlier = [] if params.model else [{"model": NEWEST, **wanted}]
-        equals = tuple(map(_deciding, [wanted, *earlier]))
+        equals = tuple((_deciding(each),) for each in [wanted, *earlier])
         request = Wish("/v1/voiceprint", wanted, equals, most=_VOICE_LIMITS, by_piece=True)
         ledger, row = self.fetch_or_submit(request, recording, about, options, progress)
         output = make_answer(ledger, row).raw["output"]
