@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,20 @@ def test_voices_are_found_again_by_the_local_engine_in_the_turns_of_the_other(se
 def test_a_named_model_of_an_engine_that_reads_its_own_answers(talk: Path) -> None:
     with diarnb.serve(engine=f"{HERE}:Counting", words=False, workers=1) as server:
         assert ask(server, talk, num_speakers=2)["speaker"].tolist() == ["None0", "None1"]
+
+
+@pytest.mark.slow
+def test_an_engine_of_another_package_serves_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, talk: Path
+) -> None:
+    facts = tmp_path / "halves_engine-1.5.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: halves_engine\nVersion: 1.5\n")
+    (facts / "entry_points.txt").write_text(f"[diarnb.engines]\nhalves = {HERE}:HALVES\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with diarnb.serve(engine="halves", words=False, workers=1) as server:
+        assert ask(server, talk)["end"].tolist() == [6.0, 10.0]
 
 
 def test_an_engine_is_chosen_by_name_by_object_or_as_it_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
