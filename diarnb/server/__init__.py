@@ -60,8 +60,9 @@ def serve(
         Whoever has this key can use the server. Default: the environment's ``DIARNB_SERVER_KEY``, else a new one.
     engine : str or engine, default "local"
         The engine that processes recordings: any that is not billed, ``"pyannote:MODEL"`` with its model, or
-        ``"module:attribute"`` for your own. An object must be importable from a module, because the server is a separate
-        process. What the engine does not offer is refused by name. Streams and voiceprints always use the local engine.
+        ``"module:attribute"`` for your own. An object must be importable from a module, because the server is a
+        separate process. What the engine does not offer is refused by name. Streams and voiceprints always use the
+        local engine.
     words : str or bool, default True
         The transcriber: ``"moonshine"``, ``"sphinx"``, ``"whisper"`` or ``"whisper:MODEL"``, extras of these names.
         True uses the best one that is installed and needs no download, and warns if there is none. False serves without

@@ -167,8 +167,8 @@ def check_engine(
     before the recording is opened; the answer is JSON, its turns are within the recording, and the store returns them
     equal, without asking the engine twice; numbers of speakers are respected; no speaker overlaps with themselves, and
     exclusive turns do not overlap at all; confidences are 0-100; channels stay separate; words have times and speakers;
-    reclustering equals a new run; silence is not a failure; what fails raises one of diarnb's errors; an interrupt stops
-    it and leaves nothing behind. For an engine that bills: its key is never shown, ``kill -9`` loses nothing, and
+    reclustering equals a new run; silence is not a failure; what fails raises one of diarnb's errors; an interrupt
+    stops it and leaves nothing behind. For an engine that bills: its key is never shown, ``kill -9`` loses nothing, and
     nothing is paid twice.
 
     Examples
