@@ -122,9 +122,9 @@ FILES = [
     _file("na.uem", (0.0, 30.0)),
     _file("one.uem", (0.0, 30.0)),
     _file("short.ctm", (0.5, 0.8, None, "hello"), words=True, columns="word", says="1 of 2 rows are damaged"),
-    _file("vad.lab", (0.4, 7.04, "speech"), (8.1, 9.0, "speech"), says="one voice, called 'speech'"),
-    _file("colon.srt", REFUSED, says="names no speaker.*taken for text.*second point"),
-    _file("colon.vtt", REFUSED, says="names no speaker.*taken for text.*second point"),
+    _file("vad.lab", (0.4, 7.04, "speech"), (8.1, 9.0, "speech"), says="one speaker, called 'speech'"),
+    _file("colon.srt", REFUSED, says="names no speaker.*read as text.*second point"),
+    _file("colon.vtt", REFUSED, says="names no speaker.*read as text.*second point"),
     _file("dash.srt", REFUSED, says="names no speaker"),
     _file("arrows.srt", (1.0, 3.0, "MAYA"), (3.0, 5.0, "OTTO")),
     _file("paren.srt", (1.0, 3.0, "SPEAKER_00", "Hello."), (3.0, 5.0, "SPEAKER_01", "Hi."), columns="text"),
@@ -150,7 +150,7 @@ FILES = [
             says=says,
             **options,
         )
-        for says, options in (("taken for the speakers", {}), ("", {"labels": "speaker"}))
+        for says, options in (("read as speakers", {}), ("", {"labels": "speaker"}))
     ),
     _file(
         "names_as_labels.TextGrid",
@@ -192,7 +192,7 @@ FILES = [
     _file("pyannote_for_json.json", (0.0, 1.5, "SPEAKER_00")),
     _file("seglst.json", (0.25, 1.5, "spk1", "S1"), (0.5, 1.5, "spk1", "S2"), columns="uri"),
     _file("labelstudio.json", (0.1, 1.5, "Speaker 1")),
-    _file("nemo_manifest.json", REFUSED, says="is a manifest of NeMo"),
+    _file("nemo_manifest.json", REFUSED, says="is a NeMo manifest"),
     _file("ms.json", REFUSED, says="milliseconds"),
     _file("ms.csv", REFUSED, says="milliseconds"),
     _file("clock.csv", (1.5, 3.0, "Maya")),

@@ -200,18 +200,20 @@ def identify(
     if chosen.can(Engine.make_voiceprint) and not isinstance(source_or_turns, pd.DataFrame):
         matching = options.get("matching", {})
         if "matching" in options and (threshold != 0 or exclusive is not True):
-            raise InvalidParameterError("threshold and exclusive say what matching says; leave one of them out")
+            raise InvalidParameterError("threshold and exclusive mean the same as matching; leave out one of them")
         if isinstance(matching, dict):  # else the engine says what it is to be
             options["matching"] = {"threshold": threshold, "exclusive": exclusive, **matching}
         options["voiceprints"] = voiceprints
         return diarize(source_or_turns, engine=chosen, progress=progress, **options)
     if chosen.can(Engine.make_voiceprint):
         raise InvalidParameterError(
-            f"{chosen.name} names the speakers while it diarizes, and takes no table: pass the recording, which is "
-            "billed; or leave engine= out and take voiceprints of the local engine"
+            f"{chosen.name} names the speakers while it diarizes, and accepts no table: pass the recording, which is "
+            "billed; or leave out engine= and use voiceprints of the local engine"
         )
     if table and options:
-        raise InvalidParameterError(f"{min(options)} says how to diarize, and this table is diarized; leave it out")
+        raise InvalidParameterError(
+            f"{min(options)} is an option for diarizing, but this table is diarized already; leave it out"
+        )
     chosen.check_voiceprints(voiceprints)
     if isinstance(source_or_turns, pd.DataFrame):
         check_turns(source_or_turns)
@@ -325,7 +327,7 @@ def _find_source(turns: pd.DataFrame, audio: Source | None) -> Source:
     if audio is not None:
         return audio
     if "run" not in (turns.attrs.get("diarnb") or {}):
-        raise TurnTableError("this table does not know its recording: name it with audio=…")
+        raise TurnTableError("this table does not know its recording: pass it as audio=…")
     return find_audio(turns)
 
 
@@ -340,7 +342,7 @@ def _count_recordings(turns: pd.DataFrame) -> int:
 
 
 def _check_end(turns: pd.DataFrame, recording: Recording) -> None:
-    name, advice = visible(recording.name, limit=80), ": name their recording with audio=…"
+    name, advice = visible(recording.name, limit=80), ": pass their recording as audio=…"
     ends, error = turns["end"], InvalidParameterError
     check_end(ends, recording.duration, audio=name, advice=advice, slack=_BEYOND, share=0.0, error=error)
 
@@ -351,7 +353,7 @@ def _select_speaker(rows: pd.DataFrame, run: Run | None) -> tuple[str, pd.DataFr
     found = list(rows["speaker"].unique())
     if len(found) != 1 or _count_recordings(rows) > 1:
         which = f"choose one: turns[turns['speaker'] == {found[0]!r:.40}]" if found else "there is no turn"
-        raise InvalidParameterError(f"a voiceprint is of one speaker in one recording, not of {len(found)}; {which}")
+        raise InvalidParameterError(f"a voiceprint needs one speaker in one recording, not {len(found)}; {which}")
     speaker = found[0]
     if run is None:
         return speaker, rows

@@ -239,7 +239,7 @@ def test_figures_draw_on_given_axes_and_of_nothing() -> None:
     figure.canvas.draw()
     plt.close(figure)
     for draw in (analysis.turn_taking_plot, analysis.responses_plot, analysis.profile_plot):
-        with pytest.raises(InvalidParameterError, match="draw what"):
+        with pytest.raises(InvalidParameterError, match="pass what"):
             draw(pd.DataFrame({"a": [1]}))
 
 
@@ -321,7 +321,7 @@ def test_text_stays_with_the_longest_piece_and_mixed_channels_as_they_are() -> N
     assert (pieces["text"] == "All of it.").sum() == 1
     assert pieces.loc[pieces["text"] != "", "duration"].max() == pieces["duration"].max()
     samples, rate = sides(None)
-    with pytest.warns(DiarnbWarning, match="no side of its own"):
+    with pytest.warns(DiarnbWarning, match="not a separate side"):
         same = analysis.without_bleed(truth, (np.repeat(samples.mean(axis=1, keepdims=True), 2, axis=1), rate))
     pd.testing.assert_frame_equal(same[["start", "end", "speaker"]], truth[["start", "end", "speaker"]])
 

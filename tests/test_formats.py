@@ -69,7 +69,7 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("suffix", sorted(READ_ONLY))
 def test_what_is_only_read_is_not_written(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidParameterError, match="are read, and not written"):
+    with pytest.raises(InvalidParameterError, match="can be read, but not written"):
         write(TURNS, tmp_path / f"turns{suffix}")
     assert not list(tmp_path.iterdir())
 

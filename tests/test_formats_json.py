@@ -145,10 +145,10 @@ def test_a_bare_list_of_rows_is_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"turns": [\n{"start": 0,}]}', "a.json, line 2: this is no JSON"),
-        ('{"cars": 3}', "a.json is of no maker that is known: it is an object with the keys cars"),
-        ("[1, 2]", "a.json is of no maker that is known: it is a list of 2 values"),
-        ("[" * 100_000, "a.json is no JSON that can be read"),
+        ('{"turns": [\n{"start": 0,}]}', "a.json, line 2: this is not JSON"),
+        ('{"cars": 3}', "a.json is from no known tool: it is an object with the keys cars"),
+        ("[1, 2]", "a.json is from no known tool: it is a list of 2 values"),
+        ("[" * 100_000, "a.json is not valid JSON"),
         ('{"diarnb": {}, "turns": [{"start": "x", "end": 1, "speaker": "A"}]}', r'\["start"\] holds string'),
         ('{"segments": [{"start": 0, "text": "so", "speaker": "A"}]}', r"a.json, segments\[0\]: its end is None"),
         ('{"segments": [3]}', r"a.json, segments\[0\]: it is 3, not an object"),

@@ -390,7 +390,7 @@ def test_what_is_no_table_is_refused_whatever_the_format(suffix: str, tmp_path: 
 
 def test_turns_that_become_points_are_told(tmp_path: Path) -> None:
     turns = pd.DataFrame({"start": [0.0, 1.0], "end": [0.0004, 2.0], "speaker": ["A", "B"]})
-    with pytest.warns(DiarnbWarning, match="with 1 of 2 rows so short that they have no length"):
+    with pytest.warns(DiarnbWarning, match="with 1 of 2 rows so short that their length becomes 0"):
         write(turns, tmp_path / "a.srt")
     with pytest.warns(DiarnbWarning, match="without 1 of 2 rows, which have no length"):
         write(turns.assign(end=[0.0, 2.0]), tmp_path / "a.TextGrid")

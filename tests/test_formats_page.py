@@ -135,7 +135,7 @@ def test_an_empty_table_is_a_page_too(tmp_path: Path) -> None:
 
 def test_a_page_is_written_and_not_read_and_sound_is_for_pages(spoken: pd.DataFrame, tmp_path: Path) -> None:
     written(spoken, tmp_path)
-    with pytest.raises(InvalidParameterError, match="written, and not read"):
+    with pytest.raises(InvalidParameterError, match="written, but not read"):
         diarnb.read(tmp_path / "meeting.html")
     with pytest.raises(InvalidParameterError, match=r"audio= is for \.html"):
         diarnb.write(spoken, tmp_path / "meeting.csv", audio=True)

@@ -94,7 +94,7 @@ def test_how_people_are_found_is_sent_as_it_is_said(service: FaultServer) -> Non
     diarnb.identify(sound(), {"Beth": "AAAA"}, matching=how, **at(service))
     (asked,) = sent(service, "identify")
     assert asked["matching"] == {"threshold": 50.0, "exclusive": False}
-    with pytest.raises(errors.InvalidParameterError, match="leave one of them out"):
+    with pytest.raises(errors.InvalidParameterError, match="leave out one of them"):
         diarnb.identify(sound(), {"Beth": "AAAA"}, matching=how, threshold=10, **at(service))
     with pytest.raises(errors.InvalidParameterError, match="matching is a dict"):
         diarnb.identify(sound(), {"Beth": "AAAA"}, matching=50, **at(service))

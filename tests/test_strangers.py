@@ -181,7 +181,7 @@ def test_json_lines_are_a_list(tmp_path: Path) -> None:
     ],
 )
 def test_json_of_nobody_known_is_refused_with_what_it_looks_like(data: Any, says: str, tmp_path: Path) -> None:
-    with pytest.raises(TurnTableError, match=rf"^a\.json is of no maker that is known: .*{says}"):
+    with pytest.raises(TurnTableError, match=rf"^a\.json is from no known tool: .*{says}"):
         read(saved(tmp_path, "a.json", json.dumps(data)))
 
 
@@ -233,7 +233,7 @@ def subtitles(*lines: str) -> str:
 def test_the_whole_file_votes_on_names(tmp_path: Path) -> None:
     talk = subtitles("Maya: Hello.", "Otto: Hi.", "What I wanted to say: no.", "Maya: Well.", "Otto: Note: it rains.")
     with pytest.warns(
-        DiarnbWarning, match="speakers are taken to be Maya, Otto.*not for a name: 'What I wanted to say'"
+        DiarnbWarning, match="speakers are taken to be Maya, Otto.*not as a name: 'What I wanted to say'"
     ):
         turns = read(saved(tmp_path, "a.srt", talk))
     assert turns["speaker"].tolist() == ["Maya", "Otto", "Otto", "Maya", "Otto"]
@@ -380,7 +380,7 @@ def test_chat_is_read_where_it_has_times(tmp_path: Path) -> None:
         "*CHI:\tmore cookie . \x15500_1500\x15\n%mor:\tqn|more n|cookie .\n"
         "*MOT:\tyou want\n\tmore ? \x151600_2500\x15\n*MOT:\tokay .\n@End\n"
     )
-    with pytest.warns(DiarnbWarning, match="1 of 3 lines of speakers have no times"):
+    with pytest.warns(DiarnbWarning, match="1 of 3 speaker lines have no times"):
         turns = read(saved(tmp_path, "a.cha", content))
     assert rows(turns, "text") == [(0.5, 1.5, "CHI", "more cookie ."), (1.6, 2.5, "MOT", "you want more ?")]
 

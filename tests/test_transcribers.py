@@ -149,7 +149,7 @@ def test_words_may_come_as_a_table_or_as_dicts(given: Any) -> None:
         ([{"word": "a", "start": 0.4, "end": 0.2}], "0 <= start <= end"),
         ([{"word": "a", "start": 0.4, "end": float("nan")}], "have no time"),
         ([{"word": "a", "start": 0.1, "end": 0.2, "confidence": 95}], "'confidence' with 95, which is no"),
-        ([{"word": "a", "start": 100, "end": 450}], "450.0 s, and the stretch ends at 2.4 s; times are seconds"),
+        ([{"word": "a", "start": 100, "end": 450}], "450.0 s, and the stretch ends at 2.4 s; times are in seconds"),
     ],
 )
 def test_what_is_no_words_is_an_error_that_says_so(given: Any, message: str) -> None:
@@ -347,7 +347,7 @@ def test_true_takes_the_best_that_is_installed_and_says_which(monkeypatch: pytes
     turns = diarnb.diarize(diarnb.example("interview"), words=True, progress=False)
     assert turns.attrs["diarnb"]["transcriber"] == "listener moonshine 1"
     installed.remove("moonshine_voice")
-    with pytest.warns(DiarnbWarning, match=r"words=True takes sphinx.*diarnb\[moonshine\]"):
+    with pytest.warns(DiarnbWarning, match=r"words=True uses sphinx.*diarnb\[moonshine\]"):
         turns = diarnb.diarize(diarnb.example("interview"), words=True, progress=False)
     assert turns.attrs["diarnb"]["transcriber"] == "listener sphinx 1"
     installed.clear()

@@ -352,7 +352,7 @@ def test_damaged_audio_makes_a_voiceprint_with_a_warning() -> None:
 
 
 def test_the_rows_of_one_speaker_are_asked_for(meeting: pd.DataFrame) -> None:
-    with pytest.raises(InvalidParameterError, match=r"of 4; choose one: turns\[turns\['speaker'\] == 'SPEAKER_00'\]"):
+    with pytest.raises(InvalidParameterError, match=r"not 4; choose one: turns\[turns\['speaker'\] == 'SPEAKER_00'\]"):
         diarnb.voiceprint(meeting)
     with pytest.raises(InvalidParameterError, match="no turn"):
         diarnb.voiceprint(meeting.iloc[:0])

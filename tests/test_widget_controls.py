@@ -264,7 +264,7 @@ def test_an_upload_runs_and_leaves_nothing_of_it_in_a_widget(panel: Controls) ->
 
 def test_the_cost_stands_there_before_anything_is_sent() -> None:
     panel = controls(diarnb.example("interview"), engine="pyannoteai")
-    assert "bills 1 min 9 s; give your price" in said(panel)
+    assert "bills 1 min 9 s; enter your price" in said(panel)
     described(panel)["Price"].value = 10.0
     expected = diarnb.cloud.estimate_cost(diarnb.example("interview"), engine="pyannoteai", price_per_hour=10.0)
     assert f"{expected:.2f} at 10 an hour" in said(panel)

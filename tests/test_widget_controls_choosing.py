@@ -116,7 +116,7 @@ def test_a_run_that_fails_greys_what_an_earlier_one_found(panel: Controls, monke
     with pytest.raises(DiarnbError):
         panel.run()
     html = panel._still()["text/html"]
-    assert "Of the run before: the last one failed." in html
+    assert "From the previous run: the last one failed." in html
     assert "opacity: 0.45" in html
     monkeypatch.undo()
     panel.run()
@@ -127,7 +127,7 @@ def test_a_run_that_fails_greys_what_an_earlier_one_found(panel: Controls, monke
 def test_a_table_without_turns_says_so(make: Any) -> None:
     empty = pd.DataFrame({"start": [], "end": [], "speaker": []}).astype({"speaker": str})
     panel = make(empty, diarnb.example("interview"))
-    assert "There are no turns in this table: nobody speaks." in said(panel)
+    assert "This table has no turns: nobody speaks." in said(panel)
     panel.close()
     panel = make(empty.reindex([0]).assign(start=1.0, end=2.0, speaker="A"), diarnb.example("interview"))
     assert "There are no turns" not in said(panel)

@@ -210,13 +210,13 @@ def test_what_cannot_be_used_is_refused_before_anything_is_read(words: Any, erro
 
 def test_words_of_another_recording_are_refused() -> None:
     late = pd.DataFrame({"start": [1000.0], "end": [1500.0], "word": ["milliseconds"]})
-    with pytest.raises(TurnTableError, match=r"not of this recording.* 1500\.0 s.* 69\.\d s.*/ 1000"):
+    with pytest.raises(TurnTableError, match=r"does not match this recording.* 1500\.0 s.* 69\.\d s.*/ 1000"):
         asked(late)
 
 
 @pytest.mark.parametrize("engine", ["pyannoteai", "deepgram"])
 def test_a_service_has_words_of_its_own(engine: str) -> None:
-    with pytest.raises(InvalidParameterError, match=f"not with '{engine}'.*transcription=True.*Deepgram always"):
+    with pytest.raises(InvalidParameterError, match=f"not for '{engine}'.*transcription=True.*Deepgram always"):
         asked(exact(), engine=engine)
 
 

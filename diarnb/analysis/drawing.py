@@ -52,7 +52,7 @@ def turn_taking_plot(matrix: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> ax = turn_taking_plot(turn_taking(turns))
     """
     if list(matrix.index.names) != ["after"] or matrix.columns.name != "speaker":
-        raise InvalidParameterError("draw what diarnb.analysis.turn_taking(turns) gave for one recording")
+        raise InvalidParameterError("pass what diarnb.analysis.turn_taking(turns) returned for one recording")
     names, counts = [str(name) for name in matrix.columns], matrix.to_numpy(dtype=float)
     count = len(names)
     upright = count > 7 or any(len(name) > 10 for name in names)
@@ -108,7 +108,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> ax = responses_plot(responses(turns))
     """
     if not {"offset", "after"} <= set(responses):
-        raise InvalidParameterError("draw what diarnb.analysis.responses(turns) gave")
+        raise InvalidParameterError("pass what diarnb.analysis.responses(turns) returned")
     ax = _make_axes(ax, 7.0, 2.8)
     style, font = Style.of(ax), mpl.rcParams["font.size"]
     offsets = responses["offset"].to_numpy(dtype=float)
@@ -120,7 +120,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.bar(lefts, counts, 0.9 * _BIN, align="edge", color=colors, linewidth=0, zorder=2)
     ax.set(xlim=_REACH, ylim=(0, max(1.0, 1.15 * counts.max(initial=0))))
     ax.axvline(0, color=style.muted, linewidth=0.8, zorder=1)
-    told = "the floor never passes on"
+    told = "the floor never passes to another speaker"
     if len(offsets):
         median = float(np.median(offsets))
         told = f"median {median:+.2f} s  ·  {len(offsets)} transfers"
@@ -128,7 +128,9 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.set_title(told, color=style.ink, fontsize=0.9 * font, pad=6 + 1.2 * font * _is_narrow(ax))
     else:
         _write_nothing(ax, style, told)
-    ax.set_xlabel("seconds from one's end to the next one's start", color=style.muted, fontsize=0.85 * font)
+    ax.set_xlabel(
+        "seconds from the end of one speaker to the start of the next", color=style.muted, fontsize=0.85 * font
+    )
     ax.set_ylabel("transfers", color=style.muted, fontsize=0.85 * font)
     for x, side, text in ((low, "left", "overlap"), (high, "right", "gap")):
         ax.annotate(
@@ -175,7 +177,7 @@ def profile_plot(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     facts = ["start", "end", "speech", "overlap", "silence", "transfers"]
     if list(profile)[: len(facts)] != facts:
-        raise InvalidParameterError("draw what diarnb.analysis.per_minute(turns) gave")
+        raise InvalidParameterError("pass what diarnb.analysis.per_minute(turns) returned")
     ax = _make_axes(ax, 9.0, 2.8)
     style, font = Style.of(ax), mpl.rcParams["font.size"]
     start, lengths = profile["start"].to_numpy(), (profile["end"] - profile["start"]).to_numpy()

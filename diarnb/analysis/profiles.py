@@ -69,8 +69,8 @@ def per_minute(turns: pd.DataFrame, *, step: float = 60.0, pause: float = PAUSE)
     checked = check_turns(turns)
     if "uri" in checked and len(uris := checked["uri"].unique()) > 1:
         raise TurnTableError(
-            f"turns holds {len(uris)} recordings, and a profile is of one; "
-            f"pick it by its uri: turns[turns.uri == {visible(uris[0], limit=60)!r}]"
+            f"turns holds {len(uris)} recordings, but a profile shows one; pick it by its uri:"
+            f" turns[turns.uri == {visible(uris[0], limit=60)!r}]"
         )
     names = list(dict.fromkeys(checked["speaker"]))
     if clash := sorted(set(names) & set(_FACTS)):

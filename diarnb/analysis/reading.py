@@ -250,7 +250,7 @@ def transcript_html(table: pd.DataFrame, *, colors: Mapping[str, str] | None = N
     _check_said(table)
     for color in (colors or {}).values():
         if not isinstance(color, str) or not re.fullmatch(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]+", color):
-            raise InvalidParameterError(f"{color!r:.60} is no colour for a page; give one like '#0072B2' or 'teal'")
+            raise InvalidParameterError(f"{color!r:.60} is not a colour for a page; use one like '#0072B2' or 'teal'")
     names = dict.fromkeys(str(name) for name in table["speaker"] if has_text(name))
     looks = speaker_colors(names) | dict(colors or {})
     timed = "start" in table
@@ -263,8 +263,8 @@ def _check_said(table: object) -> None:
     missing = [name for name in ("speaker", "text") if name not in getattr(table, "columns", ())]
     if missing:
         raise TurnTableError(
-            f"a transcript needs speaker and text, and this table has no {' nor '.join(missing)}; "
-            "give it diarnb.utterances(turns), of an engine that hears words"
+            f"a transcript needs speaker and text, and this table has no {' nor '.join(missing)}; pass "
+            "diarnb.utterances(turns), from an engine with words"
         )
 
 
@@ -293,7 +293,7 @@ def _format_lines(table: pd.DataFrame, asked: Iterable[str]) -> Iterable[dict[st
     _check_said(table)
     times = [name for name in ("start", "end") if name in set(asked)]
     if missing := [name for name in times if name not in table]:
-        raise TurnTableError(f"the style asks for {missing[0]}, and this table has no such column")
+        raise TurnTableError(f"the style uses {missing[0]}, but this table has no such column")
     columns = [table[name].to_numpy(dtype=float, na_value=np.nan).tolist() for name in times]
     clocks = [[clock(time, hours=True) for time in column] for column in columns]
     labels = [str(name) if has_text(name) else "" for name in table["speaker"]]

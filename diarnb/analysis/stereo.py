@@ -137,7 +137,7 @@ def without_bleed(turns: pd.DataFrame, audio: Source | None = None) -> pd.DataFr
     if "channel" not in checked:
         raise TurnTableError("turns has no column channel; diarize(source, channels='split') keeps channels apart")
     if "uri" in checked and len(checked["uri"].unique()) > 1:
-        raise TurnTableError("turns holds several recordings; give those of one, picked by its uri, and its audio=")
+        raise TurnTableError("turns holds several recordings; pass those of one, picked by its uri, and its audio=")
     with open_recording(find_audio(turns) if audio is None else audio) as recording:
         level, _ = _measure_levels(_measure_power(recording))
     numbers = pd.to_numeric(checked["channel"], errors="coerce")
@@ -148,7 +148,7 @@ def without_bleed(turns: pd.DataFrame, audio: Source | None = None) -> pd.DataFr
     for number in sorted({int(channel) for channel in numbers}):
         own = checked[numbers == number]
         if _find_most(bleed, number) > _SIDE:
-            message = f"Channel {number} is no side of its own; its turns are left as they are."
+            message = f"Channel {number} is not a separate side; its turns are unchanged."
             warnings.warn(message, DiarnbWarning, stacklevel=2)
             pieces.append(own)
         else:

@@ -222,8 +222,8 @@ def read(
     """
     if isinstance(path, str) and "://" in path:
         raise InvalidParameterError(
-            f"{public_url(path)!r} is an address, and a file of turns is read from this machine: "
-            f"fetch it first, path, _ = urllib.request.urlretrieve(url, {path.rpartition('/')[2].partition('?')[0]!r})"
+            f"{public_url(path)!r} is an address, but files of turns are read from this machine: download it first,"
+            f" path, _ = urllib.request.urlretrieve(url, {path.rpartition('/')[2].partition('?')[0]!r})"
         )
     path = Path(path)
     form = _find_format(path)
@@ -381,7 +381,7 @@ def write(turns: pd.DataFrame, path: str | os.PathLike[str], *, audio: Source | 
         raise InvalidParameterError(f"audio= is for {PAGE}, not for {path.name!r:.80}")
     form = _find_format(path)
     if not isinstance(form, _Writes) or _suffix_of(path) in READ_ONLY:
-        raise InvalidParameterError(f"{path.name!r:.80}: files of this format are read, and not written")
+        raise InvalidParameterError(f"{path.name!r:.80}: files of this format can be read, but not written")
     target = path.resolve()  # a link stays one
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name} to")
@@ -471,7 +471,7 @@ def _drop_unnamed(found: pd.DataFrame, reading: Reading, *, has_text: bool) -> p
     advice = f"diarnb.formats.read_words({reading.name!r})"
     if nobody.all():
         why = f" ({'; '.join(reading.remarks)})" if reading.remarks else ""
-        what = "so it is a transcript and no table of turns" if has_text else "so nobody knows who speaks when"
+        what = "so it is a transcript, not a table of turns" if has_text else "so nobody knows who speaks when"
         both = f"; diarnb.assign_speakers({advice}, turns) brings both together" if has_text else ""
         raise TurnTableError(f"{reading.name} names no speaker, {what}{both}{why}")
     count = f"{nobody.sum()} of {len(found)} stretches name no speaker and are left out"
@@ -532,7 +532,7 @@ def _suffix_of(path: Path) -> str:
 def _find_format(path: Path) -> Format:
     form = FORMATS.get(_suffix_of(path))
     if _suffix_of(path) == PAGE:
-        raise InvalidParameterError(f"{path.name!r:.80}: a page is written, and not read")
+        raise InvalidParameterError(f"{path.name!r:.80}: a page can be written, but not read")
     if form is None:
         known = ", ".join(sorted(FORMATS))
         raise InvalidParameterError(f"{path.name!r:.80} is of no known format; a file of turns ends in one of {known}")

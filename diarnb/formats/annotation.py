@@ -52,7 +52,7 @@ def to_annotation(turns: pd.DataFrame) -> Any:
     uris = turns["uri"].unique().tolist() if "uri" in turns else []
     if len(uris) > 1:
         raise InvalidParameterError(
-            f"an annotation is of one recording, and this table has {len(uris)}; "
+            f"an annotation holds one recording, but this table has {len(uris)}; "
             'make one of each with `{uri: to_annotation(rows) for uri, rows in turns.groupby("uri")}`'
         )
     annotation = core.Annotation(uri=uris[0] if uris else (turns.attrs.get("diarnb") or {}).get("source"))

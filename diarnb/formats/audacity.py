@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "Audacity's labels: `Maya`, or `Maya: Hello.`; `speakers=` and `labels=` decide"
+READS = "Audacity labels: `Maya`, or `Maya: Hello.`; `speakers=` and `labels=` override"
 HOLDS = Holds("exact", text=True)
 
 

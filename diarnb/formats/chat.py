@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "CHAT of TalkBank: the lines of speakers that have times"
+READS = "TalkBank's CHAT: the speaker lines that have times"
 HOLDS = None
 
 _SPEAKER = re.compile(r"\*([^:\s]+):\s*(.*)", re.DOTALL)
@@ -47,11 +47,9 @@ def load(reading: Reading) -> pd.DataFrame:
             continue
         rows.append((*span, speaker, " ".join(_BULLET.sub(" ", said).split())))
     if untimed and not rows:
-        raise TurnTableError(
-            f"{reading.name} tells no times: none of its {untimed} lines of speakers is aligned to sound"
-        )
+        raise TurnTableError(f"{reading.name} tells no times: none of its {untimed} speaker lines has times")
     if untimed:
-        reading.remarks.append(f"{untimed} of {untimed + len(rows)} lines of speakers have no times and are left out")
+        reading.remarks.append(f"{untimed} of {untimed + len(rows)} speaker lines have no times and are left out")
     reading.check_sound(len(rows))
     return make_table(rows, ["start", "end", "speaker", "text"], reading)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "the evaluations' words; turns where they have speakers"
+READS = "words of evaluations; turns if they have speakers"
 HOLDS = Holds("1 ms", "a word", confidence="of words", words="only", also="channel, uri")
 
 _SHAPE = "uri channel start duration word [confidence [type [speaker]]]"
@@ -37,7 +37,7 @@ def load(reading: Reading) -> pd.DataFrame:
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write words."""
     if "word" not in turns:
-        raise TurnTableError("CTM holds words, and this table has none; write diarnb.words(turns)")
+        raise TurnTableError("CTM holds words, but this table has none; write diarnb.words(turns)")
     nobody = turns["speaker"].isna()
     speakers = turns["speaker"].where(~nobody, _NOBODY)
     names = join_names(speakers)

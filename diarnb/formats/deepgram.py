@@ -84,7 +84,7 @@ def _read_words(data: Any, reading: Reading) -> pd.DataFrame:
 def dump(turns: pd.DataFrame, path: Path) -> None:
     """Write an answer."""
     if "word" not in turns:
-        raise TurnTableError("an answer of Deepgram holds words, and this table has none; write diarnb.words(turns)")
+        raise TurnTableError("an answer of Deepgram holds words, but this table has none; write diarnb.words(turns)")
     channels: list[list[Json]] = [[]]
     for row in list_rows(turns):
         channel = int(row.get("channel") or 0)

@@ -34,7 +34,7 @@ class _Recognizes(Protocol):
     def read_words(self, data: Any, reading: Reading, /) -> pd.DataFrame: ...
 
 
-READS = "by its content: ours, pyannoteAI, Deepgram, the Whispers, and the makers of the table below"
+READS = "by its content: diarnb, pyannoteAI, Deepgram, the Whisper family, and the tools in the table below"
 HOLDS = Holds("exact", text=True, confidence="yes", words="yes", also="every column and the facts")
 
 _WRITTEN: tuple[_Recognizes, ...] = (pyannoteai, deepgram, whisperx)  # the makers whose files are written as well
@@ -76,8 +76,8 @@ def _read(data: object, reading: Reading, *, words: bool) -> pd.DataFrame:
     if isinstance(data, list) and all(isinstance(row, dict) and {"start", "end"} <= set(row) for row in data):
         return _make_table(data, "word" if data and "word" in data[0] else "turn", reading)
     raise TurnTableError(
-        f"{reading.name} is of no maker that is known: it is {describe(data)}. "
-        "Ten lines of pandas read it, or a `diarnb.formats.makers.Maker`: see docs/formats.md"
+        f"{reading.name} is from no known tool: it is {describe(data)}. "
+        "Ten lines of pandas can read it, or a `diarnb.formats.makers.Maker`: see docs/formats.md"
     )
 
 

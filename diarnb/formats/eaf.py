@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "ELAN's: each tier that stands for itself is a speaker, who is its participant; `tiers=` decides"
+READS = "ELAN: each independent tier is a speaker, named by its participant; `tiers=` overrides"
 HOLDS = Holds("1 ms", text=True, also="no turn without length")
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"

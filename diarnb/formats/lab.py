@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "start, end and label; HTK's as well; labels of silence are left out"
+READS = "start, end and label, also HTK's; labels of silence are left out"
 HOLDS = Holds("1 ms", "a word")
 
 _HTK = 1e-7  # seconds
@@ -40,7 +40,7 @@ def load(reading: Reading) -> pd.DataFrame:
     if len(table) < len(rows):
         reading.remarks.append(f"{len(rows) - len(table)} intervals labelled as silence are left out")
     if (table["speaker"] == _NOBODY).any():
-        reading.remarks.append(f"stretches without a label are taken for one voice, called {_NOBODY!r}")
+        reading.remarks.append(f"stretches without a label are read as one speaker, called {_NOBODY!r}")
     if all(whole) and table["end"].max() > _LONGEST:
         table[["start", "end"]] = (table[["start", "end"]] * _HTK).round(9)
     return table

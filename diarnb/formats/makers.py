@@ -483,6 +483,6 @@ def check_known(data: object, reading: Reading) -> None:
     first = data[0] if isinstance(data, list) and data else data
     if isinstance(first, dict) and "audio_filepath" in first:
         raise TurnTableError(
-            f"{reading.name} is a manifest of NeMo: it lists recordings and holds no turns; "
-            "read the files that it names in rttm_filepath, or diarize_many those in audio_filepath"
+            f"{reading.name} is a NeMo manifest: it lists recordings, but holds no turns; read the files in its "
+            "rttm_filepath, or call diarize_many with those in audio_filepath"
         )

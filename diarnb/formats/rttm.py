@@ -89,6 +89,6 @@ def _split_channels(table: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     if not shared.any():
         return table
     labels = sorted(table.loc[shared, "speaker"].unique())
-    reading.remarks.append(f"{list_names(labels)} in several channels is taken for a speaker in each")
+    reading.remarks.append(f"{list_names(labels)} in several channels is read as a different speaker in each")
     apart = table["speaker"] + " (channel " + table["channel"].astype(str) + ")"
     return table.assign(speaker=table["speaker"].where(~shared, apart))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "subtitles that begin with a name, `Maya: Hello.` or `[Maya] Hello.`; `speakers=` decides"
+READS = "subtitles that begin with a name, `Maya: Hello.` or `[Maya] Hello.`; `speakers=` overrides"
 HOLDS = Holds("1 ms", text=True)
 
 _TIMES = re.compile(r"\s*\d+:\d.*-->")

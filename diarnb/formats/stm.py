@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "the evaluations' segments with text; those that stand for a gap are left out"
+READS = "segments of evaluations with text; gaps are left out"
 HOLDS = Holds("1 ms", "a word", text="plain words", also="channel, uri")
 
 _GAPS = {"inter_segment_gap", "excluded_region"}  # who speaks where the makers of a reference say that nobody counts

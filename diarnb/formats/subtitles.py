@@ -105,7 +105,7 @@ def make_cues(turns: pd.DataFrame, *, labels: bool = True) -> list[Cue]:
     table = turns if "word" in turns else words_of(turns)
     known = check_words(table) if len(table) else []
     if not known:
-        raise TurnTableError("subtitles need words with times: diarnb.diarize(source, words=True) hears some")
+        raise TurnTableError("subtitles need words with times: diarnb.diarize(source, words=True) transcribes them")
     # What `check_words` leaves out is taken from the same rows: it drops those without letters, and sorts as this does.
     speakers = {(row["start"], row["end"], str(row.get("text") or row.get("word")).strip()): row.get("speaker")
                 for row in list_rows(table)}  # fmt: skip

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "a table with a header, whatever stands between its cells; times in seconds or as clocks"
+READS = "a table with a header and any separator; times in seconds or as clock times"
 HOLDS = Holds("exact", text=True, confidence="yes", words="yes", also="every column")
 
 _SEPARATORS = (",", ";", "\t", "|")

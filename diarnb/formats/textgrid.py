@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "Praat's: each tier of intervals is a speaker, what is labelled is a turn; `tiers=` and `labels=` decide"
+READS = "Praat: each interval tier is a speaker, each labelled interval a turn; `tiers=` and `labels=` override"
 HOLDS = Holds("exact", text=True, also="no turn without length")
 
 # Praat reads texts in quotes, numbers and flags that stand free, and takes all else for explanation: so `xmin = 0` and

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from diarnb.formats._shared.reading import Reading
 
-READS = "captions with voices, `<v Maya>Hello.</v>`, or with names as in `.srt`; `speakers=` decides"
+READS = "captions with voices, `<v Maya>Hello.</v>`, or with names as in `.srt`; `speakers=` overrides"
 HOLDS = Holds("1 ms", text=True)
 
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?(?:\s([^>]*))?>")

@@ -174,7 +174,7 @@ def check_end(
     last = max(ends, default=0.0)
     if duration and last > (1 + share) * duration + slack:
         told = f"its times go to {last:.1f} s, and {audio} ends at {duration:.1f} s"
-        raise error(f"{name} is not of this recording: {told}{advice}")
+        raise error(f"{name} does not match this recording: {told}{advice}")
 
 
 def _read_times(table: pd.DataFrame, name: str, needed: tuple[str, ...]) -> tuple[Times, Times]:
@@ -232,8 +232,8 @@ def _check_unit(checked: pd.DataFrame, name: str) -> None:
     told = f"half of the turns last {median:,.0f} s or more" if median > _LONG else f"they go to {last:,.0f} s"
     whole = (checked[["start", "end"]] % 1 == 0).all(axis=None)
     if median > _LONG and whole and len(checked) > 1:
-        raise TurnTableError(f"{name} holds no times in seconds: {told}; {fix}")
-    warnings.warn(f"{name} may hold no times in seconds: {told}; {fix}", DiarnbWarning, stacklevel=4)
+        raise TurnTableError(f"{name} does not hold times in seconds: {told}; {fix}")
+    warnings.warn(f"{name} may not hold times in seconds: {told}; {fix}", DiarnbWarning, stacklevel=4)
 
 
 def _check_own_overlap(checked: pd.DataFrame, name: str) -> None:

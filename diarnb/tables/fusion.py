@@ -97,7 +97,9 @@ def fuse(
     if weights is not None:
         weights = [*weights]
         if len(weights) != len(given) or not all(is_finite(each) and each > 0 for each in weights):
-            raise InvalidParameterError(f"weights are {len(given)} numbers above 0, one a table, not {weights!r:.60}")
+            raise InvalidParameterError(
+                f"weights are {len(given)} numbers above 0, one for each table, not {weights!r:.60}"
+            )
     fused, shares = [], {}
     for uri, parts in _list_recordings(given).items():
         vote = _Vote(parts, weights)

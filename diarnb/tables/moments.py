@@ -49,8 +49,8 @@ def pair_tables(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str],
         if own is not None and other is None and len(own) > 1 and len(others):
             lacking = names[1] if name == names[0] else names[0]
             raise InvalidParameterError(
-                f"{name} holds {len(own)} recordings, but {lacking} does not tell its recordings apart; give it a "
-                f"column uri: `{lacking} = {lacking}.assign(uri={visible(own[0], limit=60)!r})`"
+                f"{name} holds {len(own)} recordings, but {lacking} does not tell its recordings apart; add a column "
+                f"uri: `{lacking} = {lacking}.assign(uri={visible(own[0], limit=60)!r})`"
             )
     if None in uris and max(len(own or ()) for own in uris) <= 1:
         return [Pair(None, *spoken)]

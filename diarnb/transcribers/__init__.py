@@ -290,8 +290,8 @@ def _check_answer(words: object, length: float, transcriber: Transcriber) -> lis
     try:
         checked = check_words(words)
     except TurnTableError as error:
-        raise TurnTableError(f"the transcriber {name} did not give words: {error}") from error
-    advice = "; times are seconds, counted from the first sample that was given"
+        raise TurnTableError(f"the transcriber {name} did not return words: {error}") from error
+    advice = "; times are in seconds from the first sample"
     said, what = (word["end"] for word in checked), f"what the transcriber {name} gave"
     check_end(said, length, name=what, audio="the stretch", advice=advice, slack=_BEYOND, share=0.0)
     return checked
@@ -303,7 +303,7 @@ def _load_own(module: str, function: str) -> Transcriber:
     except (ImportError, AttributeError) as error:
         raise InvalidParameterError(f"there is no transcriber {f'{module}:{function}'!r:.80}: {error}") from error
     if not callable(found):
-        raise InvalidParameterError(f"{module}:{function} is no transcriber: it cannot be called")
+        raise InvalidParameterError(f"{module}:{function} is not a transcriber: it cannot be called")
     own: Transcriber = found
     return own
 

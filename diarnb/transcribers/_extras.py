@@ -33,7 +33,7 @@ def check_rate(sample_rate: int) -> None:
     InvalidParameterError
     """
     if sample_rate != SAMPLE_RATE:
-        raise InvalidParameterError(f"a transcriber hears {SAMPLE_RATE} Hz, not {sample_rate!r:.40}; resample first")
+        raise InvalidParameterError(f"a transcriber needs {SAMPLE_RATE} Hz, not {sample_rate!r:.40}; resample first")
 
 
 def format_reason(error: Exception) -> str:

@@ -36,8 +36,7 @@ class Moonshine:
         kind = next((kind for kind in kinds if Path(model).name.startswith(kind)), None)
         if kind is None or (self._folder is None and model not in MODELS):
             raise InvalidParameterError(
-                f"there is no Moonshine model {model!r:.80}; there are {', '.join(MODELS)}, and folders that are named "
-                "as these"
+                f"there is no Moonshine model {model!r:.80}; there are {', '.join(MODELS)}, and folders with such names"
             )
         self._model, self._kind = model, kind.replace("-", "_").upper()
         self.version: str = f"{Path(model).name} {installed}"
@@ -84,8 +83,8 @@ class Moonshine:
             folder, arch = download_model_from_info(find_model_info("en", arch))
         except Exception as error:  # of its client, of the file system, of what came
             raise ConfigurationError(
-                f"the Moonshine model {self._model!r} is not on this machine, nor could it be fetched "
-                f"({format_reason(error)}); words='moonshine' needs no network where moonshine-voice is 0.1.0 or older"
+                f"the Moonshine model {self._model!r} is not on this machine, and could not be downloaded ("
+                f"{format_reason(error)}); words='moonshine' needs no network with moonshine-voice 0.1.0 or older"
             ) from error
         return folder, arch
 

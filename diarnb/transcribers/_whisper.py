@@ -95,7 +95,7 @@ def _find_model(model: str) -> str:
     except Exception as error:  # of the Hub, of its client, of the file system
         fetch = f"""python -c "import faster_whisper; faster_whisper.download_model('{model}', 'whisper-model')\""""
         raise ConfigurationError(
-            f"the Whisper model {model!r:.80} is not on this machine, nor could it be fetched "
-            f"({format_reason(error)}). Run `{fetch}` where the network allows, and pass the "
-            "folder: words='whisper:whisper-model'"
+            f"the Whisper model {model!r:.80} is not on this machine, and could not be downloaded ("
+            f"{format_reason(error)}). Run `{fetch}` on a machine with network access, and pass the folder:"
+            " words='whisper:whisper-model'"
         ) from error

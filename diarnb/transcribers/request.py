@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LISTENING = 0.1
 """Of the whole work, roughly; transcribing takes the rest."""
 
-_MILLISECONDS = "; times in milliseconds want words[['start', 'end']] / 1000"
+_MILLISECONDS = "; if the times are in milliseconds, use words[['start', 'end']] / 1000"
 
 
 class WordsRequest:
@@ -131,8 +131,8 @@ def request_words(words: Any, engine: Engine) -> WordsRequest | None:
         return None
     if engine.can(Engine.read):
         raise InvalidParameterError(
-            f"words= goes with the local engine, not with {engine.name!r}: pyannoteAI transcribes with "
-            "transcription=True, and Deepgram always has words; diarnb.words(turns) gives them"
+            f"words= is for the local engine, not for {engine.name!r}: pyannoteAI transcribes with "
+            "transcription=True, and Deepgram always has words; diarnb.words(turns) returns them"
         )
     return WordsRequest(words)
 
@@ -141,12 +141,12 @@ def _choose_best() -> str:
     name = best_installed()
     if name is None:
         raise ConfigurationError(
-            "words=True takes the best transcriber that is installed, and there is none: pip install "
-            "'diarnb[moonshine]' for English, nothing to fetch, or 'diarnb[whisper]' for a hundred languages"
+            "words=True uses the best transcriber installed, but there is none: pip install 'diarnb[moonshine]' for "
+            "English without a download, or 'diarnb[whisper]' for a hundred languages"
         )
     if name == "sphinx":
         better = "it gets about half of the words wrong: pip install 'diarnb[moonshine]' for better English"
-        warnings.warn(f"words=True takes sphinx, the best that is installed; {better}", DiarnbWarning, stacklevel=4)
+        warnings.warn(f"words=True uses sphinx, the best one installed; {better}", DiarnbWarning, stacklevel=4)
     return name
 
 

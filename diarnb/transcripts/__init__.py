@@ -251,8 +251,8 @@ def check_untimed(table: pd.DataFrame, given: object, name: str = "words") -> No
         table_given = isinstance(given, pd.DataFrame)
         leave = f'{name}.dropna(subset=["start", "end"])' if table_given else f'[w for w in {name} if "start" in w]'
         raise TurnTableError(
-            f"{untimed} of {len(table)} {name} have no time, as WhisperX gives none to numbers; read its file with "
-            f"diarnb.formats.read_words, which places them between their neighbours, or leave them out: `{leave}`"
+            f"{untimed} of {len(table)} {name} have no time, because WhisperX does not time numbers; read its file "
+            f"with diarnb.formats.read_words, which places them between their neighbours, or leave them out: `{leave}`"
         )
 
 

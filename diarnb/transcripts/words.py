@@ -102,7 +102,7 @@ def add_words(raw: Options, words: Iterable[Word], frames: pd.DataFrame | None =
     turns, alone = raw["diarization"], raw.get("exclusiveDiarization")
     said = [_make_word(word, *nearest) for word, nearest in _assign_words(list(words), turns, frames)]
     silent = sum(word["speaker"] is None and not _is_heard(word, turns) for word in said)
-    remark = f"{silent} of {len(said)} words are heard where nobody speaks: words(turns) has them, no turn does."
+    remark = f"{silent} of {len(said)} words were said where no turn is: words(turns) has them, but no turn."
     homes = find_turns(said, turns)
     homed = [word for word, home in zip(said, homes, strict=True) if home is not None and _is_near(word, turns[home])]
     return {
@@ -126,7 +126,7 @@ def _read_scores(column: pd.Series, name: str) -> list[float | None]:
         wrong = scores[(scores < 0) | (scores > 1 + 1e-6)][0]
         fix = f"scale it, or leave it out with `{name}.drop(columns={column.name!r})`"
         raise TurnTableError(
-            f"{name} has a column {column.name!r} with {wrong:g}, which is no number from 0 to 1; {fix}"
+            f"{name} has a column {column.name!r} with {wrong:g}, which is not a number from 0 to 1; {fix}"
         )
     return [None if np.isnan(score) else min(float(score), 1.0) for score in scores]
 

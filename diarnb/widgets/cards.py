@@ -136,7 +136,7 @@ class Cards(Panel):
         for label, name in labels.items():
             self._cards[label].show(name, said.loc[[label]].iloc[0])
         self._stack.children = [self._cards[label].box for label in said.index]
-        self._nobody.value = "" if labels else parts.note("There are no turns in this table: nobody speaks.")
+        self._nobody.value = "" if labels else parts.note("This table has no turns: nobody speaks.")
         parts.visible_if(self._nobody, not labels)
         self._ask()
 

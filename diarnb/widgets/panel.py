@@ -86,11 +86,11 @@ class Correcting:
         return []
 
     def undo(self) -> None:
-        """Take back the last correction; nothing where there is none."""
+        """Undo the last correction; nothing where there is none."""
         self.corrections.undo()
 
     def redo(self) -> None:
-        """Make again what was taken back last; nothing where there is none."""
+        """Redo the correction last; nothing where there is none."""
         self.corrections.redo()
 
     def start_afresh(self) -> None:
@@ -185,8 +185,8 @@ class Panel(Correcting, ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ha
         self._history: list[ipywidgets.Button] = []
         if player is None:
             self._history = [
-                self._button("Undo", self.undo, "Take back the last correction"),
-                self._button("Redo", self.redo, "Make again what was taken back"),
+                self._button("Undo", self.undo, "Undo the last correction"),
+                self._button("Redo", self.redo, "Redo the correction"),
             ]
 
     def _show(self) -> None:

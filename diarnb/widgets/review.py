@@ -119,8 +119,8 @@ class Review(Panel):
             self._shown,
             self._playing,
             parts.row(
-                self._button("Right", self.right, "This speaker speaks (y)"),
-                self._button("Wrong", self.wrong, "Somebody else speaks (n)"),
+                self._button("Right", self.right, "The speaker is right (y)"),
+                self._button("Wrong", self.wrong, "The speaker is wrong (n)"),
                 self._button("Skip", self.skip, "Later, perhaps (s)"),
                 *self._history,
             ),
@@ -233,7 +233,7 @@ class Review(Panel):
         table, state = self.turns, self.left
         if self.turn is None:
             self._shown.value = parts.note(
-                "Every turn has a verdict." if len(table) else "There are no turns in this table: nobody speaks."
+                "Every turn has a verdict." if len(table) else "This table has no turns: nobody speaks."
             )
             self._playing.children = []
         else:
@@ -274,7 +274,7 @@ class Review(Panel):
             )
             for number, (label, name) in named
         ]
-        new = self._button("0 somebody new", partial(self.who, None), "A voice that is not there yet")
+        new = self._button("0 somebody new", partial(self.who, None), "A new speaker")
         self._who.children = [*buttons, new]
         for button in before:
             parts.close_all(button)
@@ -301,7 +301,7 @@ class Review(Panel):
         told = parts.note(f"{len(self.proposal)} turns, {seconds:.0f} s, would change; the longest of them:")
         self._proposed.children = [
             parts.make(ipywidgets.HTML, f"{told}<table>{head}{rows}</table>"),
-            self._button("Accept", self.accept, "Change all of them; one Undo takes that back"),
+            self._button("Accept", self.accept, "Change all of them; one Undo reverts this"),
             self._button("Leave them", self.dismiss),
         ]
 
@@ -309,7 +309,7 @@ class Review(Panel):
 
     def _now(self) -> int:
         if self.turn is None:
-            raise InvalidParameterError("every turn has a verdict; undo() takes the last one back")
+            raise InvalidParameterError("every turn has a verdict; undo() reverts the last one")
         return self.turn
 
     def _play(self) -> None:

@@ -102,7 +102,7 @@ class Sound:
         try:
             return cls(find_audio(turns))
         except TurnTableError as error:
-            message = "This table does not know which recording it is of: name it with audio=…"
+            message = "This table does not know its recording: pass it as audio=…"
             raise AudioNotFoundError(message) from error
 
     def encode(self, start: float, end: float, format: str = "FLAC") -> bytes:  # noqa: A002 - soundfile's word
@@ -253,7 +253,7 @@ class SoundWidget(anywidget.AnyWidget):
             raise
         except Exception as error:  # a page that is never answered waits for ever
             log.exception("A %s could not answer its page", type(self).__name__)
-            return {"error": f"This did not work ({type(error).__name__}); Python's log says more."}, []
+            return {"error": f"This failed ({type(error).__name__}); see Python's log."}, []
         return answer
 
     def _sound_from(self, start: float, end: float, message: Mapping[str, object]) -> Answer:

@@ -30,9 +30,9 @@ def read_json(reading: Reading) -> object:
                 raise
             return [json.loads(line) for line in text.splitlines() if line.strip()]
     except json.JSONDecodeError as error:
-        raise TurnTableError(f"{reading.name}, line {error.lineno}: this is no JSON: {error.msg}") from error
+        raise TurnTableError(f"{reading.name}, line {error.lineno}: this is not JSON: {error.msg}") from error
     except (RecursionError, ValueError) as error:  # lists in lists without end, a number of too many digits
-        raise TurnTableError(f"{reading.name} is no JSON that can be read: {error!s:.150}") from error
+        raise TurnTableError(f"{reading.name} is not valid JSON: {error!s:.150}") from error
 
 
 def write_json(path: Path, data: object) -> None:

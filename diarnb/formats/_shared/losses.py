@@ -77,7 +77,7 @@ def _changes(given: pd.DataFrame, back: pd.DataFrame) -> list[str]:
             remarks.append(f"with {number} values of {name} changed: {shown}")
     lost = (given["end"] > given["start"]).to_numpy() & (back["end"] <= back["start"]).to_numpy()
     if lost.any():
-        remarks.append(f"with {np.count_nonzero(lost)} of {len(given)} rows so short that they have no length in it")
+        remarks.append(f"with {np.count_nonzero(lost)} of {len(given)} rows so short that their length becomes 0")
     return remarks
 
 

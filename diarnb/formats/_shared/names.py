@@ -130,9 +130,7 @@ def keep_floor(cues: Sequence[Sequence[Voice]], reading: Reading) -> list[list[V
             own.append(part._replace(speaker=speaker))
         kept.append(own)
     if count:
-        reading.remarks.append(
-            f"{count} of {len(parts)} lines without a name are given to the speaker who was named last"
-        )
+        reading.remarks.append(f"{count} of {len(parts)} lines without a name were given to the last speaker named")
     return kept
 
 
@@ -208,9 +206,9 @@ def _remark_on(names: set[str], counts: Counter[str], sure: set[str | None], sai
         reading.remarks.append(f"the speakers are taken to be {list_names(sorted(names))}")
     if rejected:
         what = list_names(rejected, 3)
-        reading.remarks.append(f"words before a colon or in brackets are taken for text, not for a name: {what}")
+        reading.remarks.append(f"words before a colon or in brackets are read as text, not as a name: {what}")
     if rejected or doubtful:
-        reading.remarks.append("speakers=[...] or speakers=False says otherwise")
+        reading.remarks.append("speakers=[...] or speakers=False overrides this")
 
 
 def _join(cue: list[_CueLine], names: set[str]) -> list[Voice]:

@@ -90,7 +90,7 @@ class Reading:
             text = _decode_windows(content) if foreign else None
             if text is None:
                 raise TurnTableError(f"{self.name} is no {kind}: it is not text in UTF-8 or UTF-16") from error
-        self.remarks.append("it is no UTF-8, and was read as Windows-1252")
+        self.remarks.append("it is not UTF-8, and was read as Windows-1252")
         return text
 
     def read_lines(self, kind: str) -> list[str]:

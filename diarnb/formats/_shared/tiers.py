@@ -143,7 +143,7 @@ def _elect(tiers: Sequence[Tier], reading: Reading) -> tuple[list[Tier], dict[in
     if left:
         reading.remarks.append(
             f"of its {len(used)} tiers {list_names([tier.name for tier in kept])} "
-            f"{'is' if len(kept) == 1 else 'are'} read, and {list_names(left)} left out; tiers=[...] says otherwise"
+            f"{'is' if len(kept) == 1 else 'are'} read, and {list_names(left)} left out; tiers=[...] overrides this"
         )
     return kept, named
 
@@ -234,7 +234,7 @@ def _are_speakers(tiers: Sequence[Tier], reading: Reading) -> bool:
     if not labels or not (voiced or numbered or called or names):
         return False
     reading.remarks.append(
-        f"the labels of its tier {tier.name!r:.40} are taken for the speakers ({list_names(sorted(kinds))}); "
+        f"the labels of its tier {tier.name!r:.40} are read as speakers ({list_names(sorted(kinds))}); "
         'labels="text" says otherwise'
     )
     return True

@@ -77,7 +77,7 @@ def make_page(turns: pd.DataFrame, *, audio: Source | bool = False) -> str:
         "<main>",
         *_paragraphs(table, _find_words(turns), colors),
         "</main>",
-        '<footer class="muted">Who speaks was found by a program, and may be wrong in places.</footer>',
+        '<footer class="muted">A program found who speaks; it may be wrong in places.</footer>',
     ]
     return _frame(title, "\n".join(filter(None, parts)), playing=bool(sound))
 
@@ -169,22 +169,20 @@ def _encode(table: pd.DataFrame, audio: Source | bool) -> str:
     if isinstance(audio, bool):
         run = run_of(table)
         if run.path is None or not Path(run.path).is_file():
-            raise AudioNotFoundError(f"{run.source} is not where run {run.id} found it: name it with audio=…")
+            raise AudioNotFoundError(f"{run.source} is not where run {run.id} found it: pass it as audio=…")
         source: Source = run.path
     else:
         source = audio
     encoded = io.BytesIO()
     with open_recording(source) as recording:
         if audio is True and recording.content_hash != run_of(table).content_hash:
-            raise AudioChangedError(
-                f"{recording.name} is not the recording of this run: name the right one with audio=…"
-            )
+            raise AudioChangedError(f"{recording.name} is not the recording of this run: pass the right one as audio=…")
         with soundfile.SoundFile(encoded, "w", SAMPLE_RATE, 1, format="OGG", subtype="OPUS") as file:
             for block in recording.blocks():
                 file.write(block)
                 if encoded.tell() > MOST_SOUND:
                     raise InvalidParameterError(
-                        f"the sound of {recording.name} would make the page larger than {MOST_SOUND // 10**6} MB; "
+                        f"the audio of {recording.name} would make the page larger than {MOST_SOUND // 10**6} MB; "
                         "write it without audio=, or a shorter recording"
                     )
     return base64.b64encode(encoded.getvalue()).decode("ascii")

@@ -391,7 +391,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         try:
             yield report
         except KeyboardInterrupt as error:
-            told = str(error).replace("interrupted", "Stopped", 1) or "Stopped; the table is as it was."
+            told = str(error).replace("interrupted", "Stopped", 1) or "Stopped; the table is unchanged."
             raise
         except Exception as error:
             told = str(error) if isinstance(error, DiarnbError) else f"{type(error).__name__}: {error}"
@@ -464,7 +464,7 @@ class Controls(ipywidgets.VBox):  # type: ignore[misc]
         kept = {"text/plain": "", "text/html": ""} if self._result is None else still(self._result[0])
         shown = kept["text/html"]
         if self._failed and self._result is not None:
-            shown = f'<p>Of the run before: the last one failed.</p><div style="opacity: 0.45">{shown}</div>'
+            shown = f'<p>From the previous run: the last one failed.</p><div style="opacity: 0.45">{shown}</div>'
         body = f'<pre class="diarnb-line">{line}</pre>{shown}'
         plain = "\n".join(filter(None, [self.code, kept["text/plain"]]))
         return {"text/plain": plain, "text/html": _STYLE + frame_still(body, "diarnb-result")}

@@ -136,7 +136,7 @@ def describe_count(mode: str, exactly: int, between: tuple[int, int]) -> str:
     """
     low, high = between
     if mode == "automatic" or (mode == "between" and between == (1, MOST)):
-        return "as many as are heard"
+        return "determined automatically"
     if mode == "exactly" or low == high:
         return f"exactly {exactly if mode == 'exactly' else low}"
     return f"{low} or more" if high == MOST else f"{high} at most" if low == 1 else f"{low} to {high}"
@@ -225,8 +225,8 @@ def describe_cost(source: Source, engine: Engine, price_per_hour: float | None, 
     sentence = f"Run sends it to {engine.name}, which bills {spell_duration(engine.billable_seconds(duration))}"
     if price_per_hour and source.value is not None:
         price = estimate_cost(source.value, engine=engine, price_per_hour=price_per_hour)
-        return f"{sentence}: {price:.2f} at {price_per_hour:g} an hour. An answer that is kept already costs nothing."
-    return f"{sentence}; give your price an hour to see the cost. An answer that is kept already costs nothing."
+        return f"{sentence}: {price:.2f} at {price_per_hour:g} an hour. A stored result costs nothing."
+    return f"{sentence}; enter your price per hour to see the cost. A stored result costs nothing."
 
 
 def write_line(source: Source, arguments: Mapping[str, object]) -> str:

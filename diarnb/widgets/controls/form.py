@@ -28,10 +28,8 @@ _LEGEND = {
 }
 
 
-_WORDS = "what is said, heard on this machine; it takes longer than finding who speaks"
-_NO_WORDS = (
-    'what is said, once something that hears it is installed: `pip install "diarnb[sphinx]"` or `"diarnb[whisper]"`'
-)
+_WORDS = "transcribe on this machine; this takes longer than finding who speaks"
+_NO_WORDS = 'transcribe, once a transcriber is installed: `pip install "diarnb[sphinx]"` or `"diarnb[whisper]"`'
 
 
 class SpeakerCount:
