@@ -228,5 +228,5 @@ def test_an_engine_that_does_not_tell_is_named(monkeypatch: pytest.MonkeyPatch, 
     local = engines.get
     monkeypatch.setattr(engines, "get", lambda name: Silent() if name == "silent" else local(name))
     turns = diarnb.diarize((np.zeros(RATE), RATE), engine="silent", progress=False)
-    with pytest.raises(InvalidParameterError, match=r"'silent' does not tell how it counts.*engine='local'"):
+    with pytest.raises(InvalidParameterError, match=r"'silent' does not explain how it counts.*engine='local'"):
         count_evidence(turns)

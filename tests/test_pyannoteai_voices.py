@@ -112,7 +112,7 @@ def test_what_will_be_billed_is_told_before_it_is(service: FaultServer) -> None:
     assert told[0] == ("69 s will be billed", 0)
     assert sum("billed" in stage for stage, _ in told) == 1  # the second time nothing is
     diarnb.voiceprint(sound(), **at(service, progress=listen))
-    assert ("billed by the piece", 1) in told
+    assert ("billed once each", 1) in told
 
 
 def test_the_voice_of_one_speaker_of_a_table_is_sent_and_nothing_else(

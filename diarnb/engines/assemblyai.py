@@ -35,13 +35,13 @@ _SERVICE_DEFAULT, _PAGE = "service default", 100
 _read = AnswerReader("AssemblyAI", unit=0.001)
 _language = partial(check_text, form=r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", like="a language's code such as 'en_uk'")
 OPTIONS: dict[str, tuple[str, Check]] = {
-    "language_code": ("the language spoken; the service's default unless given", _language),
-    "language_detection": ("find out the language", check_flag),
-    "punctuate": ("punctuation, on unless switched off", check_flag),
-    "format_text": ("capitals and numbers as one writes them, on unless switched off", check_flag),
+    "language_code": ("the language spoken; default: the service's", _language),
+    "language_detection": ("detect the language", check_flag),
+    "punctuate": ("punctuation, on by default", check_flag),
+    "format_text": ("capitals and numbers in written form, on by default", check_flag),
     "disfluencies": ("keep 'uh' and 'um'", check_flag),
     "filter_profanity": ("leave out profanity", check_flag),
-    "keyterms_prompt": ("words to expect, 1000 at most", partial(check_several, each=check_text, most=1000)),
+    "keyterms_prompt": ("words to expect, at most 1000", partial(check_several, each=check_text, most=1000)),
     "prompt": ("what the recording is about, in words", check_text),
 }
 
@@ -103,7 +103,7 @@ class AssemblyAIJobs:
         about = f"job {job_id} ({shorten(row.source, 80)})"
         if job["status"] == "error":
             said = quote_service(str(job.get("error")), 150)
-            raise JobFailedError(f"{about} failed at AssemblyAI: {said}. Mend that, then run again", job_id=job_id)
+            raise JobFailedError(f"{about} failed at AssemblyAI: {said}. Fix that, then run again", job_id=job_id)
         if not isinstance(job.get("words"), list):
             gone = f"{about} is done, and AssemblyAI has deleted its result"
             raise JobExpiredError(f"{gone}; resubmit=True submits it again, and is billed again", job_id=job_id)

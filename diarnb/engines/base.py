@@ -140,16 +140,16 @@ TURNS_ALONE = Offer(
 )
 """What an engine offers that does not say."""
 
-_NO_VOICES = "knows no voices again; leave engine= out: the local one takes turns from any"
+_NO_VOICES = "has no voiceprints; leave out engine=: the local engine accepts turns from any"
 _OF_SERVICES = "cannot be asked for that; take engine='pyannoteai'"
 _REFUSALS = {
-    "decide": "keeps nothing to decide again from; diarize again with the new settings",
-    "frames": "keeps no scores for frames; diarize with engine='local' to have them",
-    "count_evidence": "does not tell how it counts speakers; diarize with engine='local' to see",
+    "decide": "keeps no evidence for another decision; diarize again with the new settings",
+    "frames": "keeps no scores for frames; diarize with engine='local' to get them",
+    "count_evidence": "does not explain how it counts speakers; diarize with engine='local' to see it",
     "reconsider": "keeps no voices through which a correction can propagate, as engine='local' does; diarize with that",
-    "stream": "cannot stream; leave engine out for the local one",
+    "stream": "cannot stream; leave out engine for the local one",
     "submit": "has nothing to submit to; run diarnb.diarize",
-    "resume": "keeps no jobs to be fetched; run diarize(...) again",
+    "resume": "keeps no jobs that could be fetched; run diarize(...) again",
     "test": _OF_SERVICES,
     "jobs": _OF_SERVICES,
     "make_voiceprint": _NO_VOICES,

@@ -45,15 +45,15 @@ def check_flag(name: str, value: object) -> bool:
 
 
 CLOUD_OPTIONS: dict[str, Option] = {
-    "api_key": Option("the key, where it is not in the environment", check_key, changes_result=False),
-    "base_url": Option("another server that speaks the same language: its origin", _address),
+    "api_key": Option("the key, if it is not in the environment", check_key, changes_result=False),
+    "base_url": Option("another server with the same API: its origin", _address),
     "resubmit": Option(
-        "consent to pay again for what may have been paid before, and is uncertain, lost or expired",
+        "consent to pay again for a request that is uncertain, lost or expired",
         partial(check_flag, "resubmit"),
         changes_result=False,
     ),
     "timeout": Option(
-        "seconds to wait for the result; the job goes on",
+        "seconds to wait for the result; the job continues",
         lambda value: positive("timeout", value),
         changes_result=False,
     ),
@@ -63,7 +63,7 @@ CLOUD_OPTIONS: dict[str, Option] = {
         changes_result=False,
     ),
     "price_per_hour": Option(
-        "what your plan charges for an hour of audio",
+        "the price of your plan for an hour of audio",
         lambda value: positive("price_per_hour", value),
         changes_result=False,
     ),
@@ -74,7 +74,7 @@ CLOUD_OPTIONS: dict[str, Option] = {
 def check_budget(options: Mapping[str, object]) -> None:
     """Refuse a limit that cannot be checked for want of a price."""
     if "max_cost" in options and "price_per_hour" not in options:
-        raise InvalidParameterError("max_cost needs price_per_hour: what your plan charges for an hour of audio")
+        raise InvalidParameterError("max_cost needs price_per_hour: the price of your plan for an hour of audio")
 
 
 def check_cost(name: str, seconds: float | None, options: Options) -> None:

@@ -221,11 +221,11 @@ class Exchange:
         ):
             self.again = False
             return ApiResponseError(
-                f"The answer of {shown} is not valid HTTP. Look whether a proxy stands in between, and try again."
+                f"The answer of {shown} is not valid HTTP. Check for a proxy in between, and try again."
             )
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
             self.again = False
-            return ApiConnectionError(f"{shown} is no address that can be asked. Check base_url.")
+            return ApiConnectionError(f"{shown} is not a valid address. Check base_url.")
         if "CERTIFICATE" in text.upper() or "SSL" in text.upper():
             self.again = False
             return ApiConnectionError(
@@ -236,7 +236,7 @@ class Exchange:
             return ApiConnectionError(f"{shown} cannot be reached: the proxy refuses. Check HTTPS_PROXY and NO_PROXY.")
         if isinstance(error, httpx.ConnectError):
             return ApiConnectionError(f"cannot reach {shown}: {_reason(error)}. Check the network, and HTTPS_PROXY.")
-        return ApiConnectionError(f"the connection to {shown} broke off. Try again later.")
+        return ApiConnectionError(f"the connection to {shown} broke. Try again later.")
 
 
 class _Key(httpx.Auth):

@@ -63,7 +63,7 @@ class Wish:
     most : tuple of int and float, optional
         Bytes and seconds that may be sent; by default the engine's.
     by_piece : bool
-        Whether it is billed by the piece, and not by the recording's length.
+        Whether it is billed once each, and not by the recording's length.
     """
 
     endpoint: str
@@ -185,7 +185,7 @@ class PaidEngine(Engine):
             )
             if seconds is not None and ledger.find(*keys) is None:
                 cost = f"{seconds:,.0f} s will be billed"
-                progress("billed by the piece" if request.by_piece else cost, 0.0)
+                progress("billed once each" if request.by_piece else cost, 0.0)
 
             async def work(report: Callable[[str, float], None]) -> Submission:
                 return await self.pay_once(self.connect(options), ledger, report, url).fetch_or_submit(order)
@@ -277,7 +277,7 @@ class JobEngine(PaidEngine):
     def resume(self, job_id: str, options: Options, progress: Progress) -> tuple[Answer, Description]:
         """Wait for a job that was submitted before, here or elsewhere, and give its answer."""
         if not isinstance(job_id, str) or not re.fullmatch(JOB_ID, job_id):
-            raise InvalidParameterError(f"{job_id!r:.60} is no job's id; diarnb.runs() lists those of this store")
+            raise InvalidParameterError(f"{job_id!r:.60} is not a job id; diarnb.runs() lists those of this store")
         ledger = Ledger()
         known = ledger.job(job_id)
         row = known or Submission(

@@ -84,7 +84,7 @@ def look_at(url: str, origin: str, service: str, progress: Callable[[str, float]
     try:
         reply = _loop.run(lambda _report: _follow_redirects(url, origin, service), progress)
     except ApiError:  # it may well be reachable from where the service is
-        return _make_unversioned(url, name, f"{shown} could not be looked at from here")
+        return _make_unversioned(url, name, f"{shown} could not be checked from here")
     if reply.status in (404, 410):
         raise AudioNotFoundError(f"{shown} does not exist (HTTP {reply.status}); nothing was sent. Check the address.")
     if reply.status in (401, 403):
@@ -95,7 +95,7 @@ def look_at(url: str, origin: str, service: str, progress: Callable[[str, float]
     start = reply.body[:512].lstrip().lower()
     if "html" in reply.headers.get("content-type", "") or start.startswith((b"<!doctype html", b"<html")):
         raise NotAudioError(
-            f"{shown} is a web page and not a direct link to a recording; nothing was sent. Pass the address of the "
+            f"{shown} is a web page, not a direct link to a recording; nothing was sent. Pass the address of the "
             "file itself."
         )
     mark = reply.headers.get("etag") or _length(reply.headers)

@@ -210,7 +210,7 @@ class PaidRequests:
         whose = f"; that answer bears no request id, so it is not {name}'s" if foreign else ""
         return AnswerLostError(
             f"the answer for {shorten(row.source, 60)} is lost ({shorten(why, 120)}{whose}). {name} may have done the "
-            f"work, and bills it, and keeps no transcript.{usage} Nothing is sent again unasked: resubmit=True pays "
+            f"work, and bills it, and keeps no transcript.{usage} Nothing is sent again by itself: resubmit=True pays "
             f"once more{self._vendor.advice}.",
             request_id=None if error is None else error.request_id,
         )

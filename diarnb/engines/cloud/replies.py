@@ -48,7 +48,7 @@ _CLASSES: dict[int, type[ApiStatusError]] = {
 }
 _ADVICE = {
     400: "Correct it and run the cell again.",
-    402: "Look after the subscription or the credit in its dashboard; what was accepted before goes on.",
+    402: "Check the subscription or the credit in its dashboard; accepted jobs continue.",
     403: "Give the key this permission in its dashboard, or use another key.",
     404: "Check base_url, or the id.",
     409: "It may have been done already: look at diarnb.runs().",
@@ -114,8 +114,8 @@ class Reply:
         """Make the error for an answer that is not what the contract says."""
         text = quote_service(self.body[:2048].decode("utf-8", "replace"), 2048)
         return ApiResponseError(
-            f"{self.service} answered {self.status}, but not as its contract says: {what}. Try again, and look whether "
-            f"a proxy or a login page stands in between.{_request(self.request_id)}",
+            f"{self.service} answered {self.status}, but not as its contract says: {what}. Try again, and check for "
+            f"a proxy or a login page in between.{_request(self.request_id)}",
             body=text,
             request_id=self.request_id,
         )
@@ -158,7 +158,7 @@ def failure(reply: Reply, key: Secret) -> ApiError | None:
     error = kind(
         f"{service} refused ({status}): {said}. {advice}{_request(reply.request_id)}"
         if status < 500
-        else f"{service} is in trouble ({status}): {said}. {advice}{_request(reply.request_id)}",
+        else f"{service} has a problem ({status}): {said}. {advice}{_request(reply.request_id)}",
         request_id=reply.request_id,
     )
     error.status = status

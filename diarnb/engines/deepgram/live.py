@@ -236,7 +236,7 @@ class LiveStream:
         kind = found.get("type") if isinstance(found, dict) else None
         if kind == "Error":
             said = quote_service(str(found.get("description") or found.get("message") or "no reason given"))
-            raise StreamError(f"Deepgram ended the stream: {said}. What was understood until then is complete.")
+            raise StreamError(f"Deepgram ended the stream: {said}. The turns until then are complete.")
         if kind != "Results":
             log.debug("Deepgram: a live message of another kind was skipped")
             return []
@@ -317,7 +317,7 @@ class LiveStream:
         if code in _FATAL:
             raise self._make_closed_error(f"it closed the stream ({code}: {reason})")
         if self._failures >= self._service.pace.attempts:
-            raise self._make_closed_error("the connection breaks again and again")
+            raise self._make_closed_error("the connection breaks repeatedly")
         if self._failures > 1:
             time.sleep(self._service.pace.backoff(self._failures))
         done, asked = self._turns.until, self._turns.known

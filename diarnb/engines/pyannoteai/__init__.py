@@ -90,7 +90,7 @@ class PyannoteAIEngine(JobEngine):
     def make_voiceprint(
         self, recording: Recording, params: Params, options: Options, progress: Progress
     ) -> tuple[str, str | None]:
-        """Have a voiceprint made; it is billed by the piece, and read from the ledger the second time.
+        """Have a voiceprint made; it is billed once each, and read from the ledger the second time.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class PyannoteAIEngine(JobEngine):
         """
         unfit = options.keys() - _OF_VOICEPRINTS
         if unfit:
-            why = ", which is billed by the piece" if "max_cost" in unfit else ""
+            why = ", which is billed once each" if "max_cost" in unfit else ""
             raise InvalidParameterError(f"pyannoteAI makes a voiceprint{why}, without {min(unfit)}; leave it out")
         model = params.model or parameters.DEFAULT
         check_model(model)

@@ -88,9 +88,9 @@ OPTIONS: dict[str, Option] = {
     "speaker_probability": Option("a score of each speaker for each frame", partial(check_flag, "speaker_probability")),
     "voiceprints": Option("known people to find, {name: voiceprint}", _voiceprints, kept=hash_json),
     "matching": Option("how to find them: {'threshold': 0-100, 'exclusive': True or False}", _matching),
-    "webhook": Option("an https address that gets the result too", _webhook, changes_result=False),
+    "webhook": Option("an https address that also receives the result", _webhook, changes_result=False),
     "webhook_status_only": Option(
-        "tell the webhook that it is done, and not the result",
+        "tell the webhook only that the job is done, not the result",
         partial(check_flag, "webhook_status_only"),
         changes_result=False,
     ),
