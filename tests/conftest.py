@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("meeting", "interview", "call")
 LONGEST = (  # the files that take most processor time, in this order
+    "test_browser_controls",
+    "test_browser_keeping",
     "test_browser_player",
+    "test_browser_lab",
     "test_package",
     "test_browser_studio",
     "test_kernel",
