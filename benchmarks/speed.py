@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import tempfile
 import time
 import venv
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,15 +110,49 @@ def folder_size(folder: Path) -> float:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink()) / 2**20
 
 
-def installed_size(project: Path = ROOT) -> float:
-    """Return the MiB of a fresh virtual environment with a project, bytecode included, pip and setuptools not."""
+def install(project: Path = ROOT) -> tuple[float, str]:
+    """Install a project in a fresh virtual environment, bytecode included, pip and setuptools not.
+
+    Returns
+    -------
+    size : float
+        MiB of all files of the environment.
+    costs : str
+        A table: the size of each distribution, and what it is installed for.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "environment")
         venv.create(folder, symlinks=True, with_pip=False)
         python = next(folder.glob("[bS]*/python*"))
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", str(python)]
         subprocess.run([*pip, "install", "--compile", str(project)], check=True)
-        return folder_size(folder)
+        (packages,) = {path.parent for path in folder.rglob("*.dist-info")}
+        return folder_size(folder), list_costs(packages)
+
+
+def list_costs(packages: Path) -> str:
+    """Return a table of the distributions in a folder, the largest first."""
+    found = list(metadata.distributions(path=[str(packages)]))
+    needed: dict[str, list[str]] = {}
+    for each in found:
+        for line in each.requires or []:
+            if "extra ==" not in line:
+                needed.setdefault(_canonical(re.split(r"[^\w.-]", line)[0]), []).append(each.name)
+    sizes = {each.name: sum(_size(Path(str(each.locate_file(file)))) for file in each.files or []) for each in found}
+    rows = [
+        [name, f"{size / 10**6:.1f}", ", ".join(sorted(needed.get(_canonical(name), [])))]
+        for name, size in sorted(sizes.items(), key=lambda item: -item[1])
+    ]
+    rows.append(["all", f"{sum(sizes.values()) / 10**6:.0f}", ""])
+    return table(["distribution", "MB", "needed by"], rows)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def report(measured: Mapping[str, Samples]) -> str:
@@ -164,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 for measure, value in measures.items():
                     measured[system.name].setdefault(measure, []).append(value)
         for system in systems:
-            measured[system.name]["import"] = [import_time(system.python, system.name)]
+            measured[system.name]["import"] = [import_time(system.python, system.name.replace("-", "_"))]
         print(
             heading(shown),
             f"- {arguments.minutes:g} minutes, {arguments.rounds} rounds",
@@ -175,8 +211,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         written |= {"about": heading(shown).splitlines(), "minutes": arguments.minutes, "measured": measured}
     if arguments.install:
-        written["installed_MiB"] = installed_size()
-        print(f"installed: {written['installed_MiB']:.0f} MiB")
+        written["installed_MiB"], costs = install()
+        print(f"installed: {written['installed_MiB']:.0f} MiB", costs, sep="\n\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(written, indent=1), encoding="utf-8")
 

@@ -56,6 +56,20 @@ def fresh(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return Environment(tmp_path_factory.mktemp("fresh") / "venv", version, wheel, "ipykernel")
 
 
+def test_no_module_needs_a_library_that_is_not_installed_with_it() -> None:
+    """SciPy, 143 MB of it, was: here it is installed for the tests, so that nothing else would notice."""
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "diarnb").rglob("*.py")
+        for name in re.findall(r"^\s*(?:import|from) ([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    lines = [*PROJECT["dependencies"], *(line for group in PROJECT["optional-dependencies"].values() for line in group)]
+    assert "numpy" in imported
+    assert any(line.startswith("numpy") for line in lines)
+    assert not imported & {"scipy", "sklearn", "torch", "joblib", "numba"}
+    assert not any(line.startswith("scipy") for line in PROJECT["dependencies"])
+
+
 def test_every_extra_that_is_named_somewhere_exists() -> None:
     named = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]

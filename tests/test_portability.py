@@ -32,7 +32,7 @@ WITHOUT_POSIX = """
     # What diarnb stands on has its own ways on each system: it is imported first, as it is here.
     import asyncio, concurrent.futures.process, multiprocessing.spawn, sqlite3, subprocess, tempfile
     import aiohttp, anywidget, av, fsspec, httpx, IPython.display, ipywidgets, kaldi_native_fbank, matplotlib.pyplot
-    import numpy, onnxruntime, pandas, platformdirs, scipy.sparse.linalg, soundfile, soxr, websockets.asyncio.client
+    import numpy, onnxruntime, pandas, platformdirs, soundfile, soxr, websockets.asyncio.client
 
     import fcntl as real
     windows = types.ModuleType("msvcrt")

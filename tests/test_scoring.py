@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 import diarnb
 from diarnb import compare, score, scoring, worst
 from diarnb.errors import DiarnbWarning, InvalidParameterError, TurnTableError
+from diarnb.tables.activity import match_one_to_one
 from diarnb.testing import assert_turns_equal
 
 HOSTILE = ["", " + ", "A + B", "$x_1$", "<b>", "a\nb", "\u202ex", "pooled", "NA", "👩‍👩‍👧", "A"]
@@ -48,6 +49,14 @@ regions = st.one_of(
 
 def uem_of(spans: list[tuple[float, float]] | None) -> pd.DataFrame | None:
     return None if spans is None else pd.DataFrame([sorted(span) for span in spans], columns=["start", "end"])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 9), st.integers(0, 9), st.sampled_from([2, 40]))
+def test_speakers_are_matched_so_that_most_is_shared(seed: int, rows: int, columns: int, most: int) -> None:
+    worth = np.random.default_rng(seed).integers(0, most, (rows, columns))
+    found = match_one_to_one(worth, np.ones(worth.shape, bool))
+    assert len(found) == len(set(found.values())) == min(rows, columns)
+    assert sum(worth[pair] for pair in found.items()) == worth[linear_sum_assignment(worth, maximize=True)].sum()
 
 
 def joined(table: pd.DataFrame) -> Rows:

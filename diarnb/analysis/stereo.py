@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from diarnb.audio import SAMPLE_RATE, open_recording
 from diarnb.errors import DiarnbWarning, TurnTableError
@@ -202,7 +201,16 @@ def _mark_speech(level: Floats) -> NDArray[np.bool_]:
 def _find_recent_peak(level: Floats) -> Floats:
     """Return the highest level within the time that an echo takes."""
     late = round(_ECHO / _STEP)
-    return maximum_filter1d(level, size=late + 1, axis=-1, origin=(late + 1) // 2 - 1)
+    peak: Floats = _look_around(level, 2 * ((late + 1) // 2) - 1, late + 1).max(-1)
+    return peak
+
+
+def _look_around(values: Floats, back: int, size: int) -> Floats:
+    """Return so many values for each, from so far back on, those beyond an end mirrored [shape=(..., values, size)]."""
+    if not values.shape[-1]:
+        return np.empty((*values.shape, size))
+    wide = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(back, size - 1 - back)], mode="symmetric")
+    return np.lib.stride_tricks.sliding_window_view(wide, size, axis=-1)
 
 
 def _measure_bleed(level: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -272,7 +280,8 @@ def _mark_kept(
             near = np.concatenate([np.full(late, -np.inf), near])[: len(own)]
             through |= own <= near + bleed[side, number] + _SPREAD
     certain = loud & ~through
-    weight = uniform_filter1d(certain.astype(float) - through, size=round(_SMOOTH / _STEP) | 1)
+    reach = round(_SMOOTH / _STEP) // 2
+    weight = _look_around(certain.astype(float) - through, reach, 2 * reach + 1).mean(-1)
     return weight > -1e-9, certain
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import pdist
+
+from diarnb.engines.local.linkage import merge_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +42,11 @@ def link_voices(voices: NDArray[np.float32], recordings: Sequence[int], alike: f
     >>> link_voices(np.eye(2, dtype=np.float32)[[0, 1, 0, 0]], [0, 0, 1, 1], 0.5)
     [0, 1, 0, 2]
     """
-    if len(voices) < 2:
-        return list(range(len(voices)))
-    distances = pdist(voices, "cosine")
-    distances[pdist(np.asarray(recordings, float)[:, None], "cityblock") == 0] = _NEVER
-    groups = fcluster(linkage(distances, "average"), 1 - alike, "distance")
+    distance = 1 - voices.astype(np.float64) @ voices.T.astype(np.float64)
+    distance[np.equal.outer(recordings, recordings)] = _NEVER
+    group = np.arange(len(voices))
+    for apart, one, other in sorted(merge_neighbours(distance, ward=False)):
+        if apart <= 1 - alike:
+            group[group == group[other]] = group[one]
     order: dict[int, int] = {}
-    return [order.setdefault(group, len(order)) for group in groups.tolist()]
+    return [order.setdefault(each, len(order)) for each in group.tolist()]

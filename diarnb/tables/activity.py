@@ -55,11 +55,53 @@ def match_one_to_one(worth: Floats | Integers, allowed: Masks | None = None) -> 
     >>> match_one_to_one(np.array([[3, 2], [2, 0]]))
     {0: 1, 1: 0}
     """
-    from scipy.optimize import linear_sum_assignment  # a third of a second that a first answer need not pay
-
     allowed = worth > 0 if allowed is None else allowed
-    pairs = zip(*linear_sum_assignment(worth, maximize=True), strict=True)
-    return {int(row): int(column) for row, column in pairs if allowed[row, column]}
+    turned = worth.shape[0] > worth.shape[1]
+    assigned = enumerate(_assign(-worth.T.astype(float) if turned else -worth.astype(float)))
+    pairs = sorted((column, row) if turned else (row, column) for row, column in assigned)
+    return {row: column for row, column in pairs if allowed[row, column]}
+
+
+def _assign(cost: Floats) -> list[int]:
+    """Return a column for each row, of which there are no more, so that the sum of their costs is least.
+
+    References
+    ----------
+    Crouse, "On implementing 2D rectangular assignment algorithms", IEEE Transactions on Aerospace and Electronic
+    Systems 52, 2016: shortest augmenting paths.
+    """
+    rows, columns = cost.shape
+    above, left = np.zeros(columns), np.zeros(rows)  # dual variables
+    row_of, column_of = np.full(columns, -1), np.full(rows, -1)
+    for begin in range(rows):
+        shortest, before = np.full(columns, np.inf), np.full(columns, -1)
+        open_ = np.ones(columns, bool)
+        row, length, visited = begin, 0.0, []
+        while True:
+            visited.append(row)
+            reduced = length + cost[row] - left[row] - above
+            better = open_ & (reduced < shortest)
+            shortest[better], before[better] = reduced[better], row
+            length = shortest[open_].min()
+            nearest = np.flatnonzero(open_ & (shortest == length))
+            free = nearest[row_of[nearest] < 0]
+            column = int(free[0] if len(free) else nearest[-1])
+            open_[column] = False
+            if len(free):
+                break
+            row = int(row_of[column])
+        left[begin] += length
+        for each in visited[1:]:
+            left[each] += length - shortest[column_of[each]]
+        above[~open_] -= length - shortest[~open_]
+        while True:
+            row = int(before[column])
+            row_of[column] = row
+            column, column_of[row] = int(column_of[row]), column
+            if row == begin:
+                break
+    found: list[int] = column_of.tolist()
+    return found
 
 
 def match_speakers(hypothesis: pd.DataFrame, reference: pd.DataFrame) -> dict[str, str]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diarnb.engines.local.ward import cluster_by_ward
+from diarnb.engines.local.linkage import cluster_by_ward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

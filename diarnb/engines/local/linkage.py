@@ -1,4 +1,4 @@
-"""Cluster by Ward's method, with numpy alone: SciPy takes a third of a second to import, and the rest is a page.
+"""Cluster hierarchically with numpy alone: it is a page, and SciPy has 143 MB.
 
 References
 ----------
@@ -45,20 +45,29 @@ def cluster_by_ward(points: NDArray[np.float32], count: int) -> NDArray[np.int64
 
 @functools.lru_cache(2)  # other counts of the same points are asked for again and again, as by `recluster`
 def _list_merges(content: bytes, shape: tuple[int, int], dtype: str) -> list[tuple[float, int, int]]:
-    """Return what `_merge_neighbours` does, the nearest first."""
-    points = np.frombuffer(content, dtype).reshape(shape)
-    return sorted(_merge_neighbours(points.astype(np.float64)), key=lambda merge: merge[0])
-
-
-def _merge_neighbours(points: NDArray[np.float64]) -> list[tuple[float, int, int]]:
-    """Merge all points, and return the squared distance and a point of either side of each merge."""
+    """Return the merges of Ward's method, the nearest first."""
+    points = np.frombuffer(content, dtype).reshape(shape).astype(np.float64)
     norms = (points**2).sum(1)
     distance = np.maximum(norms[:, None] + norms - 2 * points @ points.T, 0)
+    return sorted(merge_neighbours(distance, ward=True), key=lambda merge: merge[0])
+
+
+def merge_neighbours(distance: NDArray[np.float64], *, ward: bool) -> list[tuple[float, int, int]]:
+    """Merge all points, in no order, and return the distance and a point of either side of each merge.
+
+    Parameters
+    ----------
+    distance : numpy.ndarray [shape=(points, points)]
+        Between any two, squared for Ward's method; it is overwritten.
+    ward : bool
+        Whether by Ward's method, else by the average distance.
+    """
+    count = len(distance)
     np.fill_diagonal(distance, np.inf)
-    sizes = np.ones(len(points))
+    sizes = np.ones(count)
     merges: list[tuple[float, int, int]] = []
     chain: list[int] = []
-    while len(merges) < len(points) - 1:
+    while len(merges) < count - 1:
         if not chain:
             chain = [int(np.flatnonzero(sizes)[0])]
         while True:
@@ -69,10 +78,10 @@ def _merge_neighbours(points: NDArray[np.float64]) -> list[tuple[float, int, int
             chain.append(nearest)
         one, other = chain.pop(), chain.pop()
         merges.append((float(distance[one, other]), one, other))
-        weights = sizes + sizes[one], sizes + sizes[other], sizes
-        total = sizes + sizes[one] + sizes[other]
-        merged = weights[0] * distance[one] + weights[1] * distance[other] - weights[2] * distance[one, other]
-        merged /= total  # infinite where a point is gone
+        also = sizes if ward else np.float64(0)
+        merged = (sizes[one] + also) * distance[one] + (sizes[other] + also) * distance[other]
+        merged -= also * distance[one, other]
+        merged /= sizes[one] + sizes[other] + also  # infinite where a point is gone
         merged[[one, other]] = np.inf
         distance[one], distance[:, one] = merged, merged
         distance[other], distance[:, other] = np.inf, np.inf
