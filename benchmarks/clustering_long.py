@@ -1,4 +1,4 @@
-"""Counts people in long conversations: ``python -m benchmarks.long_conversations --material FOLDER [--keep FOLDER]``.
+"""Counts people in long conversations: ``python -m benchmarks.clustering_long --material FOLDER [--keep FOLDER]``.
 
 FOLDER is what ``python -m benchmarks.simulate`` takes. Everything that its people say is heard once in each scene, and
 what the networks extract of it is put together as conversations of up to an hour and a half: that takes seconds.
@@ -246,7 +246,7 @@ def run(voices: dict[str, Voice], plan: Plan) -> tuple[float, dict[str, list[tup
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_conversations", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.clustering_long", description=__doc__)
     parser.add_argument("--material", type=Path, required=True, help="a folder with a subfolder for each person")
     parser.add_argument("--keep", type=Path, help="where to keep the scenes and what was heard of them")
     arguments = parser.parse_args(argv)
