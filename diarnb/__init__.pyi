@@ -1,7 +1,7 @@
 # isort: skip_file
 # The public names, each with the module that it is loaded from when it is first used.
 
-# Ask
+# Diarize
 from .api import diarize as diarize, diarize_async as diarize_async, recluster as recluster
 from .batch import diarize_many as diarize_many
 from .streaming import stream as stream
@@ -16,7 +16,7 @@ from .widgets.review import review as review
 from .widgets.studio import studio as studio
 from .corrections import edits as edits
 
-# Name
+# Name speakers
 from .tables.turns import rename as rename
 from .voiceprints import identify as identify, matches as matches, voiceprint as voiceprint
 
@@ -36,15 +36,15 @@ from .tables.fusion import fuse as fuse
 from .examples import example as example
 from .formats import read as read, write as write
 
-# What was asked before
+# Earlier runs
 from .api import resume as resume
 from .results.runs import forget as forget, open_run as open_run, raw as raw, runs as runs
 
-# Serve, and report
+# Serve, and report versions
 from .server import serve as serve
 from ._versions import show_versions as show_versions
 
-# More, by subject
+# More, by topic
 from . import analysis as analysis
 from . import batch as batch
 from . import cloud as cloud

@@ -67,11 +67,11 @@ def write_reference() -> None:
     parts = groups()
     modules = [name for names in parts.values() for name in names if isinstance(getattr(diarnb, name), ModuleType)]
     verbs = {title: [name for name in names if name not in modules] for title, names in parts.items()}
-    lines = ["# Reference", "", "Every public name. The verbs that most people need are in `diarnb` itself:", ""]
+    lines = ["# Reference", "", "All public names. The functions that most people need are in `diarnb` itself:", ""]
     for title, names in verbs.items():
         if names:
             lines += [f"## {title}", "", *summary([f"diarnb.{name}" for name in names])]
-    lines += ["## More, by subject", "", "```{toctree}", ":maxdepth: 1", "", *modules, "engines.base", "```", ""]
+    lines += ["## More, by topic", "", "```{toctree}", ":maxdepth: 1", "", *modules, "engines.base", "```", ""]
     (HERE / "reference" / "index.md").write_text("\n".join(lines), encoding="utf-8")
     for name in [*modules, "engines.base"]:
         write_module(f"diarnb.{name}", set(diarnb.__all__))
@@ -102,11 +102,11 @@ def summary(names: list[str]) -> list[str]:
 def engine_table() -> str:
     """Write what each engine offers, as the engines say themselves."""
     rows = {
-        "exact, least and most speakers": "count",
-        "exclusive turns of its own": "exclusive",
+        "exact, minimum and maximum number of speakers": "count",
+        "its own exclusive turns": "exclusive",
         "scores of frames (`confidence=True`)": "confidence",
         "scores of turns (`turn_level_confidence=True`)": "turn_level_confidence",
-        "channels kept apart or picked": "channels",
+        "separate channels, or one of them": "channels",
     }
     offers = {name: engines.get(name).offer for name in engines.NAMES}
     lines = [f"| | {' | '.join(offers)} |", "| --- " * (len(offers) + 1) + "|"]
@@ -114,9 +114,9 @@ def engine_table() -> str:
         lines.append(f"| {title} | {' | '.join('yes' if getattr(each, field) else 'no' for each in offers.values())} |")
     lines.append(f"| models | {' | '.join(', '.join(each.models[:6]) for each in offers.values())} |")
     page = [
-        "# What each engine offers",
+        "# What each engine supports",
         "",
-        "What an engine does not offer, it refuses by name.",
+        "An engine refuses what it does not support, and names it.",
         "",
     ]
     page += [*lines, ""]
@@ -129,12 +129,12 @@ def engine_table() -> str:
 
 def format_table() -> str:
     """Write what each format reads, and what comes back of what is written to it, by the formats themselves."""
-    page = ["# Files", "", "`diarnb.read` and `diarnb.write` take the format from the suffix.", ""]
-    page += ["## What is read", "", "| suffix | |", "| --- | --- |"]
+    page = ["# Files", "", "The suffix decides the format that `diarnb.read` and `diarnb.write` use.", ""]
+    page += ["## What can be read", "", "| suffix | |", "| --- | --- |"]
     page += [f"| `{suffix}` | {escape(form.READS)} |" for suffix, form in FORMATS.items()]
-    page += ["", "## Makers whose JSON is read", "", "By the keys that only theirs has, in `.json` and `.jsonl`: "]
+    page += ["", "## Tools whose JSON can be read", "", "Recognized by their own keys, in `.json` and `.jsonl`: "]
     page[-1] += f"{', '.join(dict.fromkeys(escape(maker.name) for maker in MAKERS))}."
-    page += ["", "## What comes back of what is written", ""]
+    page += ["", "## What a written file keeps", ""]
     page += ["| suffix | times | names | text | confidence | words | also |", "| --- " * 7 + "|"]
     for suffix, form in FORMATS.items():
         if form.HOLDS is not None and suffix not in READ_ONLY:
