@@ -32,19 +32,19 @@ environment:
 examples:
   diarnb serve             for this machine, with a new key that is printed once
   DIARNB_SERVER_KEY=... diarnb serve --port 9000 --words whisper
-                           with a key of yours, and Whisper for words
+                           with your own key, and Whisper for words
   diarnb serve --allow-url-fetch media.example.org --allow-webhook 127.0.0.1
-                           clients may name recordings of that host, and webhooks may reach this machine
+                           clients may name recordings on that host, and webhooks may reach this machine
   diarnb serve --public-url https://speech.example.org
-                           behind a proxy of that name, which speaks TLS
+                           behind a proxy with that name, which handles TLS
   curl localhost:8000/health
-                           how it is; the page at localhost:8000 has lines to copy for each client
+                           its state; the page at localhost:8000 has lines to copy for each client
 
-It stops in ten seconds at the most after Ctrl-C or SIGTERM; jobs that are not done are done after the next start.
+It stops within ten seconds after Ctrl-C or SIGTERM; unfinished jobs continue after the next start.
 
 exit codes:
   0  stopped                         1  a port, a folder or an extra cannot be used; stderr says why
-  2  the command is wrong            130  interrupted before it had begun
+  2  the command is wrong            130  interrupted before it started
 """
 
 
@@ -85,11 +85,21 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     known = Settings.__dataclass_fields__
-    parser.add_argument("--host", default=known["host"].default, help="Where to listen; by default 127.0.0.1.")
-    parser.add_argument("--port", type=int, default=known["port"].default, help="By default 8000; 0 takes a free one.")
-    parser.add_argument("--key", help="Better in DIARNB_SERVER_KEY: everybody here can see a command's arguments.")
-    parser.add_argument("--folder", type=Path, help="Where jobs and uploads are kept; by default among diarnb's data.")
-    parser.add_argument("--workers", type=int, help="Recordings listened to at once; by default one for each core.")
+    parser.add_argument(
+        "--host", default=known["host"].default, help="The address to listen on. Default: 127.0.0.1, this machine only."
+    )
+    parser.add_argument(
+        "--port", type=int, default=known["port"].default, help="The port. Default: 8000; 0 picks a free one."
+    )
+    parser.add_argument(
+        "--key", help="Better in DIARNB_SERVER_KEY: all users of this machine can see a command's arguments."
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="Where jobs and uploads are kept. Default: in diarnb's data folder."
+    )
+    parser.add_argument(
+        "--workers", type=int, help="How many recordings to process at once. Default: one for each core."
+    )
     parser.add_argument(
         "--engine",
         metavar="NAME",
@@ -102,22 +112,26 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="The transcriber: moonshine, sphinx, whisper, whisper:SIZE (extras); default: the best installed; none.",
     )
-    parser.add_argument("--public-url", metavar="URL", help="What clients call the server, if it is behind a proxy.")
+    parser.add_argument(
+        "--public-url", metavar="URL", help="The address that clients use, if the server is behind a proxy."
+    )
     parser.add_argument(
         "--allow-url-fetch",
         nargs="*",
         metavar="HOST",
-        help="Fetch recordings from addresses that clients name: from any public host, or from these hosts only.",
+        help="Download recordings from addresses that clients name: from any public host, or only from these hosts.",
     )
     parser.add_argument(
         "--allow-webhook",
         action="append",
         default=[],
         metavar="HOST",
-        help="Tell this host of results though its address is not public, by http too; may be repeated.",
+        help="Also send results to this host, even by http, although its address is not public; may be repeated.",
     )
     parser.add_argument("--webhook-secret", help="Better in DIARNB_WEBHOOK_SECRET, for the same reason.")
-    parser.add_argument("--rate-limits", choices=("off", "vendor"), default="off", help="Refuse what pyannoteAI would.")
+    parser.add_argument(
+        "--rate-limits", choices=("off", "vendor"), default="off", help="Apply pyannoteAI's rate limits."
+    )
     parser.add_argument(
         "--streaming-diarize-model",
         choices=("seed", "new"),
@@ -129,10 +143,14 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=known["reserve"].default,
         metavar="MIB",
-        help="Disk space that recordings leave free for answers; by default 256.",
+        help="Disk space in MiB that is kept free for answers. Default: 256.",
     )
     parser.add_argument(
-        "--memory", type=int, default=known["memory"].default, metavar="MIB", help="A worker's; 0: any."
+        "--memory",
+        type=int,
+        default=known["memory"].default,
+        metavar="MIB",
+        help="Memory limit of a worker in MiB; 0: no limit.",
     )
     return parser
 

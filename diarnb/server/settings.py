@@ -25,18 +25,18 @@ MAX_JSON = 4 * 1024**2
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a server is told.
+    """The settings of a server.
 
     Attributes
     ----------
     folder : Path
         Jobs, uploads and the secret that signs addresses; one server at a time uses it.
     keys : tuple of str
-        Everybody who has one may use the server; each sees its own jobs and uploads only.
+        Whoever has one of these keys can use the server; each key sees only its own jobs and uploads.
     host, port : str, int
-        Where it listens; port 0 takes a free one.
+        Where it listens; port 0 picks a free one.
     workers : int
-        Recordings that are listened to at once; as many WebSocket streams besides.
+        How many recordings are processed at once; as many WebSocket streams in addition.
     engine : str
         Who listens to recordings: a name as `diarnb.diarize` takes it, ``NAME:MODEL``, or ``module:attribute`` for one
         of your own; none that bills. Streams and voiceprints are always the local engine's.
@@ -44,15 +44,15 @@ class Settings:
         The transcriber: ``sphinx``, ``whisper``, ``whisper:MODEL``, or ``module:function`` for one of your own: code
         that runs here, and that no request can name. None for no words.
     public_url : str or None
-        What clients call the server, where that is not its own address: behind a proxy.
+        The address that clients use, if it differs from the server's own: behind a proxy.
     allow_url_fetch : tuple of str
-        Hosts from which recordings may be fetched, ``*`` for any public one; none by default.
+        Hosts from which recordings may be downloaded, ``*`` for any public one; none by default.
     allow_webhook : tuple of str
-        Hosts that may be told of results though their address is not public; loopback receivers, mostly.
+        Hosts that may receive results although their address is not public; mostly receivers on this machine.
     webhook_secret : str or None
-        Signs what is told.
+        The secret that signs deliveries.
     rate_limits : {"off", "vendor"}
-        Whether to refuse what the services would refuse as too much.
+        Whether to apply the services' rate limits.
     streaming_diarize_model : {"seed", "new"}
         Whether a stream may name a diarizer: no by the older documents, ``latest`` and ``v1`` by the newer.
     reserve : int

@@ -29,15 +29,15 @@ _CLIPS, _MANY = 3, 12  # clips a voice; of more voices than that, one has to do:
 def cards(
     turns: pd.DataFrame | Corrections, audio: Source | Sound | None = None, *, by: str = "person", fresh: bool = False
 ) -> Cards:
-    """Listen to each speaker of these rows in a few clips, and write down who it is.
+    """Listen to a few clips of each speaker of these rows, and enter their names.
 
-    Two voices may be given one name: then the panel asks whether they are the same person and are to be merged.
+    If two voices get the same name, the panel asks whether they are the same person and should be merged.
 
     Parameters
     ----------
     turns : pandas.DataFrame or Corrections
-        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
-        its log. The table is left as it is, and what was corrected on it before, today or last week, is taken up.
+        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to share its
+        log. The table itself is not changed. Its earlier corrections, of today or last week, are applied.
     audio : anything that `diarize` takes, optional
         The recording, if it cannot be found through the run of the table.
     by : str, default "person"

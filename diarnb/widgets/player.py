@@ -56,12 +56,12 @@ def player(
     Parameters
     ----------
     turns : pandas.DataFrame or Corrections
-        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
-        its log. The table is left as it is, and what was corrected on it before, today or last week, is taken up.
+        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to share its
+        log. The table itself is not changed. Its earlier corrections, of today or last week, are applied.
     audio : anything that `diarize` takes, optional
         The recording, if it cannot be found through the run of the table.
     reference : pandas.DataFrame, optional
-        The true turns, or another engine's: drawn as further lanes, with the differences marked.
+        The true turns, or those of another engine, drawn as additional lanes with the differences marked.
     words : pandas.DataFrame, optional
         ``start``, ``end`` and ``word`` or ``text``, shown as they are spoken. Default: the words of the run, else the
         ``text`` of the turns, else nothing.
@@ -73,8 +73,8 @@ def player(
     Returns
     -------
     Player
-        ``.turns`` is the corrected table, ``.edits`` the log. Sound travels when it is played, and none is saved with
-        the notebook; a picture and the table are. Running the cell again closes the earlier player.
+        ``.turns`` is the corrected table, ``.edits`` the log. Audio is sent only when it is played. The saved notebook
+        contains a picture and the table, but no audio. Running the cell again closes the earlier player.
 
     Raises
     ------

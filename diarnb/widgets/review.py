@@ -41,18 +41,18 @@ _HELP_BESIDE = (
 def review(
     turns: pd.DataFrame | Corrections, audio: Source | Sound | None = None, *, by: str = "person", fresh: bool = False
 ) -> Review:
-    """Listen to the rows that are most worth it, and say of each whether its speaker is right.
+    """Listen to the rows that are most worth checking, and say whether each speaker is right.
 
-    Turns come by doubt per second of listening (`diarnb.corrections.queue.queue`). What is left to be put right is
-    estimated from the doubt in the turns that were not heard yet, and from how often the doubt was right so far
-    (`diarnb.corrections.queue.estimate_left`). After a few verdicts the engine may say which other turns would change
-    (`diarnb.corrections.propagation`); nothing of that is done before it is accepted.
+    Turns are sorted by doubt per second of listening (`diarnb.corrections.queue.queue`). The remaining errors are
+    estimated from the doubt in the turns without a verdict, and from how often the doubt was justified so far
+    (`diarnb.corrections.queue.estimate_left`). After a few verdicts, the engine may propose changes to other turns
+    (`diarnb.corrections.propagation`); they are applied only if you accept them.
 
     Parameters
     ----------
     turns : pandas.DataFrame or Corrections
-        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to go on with
-        its log. The table is left as it is, and what was corrected on it before, today or last week, is taken up.
+        Any table with start, end and speaker, of one recording; or the ``corrections`` of another panel, to share its
+        log. The table itself is not changed. Its earlier corrections, of today or last week, are applied.
     audio : anything that `diarize` takes, optional
         The recording, if it cannot be found through the run of the table.
     by : str, default "person"

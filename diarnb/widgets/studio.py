@@ -39,23 +39,23 @@ def studio(
     by: str = "person",
     fresh: bool = False,
 ) -> Studio:
-    """Choose, run, hear, name, review and correct in one place.
+    """Choose, run, listen, name, review and correct in one place.
 
-    The form of `controls` folds away when there is a table. Beside the player stand the cards of the speakers and the
-    review. All of them correct one table: a name that is typed in a card is on the lanes at once, one undo takes back
-    what was done in any of them, and the turn that is selected on the lanes is the one that the review asks about.
-    In the player ``y`` and ``w`` answer the review, and ``d`` goes to the next doubtful turn.
+    The form of `controls` folds away when there is a table. The speakers' cards and the review are beside the player.
+    All of them correct the same table: a name that you type in a card appears on the lanes at once, one undo reverts
+    what was done in any of them, and the review asks about the turn that is selected on the lanes. In the player, ``y``
+    and ``w`` answer the review, and ``d`` goes to the next doubtful turn.
 
     .. versionadded:: 0.2.0
 
     Parameters
     ----------
     source_or_turns : anything that `diarize` takes, pandas.DataFrame or Corrections, optional
-        A recording, for the form to begin with; or a table of turns, and then there is no form. Default: an example.
+        A recording, with which the form starts; or a table of turns, and then there is no form. Default: an example.
     audio : anything that `diarize` takes, optional
         The recording of a table, if it cannot be found through the run.
     engine : str or Engine, default "local"
-        What the form begins with.
+        The engine with which the form starts.
     words : pandas.DataFrame, optional
         As for `player`.
     by : str, default "person"
@@ -74,7 +74,7 @@ def studio(
     AudioNotFoundError, AudioChangedError, AudioError
         As `player`.
     TurnTableError
-        If this is a table, but none of turns.
+        If this is a table, but not a table of turns.
     InvalidParameterError
         There is no such engine.
 

@@ -51,21 +51,21 @@ _STYLE = """<style>
 
 
 def controls(source: Source | None = None, *, engine: str | OwnEngine = "local") -> Controls:
-    """Choose, run and see, in a panel.
+    """Choose settings, run, and see the result, in a panel.
 
     Parameters
     ----------
     source : anything that `diarize` takes, optional
         Default: an example.
     engine : str or Engine, default "local"
-        What the panel begins with.
+        The engine with which the panel starts.
 
     Returns
     -------
     Controls
-        ``.turns`` is the table of the last run, ``.code`` the line of Python that gives it, ``.params`` its arguments;
-        ``.run()`` does it without a page. Keys are taken from the environment and never typed here. The result is
-        ordinary output, and stays readable where nothing can run. Running the cell again closes the earlier panel.
+        ``.turns`` is the table of the last run, ``.code`` the line of Python that returns it, ``.params`` its
+        arguments. ``.run()`` runs it from code. Keys are taken from the environment and never typed here. The result is
+        ordinary output, and stays readable where no code can run. Running the cell again closes the earlier panel.
 
     Raises
     ------
