@@ -277,14 +277,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 write_wav(recording.audio, Path(scratch, f"{recording.name}.wav"))
         for system in chosen(arguments.peer, arguments.peer_python, arguments.engine):
             results[system.name] = run(system, recordings, Path(scratch))
+            about = "missed, false alarm, confusion in % of reference speech at collar 0"
+            print(f"{system.name}: {about}\n\n{per_recording(results[system.name][1])}\n", flush=True)
 
     shown = {name: answer.versions for name, (answer, _) in results.items()}
     shown["scorer"] = versions("pyannote.metrics", "pyannote.core")
     print(heading(shown), NOTES, sep="\n")
-    for name, (_, scores) in results.items():
-        print(
-            f"\n{name}: missed, false alarm, confusion in % of reference speech at collar 0\n\n{per_recording(scores)}"
-        )
     pooled = {name: pool(list(scores.values())) for name, (_, scores) in results.items()}
     print(f"\n{side_by_side(pooled)}")
     if arguments.json:
