@@ -377,7 +377,9 @@ def test_less_speech_than_makes_two_blocks_is_clustered_at_once():
 def test_a_block_is_clustered_once_however_much_follows(monkeypatch):
     embeddings, weights, _ = make_long_talk(2, 3, 45, seed=7)
     asked = []
-    monkeypatch.setattr(clustering, "cluster", lambda *given: asked.append(len(given[0])) or cluster(*given))
+    monkeypatch.setattr(
+        clustering, "cluster", lambda *given, **also: asked.append(len(given[0])) or cluster(*given, **also)
+    )
     for end in (1500, 1590, 2700, 2700):
         cluster_in_blocks(embeddings[:end], weights[:end], SIMILARITY, 1, None)
     assert asked == [400, 400, 400, 300, 390, 400, 400, 400, 300]

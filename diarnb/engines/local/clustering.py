@@ -88,6 +88,8 @@ def cluster(
     low: int,
     high: int | None,
     threshold: float | None = None,
+    *,
+    refit: bool = True,
 ) -> NDArray[np.int64]:
     """Label each segment with a speaker.
 
@@ -104,6 +106,8 @@ def cluster(
     threshold : float, optional
         Merge until no two speakers are closer than this cosine distance (0-2) beyond the distance within them;
         without one the evidence decides.
+    refit : bool, default True
+        Whether the mixture may be fitted once more where there are many speakers.
 
     Returns
     -------
@@ -114,14 +118,14 @@ def cluster(
     high = len(embeddings) if high is None else min(high, len(embeddings))
     if len(embeddings) > max(_FIT_SEGMENTS, low):  # fit some; the others go to the nearest centroid
         sample = _sample_evenly(len(embeddings), low)
-        labels = cluster(embeddings[sample], weights[sample], similarity, low, high, threshold)
+        labels = cluster(embeddings[sample], weights[sample], similarity, low, high, threshold, refit=refit)
         return _extend_labels(embeddings, sample, labels)
     many = _initialise(embeddings, max(_COMPONENTS, low))
     if threshold is not None:
         labels = _merge(embeddings, weights, many, similarity, low, high, threshold) if low < high else many
     else:
         labels = _find_speakers(embeddings, weights, similarity, low, high, many, _FB)
-        if labels.max() + 1 >= _MANY_SPEAKERS:
+        if refit and labels.max() + 1 >= _MANY_SPEAKERS:
             many = _initialise(embeddings, max(_MANY_COMPONENTS, low))
             labels = _find_speakers(embeddings, weights, similarity, low, high, many, _MANY_FB)
     if labels.max() + 1 < low:
@@ -177,11 +181,14 @@ _block_labels: dict[tuple[bytes, float], NDArray[np.int64]] = {}
 def _cluster_block(
     embeddings: NDArray[np.float32], weights: NDArray[np.float32], similarity: float
 ) -> NDArray[np.int64]:
-    """Cluster a block, or recall how it was; of similarity two digits count, for more are never the same again."""
+    """Cluster a block, or recall how it was; of similarity two digits count, for more are never the same again.
+
+    The mixture is fitted once: who is missed in a block is found in another, and who is split would be everywhere.
+    """
     key = hashlib.sha256(embeddings.tobytes() + weights.tobytes()).digest(), round(similarity, 2)
     labels = _block_labels.pop(key, None)
     if labels is None:
-        labels = cluster(embeddings, weights, key[1], 1, None)
+        labels = cluster(embeddings, weights, key[1], 1, None, refit=False)
     _block_labels[key] = labels  # the one used last is at the end
     for oldest in list(_block_labels)[:-_KEPT_BLOCKS]:
         _block_labels.pop(oldest, None)
