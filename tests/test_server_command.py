@@ -174,7 +174,7 @@ class Command:
         )
         assert self.process.stdout is not None
         self.lines = []
-        while not self.lines or not self.lines[-1].startswith("How they are used"):
+        while not self.lines or not self.lines[-1].startswith("Instructions and the server"):
             self.lines.append(self.process.stdout.readline())
             assert self.lines[-1], self.process.communicate()[1]
 

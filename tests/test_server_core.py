@@ -135,7 +135,7 @@ def test_a_poisoned_job_fails_after_three_attempts_and_others_go_on(server: InTh
     failed = ended(server, poison)
     assert (failed.state, failed.crashes) == ("failed", MOST_CRASHES - 1)
     assert (tmp_path / "tried").stat().st_size == MOST_CRASHES
-    assert json.loads(failed.output or b"") == {"error": "It ended the process that worked on it, 3 times."}
+    assert json.loads(failed.output or b"") == {"error": "It crashed its worker process, 3 times."}
     assert ended(server, other).state == "succeeded"
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from diarnb.engines.base import OwnEngine
 
 NO_WORDS = (
-    "this server answers without words, for no transcriber is installed: the extra moonshine brings an English one, "
-    'whisper a better one whose model is downloaded: pip install "diarnb[moonshine]"; words=False serves without words'
+    "this server answers without words, because no transcriber is installed: the extra moonshine has an English one, "
+    'whisper a better one that downloads its model: pip install "diarnb[moonshine]"; words=False serves without words'
 )
 """What is said once where nothing can transcribe."""
 
@@ -189,7 +189,7 @@ class Server:
         line = self._process.stdout.readline()
         if not line:
             said = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-            raise ConfigurationError(f"the server ended before it began: {said:.200}")
+            raise ConfigurationError(f"the server stopped before it was ready: {said:.200}")
         answer = json.loads(line)
         if "error" in answer:
             raise ConfigurationError(answer["error"])

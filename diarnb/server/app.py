@@ -147,7 +147,7 @@ class App:
             raise Refusal(421, "This server has another name; --public-url tells it one.")
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower():
-            raise Refusal(403, "Pages from elsewhere may not use this server.")
+            raise Refusal(403, "Pages from other origins may not use this server.")
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise Refusal(415, "Send the body as it is, not compressed.")
         if not getattr(request.match_info.handler, "open_to_all", False):

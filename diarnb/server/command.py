@@ -192,13 +192,13 @@ def _serve(asked: argparse.Namespace) -> int:
             f"diarnb serves at {known_as} ({listener}{settings.workers} at once, {words}, {settings.folder})",
             f"  pyannoteAI's SDK:  {pyannoteai}",
             f"  Deepgram's SDK:    {deepgram}",
-            f"How they are used, and how the server is, stands at {known_as}/",
+            f"Instructions and the server's state are at {known_as}/",
         ]
         if key.source == "new":
-            lines.insert(1, f"export DIARNB_SERVER_KEY={key.reveal()}   # new, and shown this once")
+            lines.insert(1, f"export DIARNB_SERVER_KEY={key.reveal()}   # new; shown only once")
         print("\n".join(lines), flush=True)
         if settings.host not in ("127.0.0.1", "::1", "localhost"):
-            _say("others on the network can reach it, and nothing is encrypted: let a proxy with TLS stand before it")
+            _say("others on the network can reach it, and nothing is encrypted: put a proxy with TLS in front of it")
 
     process.prepare()
     try:

@@ -160,7 +160,7 @@ class Core:
             await self._fail(job, f"It took longer than {JOB_SECONDS / 3600:g} hours.")
         except WorkerCrashedError:
             if job.crashes + 1 >= MOST_CRASHES:
-                await self._fail(job, f"It ended the process that worked on it, {MOST_CRASHES} times.")
+                await self._fail(job, f"It crashed its worker process, {MOST_CRASHES} times.")
             else:
                 log.warning("job %s lost its worker and waits again", job.id)
                 await self.jobs.requeue(job, crashed=True)

@@ -55,7 +55,7 @@ def pyannoteai(origin: str, *, fetches: bool = False) -> Schema:
     ['/v1/diarize', '/v1/identify']
     """
     refusal = _refers("Refusal")
-    no = {"400": _json("It is refused, and why", refusal), "401": _json("No key, or not a right one", refusal)}
+    no = {"400": _json("It is refused, and why", refusal), "401": _json("No key, or a wrong one", refusal)}
     busy = {"429": _json("Too many requests, with --rate-limits vendor", refusal)}
     accepted = {"200": _json("It is accepted", _refers("Accepted")), **no, **busy}
 
@@ -82,8 +82,8 @@ def pyannoteai(origin: str, *, fetches: bool = False) -> Schema:
         "/v1/media/output": address("Ask for an address to read an upload from"),
         "/v1/diarize": submit("Ask who spoke when", _job_body("diarize", fetches=fetches)),
         "/v1/identify": submit("Ask who of some people spoke when", _job_body("identify", fetches=fetches)),
-        "/v1/voiceprint": submit("Ask for what a voice is recognised by", _job_body("voiceprint", fetches=fetches)),
-        "/v1/jobs/{id}": {"get": {**_operation("Look after a job", job), "parameters": [job_id]}},
+        "/v1/voiceprint": submit("Make a voiceprint", _job_body("voiceprint", fetches=fetches)),
+        "/v1/jobs/{id}": {"get": {**_operation("Get a job", job), "parameters": [job_id]}},
         "/v2/jobs": {
             "get": {
                 **_operation("List jobs, the newest first", {"200": _json("A page", _refers("Page")), **no, **busy}),
@@ -112,7 +112,7 @@ def deepgram(origin: str, *, fetches: bool = False) -> Schema:
     refusal = _refers("Refusal")
     whys = {
         "400": "It is refused, and why",
-        "401": "No key, or not a right one",
+        "401": "No key, or a wrong one",
         "408": "The recording came too slowly",
         "413": f"The recording is larger than {MAX_BODY >> 30} GiB",
         "429": "Too many requests wait",

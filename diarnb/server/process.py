@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 _WHY = {
-    errno.EADDRINUSE: "something else listens there",
+    errno.EADDRINUSE: "another program uses it",
     errno.EACCES: "that needs more rights",
     errno.EADDRNOTAVAIL: "this machine has no such address",
 }
@@ -92,7 +92,7 @@ async def serve_until_stopped(
 
 
 def _cannot_listen(settings: Settings, error: OSError) -> str:
-    why = _WHY.get(error.errno or 0, error.strerror or "no reason is known")
+    why = _WHY.get(error.errno or 0, error.strerror or "the reason is unknown")
     where = f"{settings.host}, port {settings.port}"
     return f"cannot listen at {where}: {why}. Name another with --port, or 0 for a free one."
 

@@ -205,7 +205,7 @@ class _Connection:
         elif kind == "Configure":
             await self._say(json.dumps(self._answer_configure(json.loads(message.data))))
         elif kind != "KeepAlive":
-            description = "The message is none of KeepAlive, Finalize, CloseStream and Configure."
+            description = "The message is not one of KeepAlive, Finalize, CloseStream and Configure."
             said = {"type": "Error", "variant": "SchemaError", "description": description, "message": message.data}
             return _End(WSCloseCode.POLICY_VIOLATION, "DATA-0000: a message is none that is known", say=said)
         return None

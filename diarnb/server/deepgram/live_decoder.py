@@ -76,7 +76,7 @@ class StreamDecoder:
         """Find out what a WAV holds, once all of its head has come."""
         head = self._waiting
         if not b"RIFF".startswith(head[:4]) or not b"WAVE".startswith(head[8:12]):
-            raise NotAudioError("a stream without encoding begins with the header of a WAV, and this one does not")
+            raise NotAudioError("a stream without encoding must begin with a WAV header, and this one does not")
         at = 12
         while len(head) >= at + 8:
             name, size = struct.unpack_from("<4sI", head, at)

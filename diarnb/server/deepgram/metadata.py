@@ -21,7 +21,7 @@ _OURS = uuid.uuid5(uuid.NAMESPACE_DNS, "diarnb")
 def list_word_warnings(words: str | None, language: str | None) -> list[str]:
     """Return the warnings about the words of an answer."""
     if words is None:
-        return ["This server has no transcriber, so there are no words, and nobody to name; start it with --words."]
+        return ["This server has no transcriber, so there are no words and no speakers; start it with --words."]
     english = words.partition(":")[0] in ("sphinx", "moonshine")
     if english and language is not None and language.split("-")[0].lower() != "en":
         return ["This server's transcriber knows English only."]

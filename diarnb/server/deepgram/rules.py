@@ -101,7 +101,7 @@ def parse_batch(query: Iterable[tuple[str, str]]) -> Json:
         diarizer = None
         told["warnings"].append(_warning("model", "Whisper models do not diarize: nobody is named."))
     if smart:
-        told["warnings"].append(_warning("smart_format", "Dates, numbers and amounts stay as they were spoken."))
+        told["warnings"].append(_warning("smart_format", "Dates, numbers and amounts stay as spoken."))
     return told | {
         "diarizer": diarizer,
         "punctuate": asked.flag("punctuate") or smart or paragraphs,
@@ -148,7 +148,7 @@ def parse_live(query: Iterable[tuple[str, str]], *, newer: bool = False) -> Json
     if diarizer is not None and asked.one("diarize") is not None:
         raise _bad_request(TOGETHER["diarize_model"])
     if asked.one("callback") is not None:
-        raise _bad_request("this server calls nobody back from a stream; leave callback out")
+        raise _bad_request("this server supports no callback for streams; leave out callback")
     interim = asked.flag("interim_results")
     pause = asked.number("utterance_end_ms", None, low=1000.0)
     if pause is not None and not interim:

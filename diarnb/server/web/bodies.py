@@ -99,7 +99,7 @@ def _refuse_incomplete() -> Iterator[None]:
     try:
         yield
     except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError) as error:
-        raise Refusal(400, "The body is not what its headers announce.") from error
+        raise Refusal(400, "The body does not match its headers.") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -214,9 +214,9 @@ class Fetcher:
                     return
                 there = here.join(URL(response.headers["Location"]))
             if here.scheme == "https" and there.scheme != "https":
-                raise FetchError("The remote server leads from https to something else")
+                raise FetchError("The remote server redirects from https to something else")
             url = str(there)
-        raise FetchError(f"The remote server leads elsewhere more than {_HOPS} times")
+        raise FetchError(f"The remote server redirects more than {_HOPS} times")
 
     async def _store(self, response: aiohttp.ClientResponse, target: Path) -> None:
         if response.status != 200:
