@@ -17,11 +17,10 @@ import numpy as np
 from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import CONVENTIONS, NOTES, Recording, Score, pool, read_folder, score
 from diarnb.audio import open_recording
-from diarnb.engines.local import LocalEngine, _list_turns, clustering
+from diarnb.engines.local import _list_turns, clustering
 from diarnb.engines.local.decoding import Decision, decide, decode, number_by_first_appearance, select_reliable
-from diarnb.engines.local.evidence import ChannelEvidence
+from diarnb.engines.local.evidence import ChannelEvidence, extract
 from diarnb.engines.local.segmentation import seconds
-from diarnb.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,16 +117,23 @@ def run(recordings: Sequence[Recording]) -> dict[str, list[Score]]:
     """Extract the evidence of each recording once, and score what is decided under each of `BOUNDS`."""
     scores: dict[str, list[Score]] = {name: [] for name in BOUNDS}
     for recording in recordings:
-        with open_recording(recording.audio) as audio:
-            answer = LocalEngine().diarize(audio, Params(), {}, lambda stage, fraction: None)
-        assert answer.evidence is not None
-        (evidence,) = ChannelEvidence.unpack(answer.evidence)
+        evidence, duration = extract_evidence(recording)
         for name, bound in BOUNDS.items():
-            decision = bound(evidence, recording)
-            labels = [str(k) for k in range(decision.speakers)]
-            found, _ = _list_turns(decision, labels, answer.raw["duration"])
-            scores[name].append(score(recording, [_turn(each) for each in found]))
+            scores[name].append(score_decision(recording, bound(evidence, recording), duration))
     return scores
+
+
+def extract_evidence(recording: Recording) -> tuple[ChannelEvidence, float]:
+    """Return what is decided from, and the seconds that were decoded."""
+    with open_recording(recording.audio) as audio:
+        return extract(audio, "mix", lambda stage, fraction: None)
+
+
+def score_decision(recording: Recording, decision: Decision, duration: float) -> Score:
+    """Score the turns of a decision."""
+    labels = [str(k) for k in range(decision.speakers)]
+    found, _ = _list_turns(decision, labels, duration)
+    return score(recording, [_turn(each) for each in found])
 
 
 def _turn(found: dict[str, Any]) -> Turn:

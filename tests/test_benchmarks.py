@@ -12,7 +12,7 @@ import soundfile as sf
 
 pytest.importorskip("pyannote.metrics", reason="the tests compare with it")
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, clustering_noise, speed
 from benchmarks._machine import cores, table, versions
 from benchmarks._systems import System, Turn, write_wav
 
@@ -233,3 +233,17 @@ def test_accuracy_prints_a_pooled_table_for_a_shipped_example(tmp_path: Path, ca
     assert "pooled: all" in printed
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["scores"]["diarnb"]["interview"]["reference_speakers"] == 2
+
+
+@pytest.mark.slow
+def test_noise_moves_a_rate_and_no_noise_does_not(monkeypatch: pytest.MonkeyPatch):
+    import diarnb
+
+    monkeypatch.setattr(clustering_noise, "SPREADS", (0.0, 0.2))
+    audio = diarnb.example("interview")
+    (talk,) = accuracy.read_folder(audio.parent, {"interview"})
+    (still, shaken), found = clustering_noise.measure([talk], draws=3)
+    assert still[0::2] == ["0", "0.00"]
+    assert still[1] == shaken[1]
+    assert float(shaken[2]) > 0.1
+    assert [row[0] for row in found] == ["interview"]
