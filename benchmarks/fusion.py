@@ -25,7 +25,7 @@ PERTURBED = ("slower", "noisy")
 NOTES = """\
 - local: diarnb's engine; slower, noisy: the same on the recording as `diarnb.metrics.second_opinions` perturbs it;
   pyannote: pyannote.audio 4 with the pipeline that was named. No count is given to any.
-- a + b + c: `diarnb.fuse` of these, in this order, by its own weights.
+- a + b + c: `diarnb.fuse` of these, in this order, by its own weights; the local ones have `turn_level_confidence`.
 - DER in percent by `diarnb.score`, overlap scored, at collar 0 and 0.25 s on each side of every reference boundary;
   pooled: summed errors over summed reference speech. In brackets missed, false alarm and confusion.
 - best in: recordings in which no other single table errs less at collar 0.25; no worse: those in which a fusion errs no
@@ -34,7 +34,7 @@ NOTES = """\
 
 def diarize(recording: Recording, pipeline: str) -> dict[str, pd.DataFrame]:
     """Return the tables of a recording by name, the local engine's first."""
-    opinions = second_opinions(recording.audio, progress=False)
+    opinions = second_opinions(recording.audio, progress=False, turn_level_confidence=True)
     tables = {"local": opinions["as it is"], **{name: opinions[name] for name in PERTURBED}}
     return tables | {"pyannote": diarnb.diarize(recording.audio, engine="pyannote", model=pipeline, progress=False)}
 

@@ -114,6 +114,23 @@ def test_of_two_the_surer_one_decides_and_else_the_first() -> None:
     assert diarnb.compare(first, diarnb.fuse([b, a])).empty
 
 
+def test_a_sure_table_holds_out_against_two_that_are_not_and_yields_where_it_is_unsure_itself() -> None:
+    a = pd.DataFrame({"start": [0.0, 5.0], "end": [5.0, 9.0], "speaker": ["Maya", "Otto"], "confidence": [97.0, 75.0]})
+    b = pd.DataFrame({"start": [1.0, 6.0], "end": [6.0, 9.0], "speaker": ["Maya", "Otto"], "confidence": [75.0, 75.0]})
+    for tables in permutations([a, b, b]):
+        fused = diarnb.fuse(tables)
+        assert plain(fused)["start"].tolist() == [0.0, 6.0]  # Maya from 0 s by the sure one, to 6 s by the other two
+        assert fused.attrs["diarnb"]["weights"][0] != 0.3333
+
+
+def test_a_table_without_confidence_counts_by_how_far_it_agrees_with_those_that_have_it() -> None:
+    sure = [TRUTH.assign(confidence=90.0), TRUTH.assign(confidence=90.0, end=TRUTH["end"] - 0.05)]
+    wrong = TRUTH.assign(speaker=np.random.default_rng(1).permutation(TRUTH["speaker"].to_numpy()))
+    odd, fitting = diarnb.fuse([wrong, *sure]), diarnb.fuse([TRUTH, *sure])
+    assert odd.attrs["diarnb"]["weights"][0] < 0.2 < fitting.attrs["diarnb"]["weights"][0]
+    assert diarnb.score(TRUTH, odd)["der"].iloc[0] < 3
+
+
 def test_weights_decide_where_they_are_given() -> None:
     a = pd.DataFrame({"start": [0.0, 5.0], "end": [5.0, 9.0], "speaker": ["Maya", "Otto"]})
     b = a.assign(speaker="Maya")
@@ -175,7 +192,7 @@ def test_it_errs_no_more_than_the_published_package() -> None:
     """DOVER-Lap itself is the oracle, where it is installed (benchmarks/requirements-pyannote.txt)."""
     published = pytest.importorskip("dover_lap.src.doverlap").DOVERLap
     turn = pytest.importorskip("dover_lap.libs.turn").Turn
-    ours, theirs = [], []
+    ours, theirs, alike = [], [], []
     for seed in range(12):
         tables = [perturbed(100 + 10 * seed + number) for number in range(3)]
         lists = [[turn(s, e, speaker_id=who, file_id="f") for s, e, who in plain(t).to_numpy()] for t in tables]
@@ -185,5 +202,6 @@ def test_it_errs_no_more_than_the_published_package() -> None:
         us = diarnb.fuse(tables)
         ours.append(float(diarnb.score(TRUTH, us)["der"].iloc[0]))
         theirs.append(float(diarnb.score(TRUTH, them)["der"].iloc[0]))
-        assert diarnb.compare(us, them).attrs["diarnb"]["agreement"] > 90
+        alike.append(diarnb.compare(us, them).attrs["diarnb"]["agreement"])
     assert np.mean(ours) <= np.mean(theirs) + 0.5
+    assert np.mean(alike) > 90

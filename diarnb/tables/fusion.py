@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ def __dir__() -> list[str]:
 
 
 _FALL = 0.1  # the weight of the n-th best table is n to the power of minus this, as DOVER-Lap has it
+_LEAST, _MOST, _ESTIMATED = 0.7, 0.98, 0.9  # how reliable a table counts: at least, at most, at most by an estimate
+_TIE = 1e-6  # of the vote, for what the first table says
 _COLUMNS = {"start": float, "end": float, "duration": float, "speaker": str, "agreement": float}
 
 
@@ -43,8 +46,10 @@ def fuse(
         or of several with ``uri``. Labels may differ between the tables. A table without turns says that nobody speaks.
     weights : sequence of float, optional
         The weight of each table, above 0. By default, a table that agrees better with all others has more weight: the
-        n-th best has n to the power of -0.1. Of two tables, neither agrees better; then the table with the higher
-        ``confidence`` has more weight if both have this column, else the first.
+        n-th best has n to the power of -0.1. If tables have ``confidence`` (`diarnb.diarize` adds it with
+        ``turn_level_confidence=True``), each table's weight at each moment is the logarithm of the odds that it is
+        right, according to its confidence, or else to its agreement with the others. Of two tables, both need that
+        column; otherwise the first decides.
 
     Returns
     -------
@@ -69,16 +74,20 @@ def fuse(
 
     Notes
     -----
-    The method is that of DOVER-Lap (Raj and others, 2021). First, speakers are matched. Starting with the best table,
-    the speakers of each table are matched one to one with those found so far, by the time they share (Hungarian
-    method). Then, at each moment, the number of speakers is the weighted mean over the tables, and the speakers with
-    the most votes are chosen. If two tables have ``confidence``, it weights each vote.
+    The method is that of DOVER-Lap (Raj and others, 2021), which follows DOVER (Stolcke and Yoshioka, 2019). First,
+    speakers are matched. Starting with the table of the most weight, the speakers of each table are matched one to one
+    with those found so far, by the time they share (Hungarian method). Then, at each moment, the number of speakers is
+    the weighted mean over the tables, and the speakers with the most votes are chosen; the order of the tables breaks
+    ties.
 
-    At least three tables are needed to outvote one that is wrong. A vote helps if all are about equally good and make
-    different mistakes. If one is clearly better, the others outvote it. On 18 short real recordings, the local engine's
-    error rate was 7.1 %, that of the same engine on perturbed audio 8.7 and 10.3 %, that of a pyannote.audio pipeline
-    16.4 %, and that of all four fused 8.4 % (collar 0.25, ``python -m benchmarks.fusion``). In such a case give the
-    best table more weight, or use it alone.
+    Log odds are the best weights for voters who err independently (Nitzan and Paroush, 1982). Two such voters agree
+    about as often as the product of their shares of correct answers, so three agreements tell how often a table without
+    confidence is right; this counts as 70-90 %, a confidence as 70-98 %.
+
+    At least three tables are needed to outvote one that is wrong, and they should err in different ways: two from the
+    same engine outvote a third where both are wrong. Confidence makes a sure table hold out against two unsure ones. If
+    you know which table is the best, give it more weight, or use it alone. ``python -m benchmarks.fusion FOLDER
+    --pyannote PIPELINE`` compares fusions with their tables.
 
     Examples
     --------
@@ -134,21 +143,16 @@ class _Vote:
         self._active = [
             mark_active(table, names, self._edges) for table, names in zip(tables, self._names, strict=True)
         ]
-        sure = [_mean_confidence(table) for table in tables]
-        self._sure = len(tables) == 2 and not np.isnan(sure).any()
-        worth = sure if self._sure else self._agreements()
-        order = sorted(range(len(tables)), key=lambda number: (-worth[number], number))
-        given = np.ones(len(tables)) if weights is None else np.asarray(weights, dtype=float)
-        if weights is None:
-            given[order] = np.arange(1, len(tables) + 1) ** -_FALL
-        self.weights: Floats = given / given.sum()
-        self._order = sorted(order, key=lambda number: -self.weights[number])
+        self._votes = self._weigh(weights)
+        total = self._votes @ self._seconds if len(self._seconds) else np.ones(len(tables))
+        self.weights: Floats = total / total.sum()
+        self._order = sorted(range(len(tables)), key=lambda number: (-round(self.weights[number], 9), number))
 
     def turns(self) -> pd.DataFrame:
         """Return who speaks when by the vote."""
-        names, votes, scores = self._match()
+        names, votes, first = self._match()
         speaking = np.floor(self._count() + 0.5 + 1e-9)  # a half counts, whatever sums of weights are off
-        standing = np.argsort(np.argsort(-scores, axis=0, kind="stable"), axis=0, kind="stable")
+        standing = np.argsort(np.argsort(-(votes + first), axis=0, kind="stable"), axis=0, kind="stable")
         chosen: Masks = (standing < speaking) & (votes > 0)
         rows = []
         for who, name in enumerate(names):
@@ -162,21 +166,58 @@ class _Vote:
         table = pd.DataFrame(rows, columns=[*_COLUMNS])
         return table.sort_values(["start", "end", "speaker"], ignore_index=True)
 
-    def _agreements(self) -> list[float]:
-        """Return of each table how far it agrees with the others, in the mean."""
-        found = np.ones((len(self._tables), len(self._tables)))
-        for one in range(len(self._tables)):
-            for other in range(one):
-                moments = Moments(self._tables[other], self._tables[one])
-                agreed, speech = moments.sum_agreement(moments.find_differences(moments.match_speakers()))
-                total = speech.sum()
-                found[one, other] = found[other, one] = agreed.sum() / total if total else 1.0
-        return [round(float(each), 9) for each in found.mean(axis=1)]
+    def _weigh(self, weights: Sequence[float] | None) -> Floats:
+        """Return how much each table (rows) counts in each moment."""
+        number_of = len(self._tables)
+        votes = np.ones((number_of, len(self._seconds)))
+        telling = [
+            "confidence" in table and len(table) > 0 and bool(table["confidence"].notna().all())
+            for table in self._tables
+        ]
+        if weights is not None:
+            votes *= np.asarray(weights, dtype=float)[:, None]
+        elif all(telling) or (number_of > 2 and any(telling)):
+            for number, tells in enumerate(telling):
+                right = self._find_confidence(number) if tells else self._estimate_reliability(number)
+                odds = np.clip(right, _LEAST, _MOST)
+                votes[number] = np.log(odds / (1 - odds))
+        else:
+            agreed = [
+                sum(self._agree(*pair) for pair in combinations(range(number_of), 2) if number in pair)
+                for number in range(number_of)
+            ]
+            order = sorted(range(number_of), key=lambda number: (-round(agreed[number], 9), number))
+            votes[order] *= np.arange(1, number_of + 1)[:, None] ** -_FALL
+        return votes
+
+    def _find_confidence(self, number: int) -> Floats:
+        """Return how sure a table is in each moment, 0-1: where nobody speaks, as sure as it is in the mean."""
+        table, sure = self._tables[number], np.zeros(len(self._seconds))
+        for start, end, confidence in table[["start", "end", "confidence"]].to_numpy(dtype=np.float64):
+            span = slice(*np.searchsorted(self._edges, [start, end]))
+            sure[span] = np.maximum(sure[span], confidence / 100)
+        mean = np.average(table["confidence"], weights=table["duration"]) / 100
+        return np.where(self._active[number].any(axis=0), sure, mean)
+
+    def _estimate_reliability(self, number: int) -> float:
+        """Estimate the share of time that a table is right, from its agreement with each two others and theirs."""
+        others = [other for other in range(len(self._tables)) if other != number]
+        found = [
+            np.sqrt(self._agree(number, one) * self._agree(number, two) / self._agree(one, two))
+            for one, two in combinations(others, 2)
+        ]
+        return min(float(np.mean(found)), _ESTIMATED)
+
+    def _agree(self, one: int, other: int) -> float:
+        """Return how far two tables agree, 0.01-1."""
+        moments = Moments(self._tables[one], self._tables[other])
+        agreed, speech = moments.sum_agreement(moments.find_differences(moments.match_speakers()))
+        total = speech.sum()
+        return max(float(agreed.sum() / total), 0.01) if total else 1.0
 
     def _match(self) -> tuple[list[str], Floats, Floats]:
-        """Find who is whom; return names, and for each (rows) the share of the vote and the score of each moment."""
-        votes = np.zeros((0, len(self._seconds)))
-        scores = votes
+        """Find who is whom; return names, each one's share of the vote in each moment, and what breaks ties."""
+        votes = first = np.zeros((0, len(self._seconds)))
         whose: list[dict[int, str]] = []  # of each speaker found, who that is in which table
         for number in self._order:
             active = self._active[number]
@@ -184,37 +225,19 @@ class _Vote:
             new = [who for who in range(len(active)) if who not in twins]
             rows = np.array([twins[who] if who in twins else len(votes) + new.index(who) for who in range(len(active))])
             more = np.zeros((len(new), votes.shape[1]))
-            votes, scores = np.concatenate([votes, more]), np.concatenate([scores, more])
+            votes, first = np.concatenate([votes, more]), np.concatenate([first, more])
             whose += [{} for _ in new]
             for who, row in enumerate(rows):
                 whose[row][number] = self._names[number][who]
-                votes[row] += self.weights[number] * active[who]
-                scores[row] += self.weights[number] * self._count_confidence(number, who)
-        return _name(whose), votes, scores
-
-    def _count_confidence(self, number: int, who: int) -> Any:
-        """Return what a table's vote for its speaker is worth in each moment: 1, or their confidence, 0-1."""
-        active, table = self._active[number][who], self._tables[number]
-        if not self._sure:
-            return active
-        worth = np.zeros(len(active))
-        own = table.loc[table["speaker"] == self._names[number][who], ["start", "end", "confidence"]]
-        for start, end, confidence in own.to_numpy(dtype=np.float64):
-            span = slice(*np.searchsorted(self._edges, [start, end]))
-            worth[span] = np.maximum(worth[span], max(confidence / 100, 1e-6))
-        return worth
+                votes[row] += self._votes[number] * active[who]
+                first[row] = np.maximum(first[row], _TIE / (number + 1) * active[who])
+        return _name(whose), np.round(votes / self._votes.sum(axis=0), 9), first
 
     def _count(self) -> Floats:
         """Return how many speak in each moment, in the weighted mean."""
-        counts: Floats = np.stack([active.sum(axis=0) for active in self._active]).T @ self.weights
-        return counts
-
-
-def _mean_confidence(table: pd.DataFrame) -> float:
-    """Return how sure a table is, 0-100, turns weighing by their length; NaN where it does not tell throughout."""
-    if "confidence" not in table or table["confidence"].isna().any() or not len(table):
-        return np.nan
-    return float(np.average(table["confidence"], weights=table["duration"]))
+        counts = np.stack([active.sum(axis=0) for active in self._active])
+        weighed: Floats = (self._votes * counts).sum(axis=0) / self._votes.sum(axis=0)
+        return weighed
 
 
 def _name(whose: list[dict[int, str]]) -> list[str]:
