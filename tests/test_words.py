@@ -210,7 +210,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_read(words: Any, erro
 
 def test_words_of_another_recording_are_refused() -> None:
     late = pd.DataFrame({"start": [1000.0], "end": [1500.0], "word": ["milliseconds"]})
-    with pytest.raises(TurnTableError, match=r"does not match this recording.* 1500\.0 s.* 69\.\d s.*/ 1000"):
+    with pytest.raises(TurnTableError, match=r"do not match this recording.* 1500\.0 s.* 69\.\d s.*/ 1000"):
         asked(late)
 
 

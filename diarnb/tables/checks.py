@@ -169,12 +169,12 @@ def check_end(
     >>> check_end([1.5, 90.0], 4.2, name="words")
     Traceback (most recent call last):
     ...
-    diarnb.errors.TurnTableError: words is not of this recording: its times go to 90.0 s, and it ends at 4.2 s
+    diarnb.errors.TurnTableError: the times of words do not match this recording: they go to 90.0 s, and it ends at 4.2 s
     """
     last = max(ends, default=0.0)
     if duration and last > (1 + share) * duration + slack:
-        told = f"its times go to {last:.1f} s, and {audio} ends at {duration:.1f} s"
-        raise error(f"{name} does not match this recording: {told}{advice}")
+        told = f"they go to {last:.1f} s, and {audio} ends at {duration:.1f} s"
+        raise error(f"the times of {name} do not match this recording: {told}{advice}")
 
 
 def _read_times(table: pd.DataFrame, name: str, needed: tuple[str, ...]) -> tuple[Times, Times]:
