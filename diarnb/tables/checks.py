@@ -166,10 +166,10 @@ def check_end(
 
     Examples
     --------
-    >>> check_end([1.5, 90.0], 4.2, name="words")
+    >>> check_end([1.5, 9.5], 4.2, name="words")
     Traceback (most recent call last):
     ...
-    diarnb.errors.TurnTableError: the times of words do not match this recording: they go to 90.0 s, and it ends at 4.2 s
+    diarnb.errors.TurnTableError: the times of words do not match this recording: they go to 9.5 s, and it ends at 4.2 s
     """
     last = max(ends, default=0.0)
     if duration and last > (1 + share) * duration + slack:
