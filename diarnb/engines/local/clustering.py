@@ -205,7 +205,7 @@ def _drop_strays(
     blocks: list[slice],
     low: int,
 ) -> NDArray[np.int64]:
-    """Give to others whatever was found in some blocks only, and is what others say all the time elsewhere."""
+    """Pass on to others what was found in some blocks only and sounds like someone who speaks in the rest."""
     count = int(labels.max()) + 1
     spoken = np.zeros((len(blocks), count))
     absent = np.zeros(len(labels), bool)
