@@ -77,15 +77,26 @@ def executed(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = nbformat.from_dict({key: value for key, value in cell.metadata.items() if key == "tags"})
         if cell.cell_type == "code":
             # A progress bar leaves an output without data where the work took more than a second, and none elsewhere.
-            cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
+            cell.outputs = _join_streams([output for output in cell.outputs if output.get("data") != {}])
             for output in cell.outputs:
                 # A widget without its kernel is "model not found"; the picture and the table beside it are shown then.
                 output.get("data", {}).pop(WIDGET_VIEW, None)
     return notebook
 
 
+def _join_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Join what was printed in a row: in how many pieces it arrived depends on the machine."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" and output.name == joined[-1].get("name"):
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
 def compared(notebook: nbformat.NotebookNode) -> list[list[str]]:
-    """Give what the outputs of each code cell are compared by."""
+    """Return what the outputs of each code cell are compared by."""
     sanitize = configparser.ConfigParser(interpolation=None)
     sanitize.read(ROOT / "tests" / "nbval_sanitize.cfg")
     shown = []
