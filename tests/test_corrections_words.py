@@ -59,6 +59,6 @@ def test_a_corrected_word_is_kept_and_applied_to_another_table(turns: pd.DataFra
 @pytest.mark.parametrize("text", ["", "  ", "budgie."])
 def test_a_word_becomes_another(turns: pd.DataFrame, text: str) -> None:
     corrections = Corrections(turns)
-    with pytest.raises(InvalidParameterError, match="another text"):
+    with pytest.raises(InvalidParameterError, match="a word is replaced with text"):
         corrections.correct_word(1.2, 1.6, "budgie.", text)
     assert corrections.edits.empty

@@ -166,7 +166,7 @@ def test_a_table_is_identified_here_and_not_there(service: FaultServer, known: d
         diarnb.identify(known["interview"], {"Beth": "AAAA"}, **at(service))
     with pytest.raises(errors.InvalidParameterError, match="this table is diarized"):
         diarnb.identify(known["interview"], {"Beth": "AAAA"}, num_speakers=2)
-    with pytest.raises(errors.InvalidParameterError, match="'deepgram' knows no voices"):
+    with pytest.raises(errors.InvalidParameterError, match="'deepgram' has no voiceprints"):
         diarnb.identify(known["interview"], {"Beth": "AAAA"}, engine="deepgram")
     with pytest.raises(errors.InvalidParameterError, match="without 'model'"):
         diarnb.voiceprint(sound(), model="precision-2")

@@ -387,7 +387,7 @@ def test_two_servers_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:
-    with in_thread() as server, pytest.raises(ConfigurationError, match=rf"port {server.port}: something else.*--port"):
+    with in_thread() as server, pytest.raises(ConfigurationError, match=rf"port {server.port}: another prog.*--port"):
         in_thread(tmp_path, port=server.port).__enter__()
     with in_thread(tmp_path):  # and nothing of the failed start is in the way
         pass
@@ -429,7 +429,8 @@ def test_others_cannot_read_the_folder_or_anything_in_it(tmp_path: Path, existed
 
 @pytest.mark.skipif(os.name == "nt", reason="rights are another matter there")
 def test_a_folder_with_other_things_in_it_stays_as_it_is_but_for_ours(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch(0o644)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "notes.txt").chmod(0o644)  # whatever the umask
     accepted(tmp_path, job("echo"))
     tmp_path.chmod(0o755)
     with in_process(tmp_path, program=PROGRAM):

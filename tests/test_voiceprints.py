@@ -463,7 +463,7 @@ def test_an_engine_that_knows_no_voices_says_so(prints: dict[str, str]) -> None:
 
     assert LocalEngine().can(Engine.identify)
     for ask in (lambda: diarnb.voiceprint("x.wav", engine=Deaf()), lambda: diarnb.identify("x", prints, engine=Deaf())):
-        with pytest.raises(InvalidParameterError, match="'deaf' knows no voices again"):
+        with pytest.raises(InvalidParameterError, match="'deaf' has no voiceprints"):
             ask()
 
 
