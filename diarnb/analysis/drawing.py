@@ -128,9 +128,7 @@ def responses_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.set_title(told, color=style.ink, fontsize=0.9 * font, pad=6 + 1.2 * font * _is_narrow(ax))
     else:
         _write_nothing(ax, style, told)
-    ax.set_xlabel(
-        "seconds from the end of one speaker to the start of the next", color=style.muted, fontsize=0.85 * font
-    )
+    ax.set_xlabel("seconds from one turn's end to the next's start", color=style.muted, fontsize=0.85 * font)
     ax.set_ylabel("transfers", color=style.muted, fontsize=0.85 * font)
     for x, side, text in ((low, "left", "overlap"), (high, "right", "gap")):
         ax.annotate(
