@@ -16,7 +16,7 @@ Language 71, 2022. `_FA` and `_FB` are its acoustic scaling and its speaker regu
 
 from __future__ import annotations
 
-import hashlib
+import functools
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ _KMEANS_ROUNDS = 3  # of assigning to the nearest centroid before the mixture, w
 _BLOCK_SECONDS = _FB_SECONDS  # of speech; what is left at the end makes a block from half of it on
 _JOINED_BLOCKS = 8  # are merged at a time: merging takes cubic time
 _STRAY_SHARE = 0.5  # of what somebody says, nearest to them in blocks without them, from which they are not a speaker
-_KEPT_BLOCKS = 128  # whose labels are kept in memory, 14 hours: deciding again, or two seconds later, is merging only
+_KEPT_BLOCKS = 64  # whose labels are kept in memory, 7 hours: deciding again, or two seconds later, is merging only
 _PRIOR_PAIRS = 10  # pairs of segments that the recording's similarity counts for within each speaker
 
 
@@ -146,7 +146,8 @@ def cluster_in_blocks(
 ) -> NDArray[np.int64]:
     """Label each segment of a recording of any length with a speaker; one block is clustered by `cluster`.
 
-    Parameters and result are those of `cluster`. With a threshold there are no blocks.
+    Parameters and result are those of `cluster`. With a threshold there are no blocks. Blocks are clustered with two
+    digits of the similarity, which changes in the third as more is heard.
     """
     blocks = _cut_blocks(weights)
     if len(blocks) == 1 or threshold is not None:
@@ -157,7 +158,8 @@ def cluster_in_blocks(
         joined = blocks[first : first + _JOINED_BLOCKS]
         whole, count = slice(joined[0].start, joined[-1].stop), 0
         for block in joined:
-            labels[block] = count + _cluster_block(embeddings[block], weights[block], similarity)
+            found = _cluster_block(embeddings[block].tobytes(), weights[block].tobytes(), round(similarity, 2))
+            labels[block] = count + found
             count = int(labels[block].max()) + 1
         labels[whole] = _merge(embeddings[whole], weights[whole], labels[whole], similarity, 1, count)
         labels[whole] += labels[: whole.start].max(initial=-1) + 1
@@ -178,24 +180,15 @@ def _cut_blocks(weights: NDArray[np.float32]) -> list[slice]:
     return [slice(*each) for each in pairwise([0, *edges, len(weights)])]
 
 
-_block_labels: dict[tuple[bytes, float], NDArray[np.int64]] = {}
-
-
-def _cluster_block(
-    embeddings: NDArray[np.float32], weights: NDArray[np.float32], similarity: float
-) -> NDArray[np.int64]:
-    """Cluster a block, or recall how it was; of similarity two digits count, for more are never the same again.
+@functools.lru_cache(_KEPT_BLOCKS)
+def _cluster_block(embeddings: bytes, weights: bytes, similarity: float) -> NDArray[np.int64]:
+    """Cluster a block, given as the bytes of float32.
 
     The mixture is fitted once: who is missed in a block is found in another, and who is split would be everywhere.
     """
-    key = hashlib.sha256(embeddings.tobytes() + weights.tobytes()).digest(), round(similarity, 2)
-    labels = _block_labels.pop(key, None)
-    if labels is None:
-        labels = cluster(embeddings, weights, key[1], 1, None, refit=False)
-    _block_labels[key] = labels  # the one used last is at the end
-    for oldest in list(_block_labels)[:-_KEPT_BLOCKS]:
-        _block_labels.pop(oldest, None)
-    return labels
+    seconds = np.frombuffer(weights, np.float32)
+    points = np.frombuffer(embeddings, np.float32).reshape(len(seconds), -1)
+    return cluster(points, seconds, similarity, 1, None, refit=False)
 
 
 def _drop_strays(
