@@ -257,13 +257,6 @@ def test_the_number_of_speakers_is_found(count):
     assert len(set(zip(labels, truth, strict=True))) == count  # the same partition
 
 
-def test_many_who_say_little_are_found_by_a_finer_fit():
-    embeddings, weights, truth = make_embeddings(10, each=4, seed=2)
-    labels = cluster(embeddings, weights, SIMILARITY, 1, None)  # the first fit finds six
-    assert labels.max() + 1 == 10
-    assert len(set(zip(labels, truth, strict=True))) == 10
-
-
 @pytest.mark.parametrize(("low", "high"), [(1, 2), (4, None), (5, 6), (2, 2), (7, 7), (1, 1)])
 def test_bounds_are_met(low, high):
     embeddings, weights, _ = make_embeddings(3)

@@ -111,7 +111,7 @@ def test_a_wrong_setting_is_said_before_anything_starts(
 
 @pytest.mark.slow
 def test_a_port_in_use_is_said() -> None:
-    with in_thread() as other, pytest.raises(errors.ConfigurationError, match=f"port {other.port}: something else"):
+    with in_thread() as other, pytest.raises(errors.ConfigurationError, match=f"port {other.port}: another program"):
         server.serve(port=other.port, workers=1)
 
 

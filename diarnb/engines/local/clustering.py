@@ -43,9 +43,8 @@ _MOST_LIMIT = 0.45  # separation from which two speakers are never merged
 _LIMIT_SECONDS = 30.0  # of the smaller speaker; with more speech a smaller separation is significant:
 _LIMIT_POWER = 0.25  # limits shrink with this power of it,
 _LEAST_SHRINKAGE = 0.65  # down to this factor
-_SEVERAL_SPEAKERS = 4  # from which the mixture is fitted once more,
-_MANY_COMPONENTS, _MANY_FB = 40, 3.0  # from more components, with less regularisation,
-_MANY_SPEAKERS = 7  # which is right where one of both finds so many: some of many say too little for the first
+_MANY_SPEAKERS = 7  # from which the mixture is fitted once more,
+_MANY_COMPONENTS, _MANY_FB = 40, 3.0  # from more components, with less regularisation: from fewer speakers it splits
 _FIT_SEGMENTS = 1000  # segments that the mixture is fitted to: about 400 s of speech
 _WARD_SEGMENTS = 500  # and that it is initialised from, by a method of quadratic time
 _PRIOR_SIMILARITY, _PRIOR_SIMILARITY_PAIRS = 0.5, 20  # expected cosine similarity within a region, and its weight
@@ -108,7 +107,7 @@ def cluster(
         Merge until no two speakers are closer than this cosine distance (0-2) beyond the distance within them;
         without one the evidence decides.
     refit : bool, default True
-        Whether the mixture may be fitted once more where there are several speakers.
+        Whether the mixture may be fitted once more where there are many speakers.
 
     Returns
     -------
@@ -126,11 +125,9 @@ def cluster(
         labels = _merge(embeddings, weights, many, similarity, low, high, threshold) if low < high else many
     else:
         labels = _find_speakers(embeddings, weights, similarity, low, high, many, _FB)
-        if refit and labels.max() + 1 >= (_SEVERAL_SPEAKERS if high >= _MANY_SPEAKERS else _MANY_SPEAKERS):
-            finer = _initialise(embeddings, max(_MANY_COMPONENTS, low))
-            again = _find_speakers(embeddings, weights, similarity, low, high, finer, _MANY_FB)
-            if max(labels.max(), again.max()) + 1 >= _MANY_SPEAKERS:
-                labels, many = again, finer
+        if refit and labels.max() + 1 >= _MANY_SPEAKERS:
+            many = _initialise(embeddings, max(_MANY_COMPONENTS, low))
+            labels = _find_speakers(embeddings, weights, similarity, low, high, many, _MANY_FB)
     if labels.max() + 1 < low:
         return _split_to_count(embeddings, weights, labels, many, similarity, low)
     return _fit_count(embeddings, weights, similarity, low, labels) if low == high else labels
