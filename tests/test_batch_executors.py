@@ -133,6 +133,7 @@ def kill_and_run(place: Path, log: Path, after: int) -> int:
     return child.returncode
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_killed_goes_on_where_it_stopped(scripted: Scripted, tmp_path: Path) -> None:
     place = tones(tmp_path / "in", *[f"{n}.wav" for n in range(12)])
     assert kill_and_run(place, scripted.log, 4) == -signal.SIGKILL

@@ -106,6 +106,7 @@ def test_everybody_asked_for_speaks_even_where_edges_leave_nothing_of_them(count
     assert all(decision.active(speaker).any() for speaker in range(count))
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_threads_and_none_is_left():
     before = threading.active_count()
     with open_recording(example("interview")) as recording:

@@ -215,6 +215,7 @@ def test_a_run_is_found_through_parts_and_copies_of_its_table(meeting: pd.DataFr
         assert diarnb.recluster(part, num_speakers=2)["speaker"].nunique() == 2
 
 
+@pytest.mark.slow
 def test_threads_may_ask_at_once(meeting: pd.DataFrame) -> None:
     def ask(count: int) -> pd.DataFrame:
         turns = diarnb.diarize(diarnb.example("meeting"), num_speakers=count, progress=False)

@@ -295,6 +295,7 @@ def idle(server: InThread, count: int) -> list[socket.socket]:
     return [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_idle_strangers_make_room_for_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The longest idle of them first, and nobody who has shown a key while there are others."""
     monkeypatch.setattr(guard, "_HEAD", PATIENCE)
@@ -317,6 +318,7 @@ def test_idle_strangers_make_room_for_whoever_asks(monkeypatch: pytest.MonkeyPat
                 stranger.close()
 
 
+@pytest.mark.slow
 def test_an_address_with_many_wrong_keys_is_slowed_down_and_the_owner_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HOLD", PATIENCE)
     monkeypatch.setattr(limits, "MOST_HELD", 2)

@@ -96,6 +96,7 @@ def test_the_sdk_7_sends_a_file_and_reads_the_answer(server: InThread, talk: byt
     assert answer.results.channels[0].alternatives[0].words[0].speaker is None
 
 
+@pytest.mark.slow
 def test_the_sdk_7_understands_refusals_and_callbacks(server: InThread, talk: bytes) -> None:
     from deepgram.core.api_error import ApiError
     from deepgram.errors import BadRequestError

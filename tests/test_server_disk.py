@@ -106,6 +106,7 @@ def test_a_recording_that_does_not_tell_its_length_stops_at_the_reserve(monkeypa
         assert not list((server.folder / "scratch").iterdir())
 
 
+@pytest.mark.slow
 def test_what_has_to_be_fetched_waits_for_room_and_lets_others_go_before(tmp_path: Path) -> None:
     with (
         serving({"/talk.wav": answering(silence(1))}) as origin,

@@ -74,6 +74,7 @@ def test_our_own_client_streams_the_meeting(server: InThread) -> None:
     assert stream.turns["speaker"].nunique() == 4
 
 
+@pytest.mark.slow
 def test_the_sdk_7_streams(server: InThread, samples: Any) -> None:
     from deepgram.core.events import EventType
 

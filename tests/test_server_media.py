@@ -102,6 +102,7 @@ def test_an_address_expires(store: Media, monkeypatch: pytest.MonkeyPatch) -> No
     assert refused.value.status == 403
 
 
+@pytest.mark.slow
 def test_addresses_outlive_a_restart(tmp_path: Path) -> None:
     with in_thread(tmp_path) as server:
         url = address(server)

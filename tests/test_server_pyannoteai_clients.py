@@ -84,6 +84,7 @@ def sdk(server: InThread) -> Any:
     return Local(server.key)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*(temporary storage|polling)")
 def test_the_sdk_diarizes(sdk: Any, talk: Path) -> None:
     told = []
