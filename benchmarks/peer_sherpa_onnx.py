@@ -6,21 +6,19 @@ the rest; its settings are those that it has of itself.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
-import platform
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx  # type: ignore[import-not-found]
 import sherpa_onnx  # type: ignore[import-not-found]
 import soundfile as sf
 
-from benchmarks._machine import cores, versions
+from benchmarks._machine import cores
+from benchmarks._peer_answers import Turn, answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MODELS = Path(__file__).parents[1] / "diarnb" / "engines" / "local" / "models"
 SEGMENTATION = {
@@ -81,15 +79,8 @@ def _save(model: Any, metadata: dict[str, object], path: Path) -> Path:
     return path
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recordings", nargs="+", type=Path)
-    parser.add_argument("--cold", action="store_true", help="nothing to leave out")
-    parser.add_argument("--recluster", action="store_true", help="not offered by sherpa-onnx")
-    arguments = parser.parse_args()
-
-    seconds, answers = [], []
-    with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as scratch:
+def load(cold: bool) -> Callable[[Path], list[Turn]]:
+    with tempfile.TemporaryDirectory() as scratch:
         config = sherpa_onnx.OfflineSpeakerDiarizationConfig(
             segmentation=sherpa_onnx.OfflineSpeakerSegmentationModelConfig(
                 pyannote=sherpa_onnx.OfflineSpeakerSegmentationPyannoteModelConfig(
@@ -103,17 +94,14 @@ def main() -> None:
             clustering=sherpa_onnx.FastClusteringConfig(num_clusters=-1),
         )
         diarizer = sherpa_onnx.OfflineSpeakerDiarization(config)
-        for path in arguments.recordings:
-            started = time.perf_counter()
-            samples, _ = sf.read(path, dtype="float32")
-            found = diarizer.process(samples).sort_by_start_time()
-            seconds.append(time.perf_counter() - started)
-            print(f"sherpa-onnx: {path.name}, {seconds[-1]:.1f} s", file=sys.stderr)
-            answers.append([(turn.start, turn.end, f"SPEAKER_{turn.speaker:02d}") for turn in found])
-    versions_found = versions("sherpa-onnx", "numpy")
-    said = {"seconds": seconds, "turns": answers, "recluster": None, "versions": versions_found}
-    print(json.dumps(said | {"python": platform.python_version()}), flush=True)
+
+    def diarize(path: Path) -> list[Turn]:
+        samples, _ = sf.read(path, dtype="float32")
+        found = diarizer.process(samples).sort_by_start_time()
+        return [(turn.start, turn.end, f"SPEAKER_{turn.speaker:02d}") for turn in found]
+
+    return diarize
 
 
 if __name__ == "__main__":
-    main()
+    answer("sherpa-onnx", ("sherpa-onnx", "numpy"), load)
