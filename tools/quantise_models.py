@@ -33,6 +33,7 @@ from diarnb.engines.local.segmentation import RATE
 FRAMES = 500  # of 10 ms, as `diarnb.engines.local.embedding` runs the network
 CHUNKS = 60
 LEAST_SIMILARITY = 0.96
+QUANTISED_WITH = f"onnxruntime {ort.__version__}, QDQ of Conv, per channel, 7 bits"
 
 
 class Chunks(CalibrationDataReader):
@@ -81,19 +82,11 @@ def embed(path: Path, inputs: list[dict[str, np.ndarray]]) -> np.ndarray:
     return np.concatenate([session.run(None, each)[0][0] for each in inputs])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="recordings of speech, NAME.flac")
-    parser.add_argument("--only", type=Path, required=True, metavar="NAMES.txt", help="those to take, one name a line")
-    arguments = parser.parse_args()
-    chunks = Chunks(arguments.folder, arguments.only.read_text(encoding="utf-8").split())
-    path, facts_path = MODELS / "embedding.onnx", MODELS / "provenance.json"
+def quantise(plain: Path, quantised: Path, chunks: Chunks) -> None:
+    """Quantise the convolutions of a network, calibrated on chunks."""
+    without_symbolic_shapes = (False, False, True)  # they need sympy, and static ones suffice
     with tempfile.TemporaryDirectory() as folder:
-        plain, prepared, quantised = (Path(folder, f"{name}.onnx") for name in ("plain", "prepared", "quantised"))
-        model = onnx.load(str(path))
-        restore_float(model)
-        onnx.save(model, str(plain))
-        without_symbolic_shapes = (False, False, True)  # they need sympy, and static ones suffice
+        prepared = Path(folder, "prepared.onnx")
         quant_pre_process(str(plain), str(prepared), *without_symbolic_shapes)
         quantize_static(
             str(prepared),
@@ -106,22 +99,43 @@ def main() -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
+    model = onnx.load(str(quantised))
+    tidy(model)
+    onnx.save(model, str(quantised))
+
+
+def tidy(model: onnx.ModelProto) -> None:
+    """Remove what a graph does not need, and check it."""
+    del model.metadata_props[:]
+    used = {node.domain for node in model.graph.node}
+    for opset in [each for each in model.opset_import if each.domain not in used]:
+        model.opset_import.remove(opset)
+    onnx.checker.check_model(model)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="recordings of speech, NAME.flac")
+    parser.add_argument("--only", type=Path, required=True, metavar="NAMES.txt", help="those to take, one name a line")
+    arguments = parser.parse_args()
+    chunks = Chunks(arguments.folder, arguments.only.read_text(encoding="utf-8").split())
+    path, facts_path = MODELS / "embedding.onnx", MODELS / "provenance.json"
+    with tempfile.TemporaryDirectory() as folder:
+        plain, quantised = (Path(folder, f"{name}.onnx") for name in ("plain", "quantised"))
+        model = onnx.load(str(path))
+        restore_float(model)
+        onnx.save(model, str(plain))
+        quantise(plain, quantised, chunks)
         similarity = (embed(plain, chunks.chunks[CHUNKS:]) * embed(quantised, chunks.chunks[CHUNKS:])).sum(-1)
         assert similarity.mean() > LEAST_SIMILARITY, f"embeddings differ: mean similarity {similarity.mean()}"
-        model = onnx.load(str(quantised))
-        del model.metadata_props[:]
-        used = {node.domain for node in model.graph.node}
-        for opset in [each for each in model.opset_import if each.domain not in used]:
-            model.opset_import.remove(opset)
-        onnx.checker.check_model(model)
-        onnx.save(model, str(path))
+        path.write_bytes(quantised.read_bytes())
     content = path.read_bytes()
     facts: dict[str, dict[str, Any]] = json.loads(facts_path.read_text(encoding="utf-8"))
     facts["embedding"] |= {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "mean_similarity_to_float": round(float(similarity.mean()), 4),
-        "quantised_with": f"onnxruntime {ort.__version__}, QDQ of Conv, per channel, 7 bits",
+        "quantised_with": QUANTISED_WITH,
     }
     facts_path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(f"embedding: {len(content) / 1e6:.1f} MB, mean similarity to float {similarity.mean():.4f}")
