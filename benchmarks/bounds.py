@@ -17,8 +17,16 @@ import numpy as np
 from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import CONVENTIONS, NOTES, Recording, Score, pool, read_folder, score
 from diarnb.audio import open_recording
-from diarnb.engines.local import _list_turns, clustering
-from diarnb.engines.local.decoding import Decision, decide, decode, number_by_first_appearance, select_reliable
+from diarnb.engines.local import _list_turns
+from diarnb.engines.local.calibration import CALIBRATIONS
+from diarnb.engines.local.decoding import (
+    Decision,
+    decide,
+    decode,
+    number_by_first_appearance,
+    prepare_embeddings,
+    select_reliable,
+)
 from diarnb.engines.local.evidence import ChannelEvidence, extract
 from diarnb.engines.local.segmentation import seconds
 
@@ -68,11 +76,8 @@ def true_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
     if not len(known):
         return as_it_is(evidence, recording)
     labels[known] = np.unique(share[known].argmax(1), return_inverse=True)[1]
-    speech, overlap = evidence.frames.astype(np.float32) / 255
-    embeddings, change = evidence.embeddings.astype(np.float32), evidence.change.astype(np.float32)
-    parts = evidence.segments, change, embeddings, evidence.weights, labels, evidence.regions, speech, overlap
-    decision = decode(*parts, keep_all=False)
-    return number_by_first_appearance(decision)
+    embedded, _ = prepare_embeddings(evidence, 1)
+    return number_by_first_appearance(decode(evidence, embedded, labels, keep_all=False))
 
 
 def true_speakers(evidence: ChannelEvidence, recording: Recording) -> Decision:
@@ -94,7 +99,9 @@ def without_energy(evidence: ChannelEvidence, recording: Recording) -> Decision:
 
 def without_sizes(evidence: ChannelEvidence, recording: Recording) -> Decision:
     """Merge by one limit for all, whatever their speech and number, and fit the mixture once."""
-    with patch.multiple(clustering, _LIMIT_POWER=0.0, _MEDIAN_SPEAKERS=1e9, _MANY_SPEAKERS=1e9):
+    size = evidence.embeddings.shape[1]
+    numbers = replace(CALIBRATIONS[size], limit_power=0.0, median_speakers=1e9, many_speakers=1e9)
+    with patch.dict(CALIBRATIONS, {size: numbers}):
         return as_it_is(evidence, recording)
 
 

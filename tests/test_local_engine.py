@@ -14,12 +14,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from diarnb.audio import open_recording
+from diarnb.engines.linkage import cluster_by_ward, merge_neighbours
 from diarnb.engines.local import clustering, decoding, networks
-from diarnb.engines.local.clustering import _merge, cluster, cluster_in_blocks, count_supported
+from diarnb.engines.local.calibration import CAMPPLUS
+from diarnb.engines.local.clustering import EmbeddedSegments, _merge, cluster, cluster_in_blocks, count_supported
 from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode
 from diarnb.engines.local.embedding import SIZE, Embedder
 from diarnb.engines.local.evidence import ChannelEvidence
-from diarnb.engines.local.linkage import cluster_by_ward, merge_neighbours
 from diarnb.engines.local.segmentation import RATE, STEP, Segmenter, count_frames, seconds
 from diarnb.engines.local.segments import _CHANGE, LONGEST, cut, find_embedding_spans, find_runs, find_speech_regions
 from diarnb.examples import example
@@ -249,10 +250,15 @@ def make_embeddings(count, each=25, seed=0):
     return embeddings.astype(np.float32), np.ones(count * each, np.float32), np.repeat(np.arange(count), each)
 
 
+def embed_as(embeddings, weights):
+    """Segments whose embeddings are about as similar within a speaker as real ones of 1 s."""
+    return EmbeddedSegments(embeddings, weights, SIMILARITY, CAMPPLUS)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 20])
 def test_the_number_of_speakers_is_found(count):
     embeddings, weights, truth = make_embeddings(count)
-    labels = cluster(embeddings, weights, SIMILARITY, 1, None)
+    labels = cluster(embed_as(embeddings, weights), 1, None)
     assert labels.max() + 1 == count
     assert len(set(zip(labels, truth, strict=True))) == count  # the same partition
 
@@ -260,7 +266,7 @@ def test_the_number_of_speakers_is_found(count):
 @pytest.mark.parametrize(("low", "high"), [(1, 2), (4, None), (5, 6), (2, 2), (7, 7), (1, 1)])
 def test_bounds_are_met(low, high):
     embeddings, weights, _ = make_embeddings(3)
-    found = cluster(embeddings, weights, SIMILARITY, low, high).max() + 1
+    found = cluster(embed_as(embeddings, weights), low, high).max() + 1
     assert low <= found <= (high or 99)
 
 
@@ -270,8 +276,8 @@ def test_asking_for_more_splits_speakers_and_joins_none(count):
     embeddings[[0, 30]] = make_embeddings(2, 1, seed=9)[
         0
     ]  # two outliers, less similar to any speaker than those are to each other
-    found = cluster(embeddings, weights, SIMILARITY, 1, None)
-    more = cluster(embeddings, weights, SIMILARITY, count, count)
+    found = cluster(embed_as(embeddings, weights), 1, None)
+    more = cluster(embed_as(embeddings, weights), count, count)
     assert more.max() + 1 == count
     assert all(len(set(found[more == k])) == 1 for k in range(count))
     assert len(set(zip(more[31:], truth[31:], strict=True))) <= count  # nor does a label hold two speakers
@@ -280,14 +286,14 @@ def test_asking_for_more_splits_speakers_and_joins_none(count):
 @pytest.mark.parametrize("segments", [1, 2, 3])
 def test_there_are_never_more_speakers_than_segments(segments):
     embeddings, weights, _ = make_embeddings(1, segments)
-    labels = cluster(embeddings, weights, SIMILARITY, 9, 9)
+    labels = cluster(embed_as(embeddings, weights), 9, 9)
     assert sorted(labels) == list(range(segments))
 
 
 def test_a_higher_threshold_never_gives_more_speakers():
     embeddings, weights, _ = make_embeddings(6)
     counts = [
-        cluster(embeddings, weights, SIMILARITY, 1, None, threshold).max() + 1 for threshold in np.linspace(0, 2, 21)
+        cluster(embed_as(embeddings, weights), 1, None, threshold).max() + 1 for threshold in np.linspace(0, 2, 21)
     ]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > 6
@@ -296,7 +302,7 @@ def test_a_higher_threshold_never_gives_more_speakers():
 
 def test_much_of_one_speaker_is_still_one_speaker():
     embeddings, weights, _ = make_embeddings(1, 4000)
-    assert cluster(embeddings, weights, SIMILARITY, 1, None).max() == 0
+    assert cluster(embed_as(embeddings, weights), 1, None).max() == 0
 
 
 @pytest.mark.parametrize(("each", "found"), [(25, 1), (400, 2)])
@@ -306,7 +312,7 @@ def test_a_small_separation_counts_where_there_is_much_speech(each, found):
     embeddings = np.repeat(centroids, each, axis=0) + rng.standard_normal((2 * each, SIZE)) * np.sqrt(0.45 / SIZE)
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
     initial = np.repeat([0, 1], each)
-    labels = _merge(embeddings, np.ones(2 * each, np.float32), initial, SIMILARITY, 1, 2 * each)
+    labels = _merge(embed_as(embeddings, np.ones(2 * each, np.float32)), initial, 1, 2 * each)
     assert labels.max() + 1 == found
 
 
@@ -343,13 +349,13 @@ def make_long_talk(residents, guests, minutes=60, seed=0):
 @pytest.mark.parametrize("residents", [2, 4])
 def test_who_speaks_half_a_minute_in_an_hour_is_found(residents):
     embeddings, weights, who = make_long_talk(residents, 8)
-    labels = cluster_in_blocks(embeddings, weights, SIMILARITY, 1, None)
+    labels = cluster_in_blocks(embed_as(embeddings, weights), 1, None)
     assert labels.max() + 1 == residents + 8
     assert all((labels[who == k] == np.bincount(labels[who == k]).argmax()).mean() > 0.9 for k in range(residents + 8))
-    assert cluster(embeddings, weights, SIMILARITY, 1, None).max() + 1 < residents + 8  # all at once they are lost
-    assert count_supported(embeddings, weights, SIMILARITY, labels) == residents + 8
+    assert cluster(embed_as(embeddings, weights), 1, None).max() + 1 < residents + 8  # all at once they are lost
+    assert count_supported(embed_as(embeddings, weights), labels) == residents + 8
     for low, high in ((residents + 8, residents + 8), (2, 5), (1, 1), (residents + 11, None)):
-        found = cluster_in_blocks(embeddings, weights, SIMILARITY, low, high).max() + 1
+        found = cluster_in_blocks(embed_as(embeddings, weights), low, high).max() + 1
         assert low <= found <= (high or 99)
 
 
@@ -360,9 +366,9 @@ def test_a_manner_of_speaking_that_is_found_in_one_block_makes_nobody():
     aloud = np.flatnonzero((who == 0) & ((np.arange(len(who)) < 40) | (rng.random(len(who)) < 0.03)))
     embeddings[aloud] += manner.astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    first = cluster(embeddings[:400], weights[:400], SIMILARITY, 1, None)
+    first = cluster(embed_as(embeddings[:400], weights[:400]), 1, None)
     assert first.max() + 1 == 3
-    labels = cluster_in_blocks(embeddings, weights, SIMILARITY, 1, None)
+    labels = cluster_in_blocks(embed_as(embeddings, weights), 1, None)
     assert labels.max() + 1 == 2
     assert (labels == labels[who == 1][0]).astype(int).tolist() == who.tolist()
 
@@ -370,8 +376,8 @@ def test_a_manner_of_speaking_that_is_found_in_one_block_makes_nobody():
 def test_less_speech_than_makes_two_blocks_is_clustered_at_once():
     embeddings, weights, _ = make_long_talk(3, 1, 9)
     for low, high in ((1, None), (2, 2), (5, 5)):
-        expected = cluster(embeddings, weights, SIMILARITY, low, high)
-        assert np.array_equal(cluster_in_blocks(embeddings, weights, SIMILARITY, low, high), expected)
+        expected = cluster(embed_as(embeddings, weights), low, high)
+        assert np.array_equal(cluster_in_blocks(embed_as(embeddings, weights), low, high), expected)
 
 
 def test_a_block_is_clustered_once_however_much_follows(monkeypatch):
@@ -381,7 +387,7 @@ def test_a_block_is_clustered_once_however_much_follows(monkeypatch):
         clustering, "cluster", lambda *given, **also: asked.append(len(given[0])) or cluster(*given, **also)
     )
     for end in (1500, 1590, 2700, 2700):
-        cluster_in_blocks(embeddings[:end], weights[:end], SIMILARITY, 1, None)
+        cluster_in_blocks(embed_as(embeddings[:end], weights[:end]), 1, None)
     assert asked == [400, 400, 400, 300, 390, 400, 400, 400, 300]
 
 
@@ -419,10 +425,11 @@ def test_a_long_chain_is_decoded_as_link_by_link(speakers, monkeypatch):
 def test_frames_add_up_to_the_expected_number_of_speakers():
     embeddings, weights, truth = make_embeddings(3, 8)
     segments = np.stack([np.arange(24) * 40, np.arange(24) * 40 + 40], axis=1).astype(np.int32)
-    speech, overlap = np.full(960, 0.9, np.float32), np.zeros(960, np.float32)
-    overlap[380:460] = 0.8
-    parts = segments, np.zeros(24, np.float32), embeddings, weights, truth, segments, speech, overlap
-    decision = decode(*parts, keep_all=False)
+    frames = np.repeat([[230], [0]], 960, axis=1).astype(np.uint8)
+    frames[1, 380:460] = 204
+    speech, overlap = frames / 255
+    parts = frames, segments, np.zeros(1, np.uint8), segments, np.zeros(24, np.float16), embeddings, weights
+    decision = decode(ChannelEvidence(*parts), embed_as(embeddings, weights), truth, keep_all=False)
     assert np.array_equal(decision.first, np.repeat(truth, 40))
     assert set(np.flatnonzero(decision.second >= 0)) == set(range(380, 460))
     assert not (decision.first == decision.second).any()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diarnb.engines.local.linkage import merge_neighbours
+from diarnb.engines.linkage import merge_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

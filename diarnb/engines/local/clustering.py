@@ -11,44 +11,33 @@ found there is merged; whoever was found in one block, and is heard all the time
 References
 ----------
 Landini et al., "Bayesian HMM clustering of x-vector sequences (VBx) in speaker diarization", Computer Speech and
-Language 71, 2022. `_FA` and `_FB` are its acoustic scaling and its speaker regularisation.
+Language 71, 2022. `Calibration.fa` and `fb` are its acoustic scaling and its speaker regularisation.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diarnb.engines.local.linkage import cluster_by_ward
+from diarnb.engines.linkage import cluster_by_ward
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-# Chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on, and on `benchmarks.simulate`.
-_WITHIN_RATIO = 1.15  # within-speaker variance / variance within a region: speakers drift over a recording
-_BETWEEN_RATIO = 0.67  # between-speaker variance / within-speaker variance
-_FA = 0.5  # scale of the evidence: neighbouring segments share sound, so they are not independent
-_FB = 5.0  # regularisation of a speaker, in the same unit
-_FB_SECONDS = 400.0  # of speech; beyond, `_FB` grows in proportion: more of the same speech must not split a speaker
-_COMPONENTS = 30  # to begin with
-_LEAST_LIMIT = 0.2  # separation below which two speakers are merged, in within-speaker cosine distances
-_MEDIAN_SHARE = 0.45  # the same, as a share of the median separation of the recording's speakers,
-_MEDIAN_SPEAKERS = 5  # in proportion less with more speakers than these: some of many are always similar
-_MOST_LIMIT = 0.45  # separation from which two speakers are never merged
-_LIMIT_SECONDS = 30.0  # of the smaller speaker; with more speech a smaller separation is significant:
-_LIMIT_POWER = 0.25  # limits shrink with this power of it,
-_LEAST_SHRINKAGE = 0.65  # down to this factor
-_MANY_SPEAKERS = 7  # from which the mixture is fitted once more,
-_MANY_COMPONENTS, _MANY_FB = 40, 3.0  # from more components, with less regularisation: from fewer speakers it splits
+    from diarnb.engines.local.calibration import Calibration
+
+# Chosen as the numbers of `calibration` are.
+_FB_SECONDS = 400.0  # of speech; beyond, `fb` grows in proportion: more of the same speech must not split a speaker
+_COMPONENTS, _MANY_COMPONENTS = 30, 40  # to begin with, and where there are many speakers
 _FIT_SEGMENTS = 1000  # segments that the mixture is fitted to: about 400 s of speech
 _WARD_SEGMENTS = 500  # and that it is initialised from, by a method of quadratic time
-_PRIOR_SIMILARITY, _PRIOR_SIMILARITY_PAIRS = 0.5, 20  # expected cosine similarity within a region, and its weight
-_CHANGE_MARGIN = 0.02  # added to the similarity within a region: some regions hide a change of speaker
+_PRIOR_SIMILARITY_PAIRS = 20  # pairs of segments that the expected similarity within a region counts for
 _LAGS = range(2, 8)  # segments between those compared; direct neighbours share sound
 _KMEANS_ROUNDS = 3  # of assigning to the nearest centroid before the mixture, which would absorb small speakers
 _BLOCK_SECONDS = _FB_SECONDS  # of speech; what is left at the end makes a block from half of it on
@@ -58,49 +47,69 @@ _KEPT_BLOCKS = 64  # whose labels are kept in memory, 7 hours: deciding again, o
 _PRIOR_PAIRS = 10  # pairs of segments that the recording's similarity counts for within each speaker
 
 
-def estimate_within_similarity(embeddings: NDArray[np.float32], regions: NDArray[np.int64]) -> float:
+@dataclass(frozen=True)
+class EmbeddedSegments:
+    """Segments, as they are clustered.
+
+    Attributes
+    ----------
+    embeddings : numpy.ndarray [shape=(segments, size)], float32
+        Unit vectors.
+    weights : numpy.ndarray [shape=(segments,)], float32
+        Seconds of single-speaker speech behind each embedding.
+    similarity : float
+        Mean cosine similarity within a speaker, from `estimate_within_similarity`.
+    calibration : Calibration
+        For embeddings of this size.
+    """
+
+    embeddings: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    similarity: float
+    calibration: Calibration
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def take(self, which: NDArray[np.int64] | slice) -> EmbeddedSegments:
+        """Return some of the segments."""
+        return replace(self, embeddings=self.embeddings[which], weights=self.weights[which])
+
+
+def estimate_within_similarity(
+    embeddings: NDArray[np.float32], regions: NDArray[np.int64], calibration: Calibration
+) -> float:
     """Estimate the mean cosine similarity of two segments of one speaker in this recording.
 
     Parameters
     ----------
-    embeddings : numpy.ndarray [shape=(segments, 192)]
+    embeddings : numpy.ndarray [shape=(segments, size)]
         Unit vectors, in order of time.
     regions : numpy.ndarray [shape=(segments,)]
         A number for each stretch of speech without a change of speaker.
+    calibration : Calibration
 
     Returns
     -------
     float
         At most 0.95.
     """
-    total, count = _PRIOR_SIMILARITY * _PRIOR_SIMILARITY_PAIRS, _PRIOR_SIMILARITY_PAIRS
+    total, count = calibration.prior_similarity * _PRIOR_SIMILARITY_PAIRS, _PRIOR_SIMILARITY_PAIRS
     for lag in _LAGS:
         same = regions[lag:] == regions[:-lag]
         total += float((embeddings[lag:][same] * embeddings[:-lag][same]).sum())
         count += int(same.sum())
-    return min(total / count + _CHANGE_MARGIN, 0.95)
+    return min(total / count + calibration.change_margin, 0.95)
 
 
 def cluster(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    similarity: float,
-    low: int,
-    high: int | None,
-    threshold: float | None = None,
-    *,
-    refit: bool = True,
+    segments: EmbeddedSegments, low: int, high: int | None, threshold: float | None = None, *, refit: bool = True
 ) -> NDArray[np.int64]:
     """Label each segment with a speaker.
 
     Parameters
     ----------
-    embeddings : numpy.ndarray [shape=(segments, 192)]
-        Unit vectors.
-    weights : numpy.ndarray [shape=(segments,)]
-        Seconds of single-speaker speech behind each embedding.
-    similarity : float
-        Mean cosine similarity within a speaker, from `estimate_within_similarity`.
+    segments : EmbeddedSegments
     low, high : int, int or None
         Least and greatest number of speakers; both are met, except that there are never more speakers than segments.
     threshold : float, optional
@@ -114,59 +123,54 @@ def cluster(
     numpy.ndarray [shape=(segments,)]
         Labels 0, 1, ... without gaps.
     """
-    low = min(low, len(embeddings))
-    high = len(embeddings) if high is None else min(high, len(embeddings))
-    if len(embeddings) > max(_FIT_SEGMENTS, low):  # fit some; the others go to the nearest centroid
-        sample = _sample_evenly(len(embeddings), low)
-        labels = cluster(embeddings[sample], weights[sample], similarity, low, high, threshold, refit=refit)
-        return _extend_labels(embeddings, sample, labels)
-    many = _initialise(embeddings, max(_COMPONENTS, low))
+    low = min(low, len(segments))
+    high = len(segments) if high is None else min(high, len(segments))
+    if len(segments) > max(_FIT_SEGMENTS, low):  # fit some; the others go to the nearest centroid
+        sample = _sample_evenly(len(segments), low)
+        labels = cluster(segments.take(sample), low, high, threshold, refit=refit)
+        return _extend_labels(segments.embeddings, sample, labels)
+    numbers = segments.calibration
+    many = _initialise(segments, max(_COMPONENTS, low))
     if threshold is not None:
-        labels = _merge(embeddings, weights, many, similarity, low, high, threshold) if low < high else many
+        labels = _merge(segments, many, low, high, threshold) if low < high else many
     else:
-        labels = _find_speakers(embeddings, weights, similarity, low, high, many, _FB)
-        if refit and labels.max() + 1 >= _MANY_SPEAKERS:
-            many = _initialise(embeddings, max(_MANY_COMPONENTS, low))
-            labels = _find_speakers(embeddings, weights, similarity, low, high, many, _MANY_FB)
+        labels = _find_speakers(segments, low, high, many, numbers.fb)
+        if refit and labels.max() + 1 >= numbers.many_speakers:
+            many = _initialise(segments, max(_MANY_COMPONENTS, low))
+            labels = _find_speakers(segments, low, high, many, numbers.many_fb)
     if labels.max() + 1 < low:
-        return _split_to_count(embeddings, weights, labels, many, similarity, low)
-    return _fit_count(embeddings, weights, similarity, low, labels) if low == high else labels
+        return _split_to_count(segments, labels, many, low)
+    return _fit_count(segments, low, labels) if low == high else labels
 
 
 def cluster_in_blocks(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    similarity: float,
-    low: int,
-    high: int | None,
-    threshold: float | None = None,
+    segments: EmbeddedSegments, low: int, high: int | None, threshold: float | None = None
 ) -> NDArray[np.int64]:
     """Label each segment of a recording of any length with a speaker; one block is clustered by `cluster`.
 
     Parameters and result are those of `cluster`. With a threshold there are no blocks. Blocks are clustered with two
     digits of the similarity, which changes in the third as more is heard.
     """
+    weights = segments.weights
     blocks = _cut_blocks(weights)
     if len(blocks) == 1 or threshold is not None:
-        return cluster(embeddings, weights, similarity, low, high, threshold)
-    low = min(low, len(embeddings))
-    labels = np.zeros(len(weights), np.int64)
+        return cluster(segments, low, high, threshold)
+    low = min(low, len(segments))
+    labels = np.zeros(len(segments), np.int64)
     for first in range(0, len(blocks), _JOINED_BLOCKS):
         joined = blocks[first : first + _JOINED_BLOCKS]
         whole, count = slice(joined[0].start, joined[-1].stop), 0
         for block in joined:
-            found = _cluster_block(embeddings[block].tobytes(), weights[block].tobytes(), round(similarity, 2))
-            labels[block] = count + found
+            content = segments.embeddings[block].tobytes(), weights[block].tobytes()
+            labels[block] = count + _cluster_block(*content, round(segments.similarity, 2), segments.calibration)
             count = int(labels[block].max()) + 1
-        labels[whole] = _merge(embeddings[whole], weights[whole], labels[whole], similarity, 1, count)
+        labels[whole] = _merge(segments.take(whole), labels[whole], 1, count)
         labels[whole] += labels[: whole.start].max(initial=-1) + 1
-    labels = _merge(embeddings, weights, labels, similarity, low, len(labels))
-    labels = _drop_strays(embeddings, weights, labels, blocks, low)
+    labels = _merge(segments, labels, low, len(labels))
+    labels = _drop_strays(segments, labels, blocks, low)
     if labels.max() + 1 < low:
-        return _split_to_count(
-            embeddings, weights, labels, _initialise(embeddings, max(_COMPONENTS, low)), similarity, low
-        )
-    return _merge(embeddings, weights, labels, similarity, low, len(labels) if high is None else high)
+        return _split_to_count(segments, labels, _initialise(segments, max(_COMPONENTS, low)), low)
+    return _merge(segments, labels, low, len(labels) if high is None else high)
 
 
 def _cut_blocks(weights: NDArray[np.float32]) -> list[slice]:
@@ -178,24 +182,21 @@ def _cut_blocks(weights: NDArray[np.float32]) -> list[slice]:
 
 
 @functools.lru_cache(_KEPT_BLOCKS)
-def _cluster_block(embeddings: bytes, weights: bytes, similarity: float) -> NDArray[np.int64]:
+def _cluster_block(embeddings: bytes, weights: bytes, similarity: float, calibration: Calibration) -> NDArray[np.int64]:
     """Cluster a block, given as the bytes of float32.
 
     The mixture is fitted once: who is missed in a block is found in another, and who is split would be everywhere.
     """
     seconds = np.frombuffer(weights, np.float32)
     points = np.frombuffer(embeddings, np.float32).reshape(len(seconds), -1)
-    return cluster(points, seconds, similarity, 1, None, refit=False)
+    return cluster(EmbeddedSegments(points, seconds, similarity, calibration), 1, None, refit=False)
 
 
 def _drop_strays(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    blocks: list[slice],
-    low: int,
+    segments: EmbeddedSegments, labels: NDArray[np.int64], blocks: list[slice], low: int
 ) -> NDArray[np.int64]:
     """Pass on to others what was found in some blocks only and sounds like someone who speaks in the rest."""
+    embeddings, weights = segments.embeddings, segments.weights
     count = int(labels.max()) + 1
     spoken = np.zeros((len(blocks), count))
     absent = np.zeros(len(labels), bool)
@@ -212,32 +213,21 @@ def _drop_strays(
 
 
 def _find_speakers(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    similarity: float,
-    low: int,
-    high: int,
-    initial: NDArray[np.int64],
-    regularisation: float,
+    segments: EmbeddedSegments, low: int, high: int, initial: NDArray[np.int64], regularisation: float
 ) -> NDArray[np.int64]:
     """Fit the mixture from initial labels, and merge what is not separate, unless the count is given."""
-    labels = _fit_mixture(embeddings, weights, similarity, initial, prune=True, regularisation=regularisation)
-    return _merge(embeddings, weights, labels, similarity, low, high) if low < high else labels
+    labels = _fit_mixture(segments, initial, regularisation, prune=True)
+    return _merge(segments, labels, low, high) if low < high else labels
 
 
 def cluster_constrained(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    similarity: float,
-    initial: NDArray[np.int64],
-    possible: NDArray[np.bool_],
+    segments: EmbeddedSegments, initial: NDArray[np.int64], possible: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Label each segment when some labels are known, and others excluded.
 
     Parameters
     ----------
-    embeddings, weights, similarity
-        As `cluster` takes them.
+    segments : EmbeddedSegments
     initial : numpy.ndarray [shape=(segments,)]
         A first label for each segment, -1 for none.
     possible : numpy.ndarray [shape=(segments, speakers)]
@@ -250,27 +240,25 @@ def cluster_constrained(
     """
     numbers = np.arange(possible.shape[1])
     for _ in range(_KMEANS_ROUNDS):
-        centroids = ((initial[:, None] == numbers) * weights[:, None]).T @ embeddings
+        centroids = ((initial[:, None] == numbers) * segments.weights[:, None]).T @ segments.embeddings
         centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-9)
-        initial = np.where(possible, embeddings @ centroids.T, -np.inf).argmax(1)
-    return _fit_mixture(embeddings, weights, similarity, initial, prune=False, possible=possible)
+        initial = np.where(possible, segments.embeddings @ centroids.T, -np.inf).argmax(1)
+    return _fit_mixture(segments, initial, segments.calibration.fb, prune=False, possible=possible)
 
 
-def count_supported(
-    embeddings: NDArray[np.float32], weights: NDArray[np.float32], similarity: float, labels: NDArray[np.int64]
-) -> int:
+def count_supported(segments: EmbeddedSegments, labels: NDArray[np.int64]) -> int:
     """Count the speakers that remain, in a block or more, when inference may empty those that explain too little.
 
     Parameters
     ----------
-    embeddings, weights, similarity, labels
+    segments, labels
         As `cluster` takes and returns them.
     """
     kept: set[int] = set()
-    for block in _cut_blocks(weights):
+    for block in _cut_blocks(segments.weights):
         sample = block.start + _sample_evenly(block.stop - block.start)
         names, initial = np.unique(labels[sample], return_inverse=True)
-        found = _fit_mixture(embeddings[sample], weights[sample], similarity, initial, prune=True)
+        found = _fit_mixture(segments.take(sample), initial, segments.calibration.fb, prune=True)
         kept |= {int(names[np.bincount(initial[found == k]).argmax()]) for k in range(found.max() + 1)}
     return len(kept)
 
@@ -290,26 +278,15 @@ def _extend_labels(
     return labels
 
 
-def _fit_count(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    similarity: float,
-    count: int,
-    initial: NDArray[np.int64],
-) -> NDArray[np.int64]:
+def _fit_count(segments: EmbeddedSegments, count: int, initial: NDArray[np.int64]) -> NDArray[np.int64]:
     """Merge down to a given number of speakers, none of them empty, and fit the mixture once more."""
-    start = _merge(embeddings, weights, initial, similarity, count, count)
-    labels = _fit_mixture(embeddings, weights, similarity, start, prune=False)
+    start = _merge(segments, initial, count, count)
+    labels = _fit_mixture(segments, start, segments.calibration.fb, prune=False)
     return labels if labels.max() + 1 == count else start
 
 
 def _split_to_count(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    many: NDArray[np.int64],
-    similarity: float,
-    count: int,
+    segments: EmbeddedSegments, labels: NDArray[np.int64], many: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
     """Split speakers along a finer clustering into as many as asked for, without joining any two.
 
@@ -317,36 +294,35 @@ def _split_to_count(
     """
     parts = _renumber(labels * (many.max() + 1) + many)
     parents = labels[np.unique(parts, return_index=True)[1]]
-    return _merge(embeddings, weights, parts, similarity, count, count, parents=parents)
+    return _merge(segments, parts, count, count, parents=parents)
 
 
-def _initialise(embeddings: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+def _initialise(segments: EmbeddedSegments, count: int) -> NDArray[np.int64]:
     """Cluster by Ward's method, into at most `count` clusters."""
-    if len(embeddings) < 2:
-        return np.zeros(len(embeddings), np.int64)
-    sample = _sample_evenly(len(embeddings), count, _WARD_SEGMENTS)
-    return _extend_labels(embeddings, sample, cluster_by_ward(embeddings[sample], count))
+    if len(segments) < 2:
+        return np.zeros(len(segments), np.int64)
+    sample = _sample_evenly(len(segments), count, _WARD_SEGMENTS)
+    return _extend_labels(segments.embeddings, sample, cluster_by_ward(segments.embeddings[sample], count))
 
 
 def _fit_mixture(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    similarity: float,
+    segments: EmbeddedSegments,
     initial: NDArray[np.int64],
+    regularisation: float,
     *,
     prune: bool,
     possible: NDArray[np.bool_] | None = None,
-    regularisation: float = _FB,
 ) -> NDArray[np.int64]:
     """Fit the VB-GMM from initial labels, and return the labels of greatest responsibility.
 
     With `prune` components may become empty; with `possible` (`cluster_constrained`) they keep their numbers.
     """
+    embeddings, weights, numbers = segments.embeddings, segments.weights, segments.calibration
     size = embeddings.shape[1]
-    within = _WITHIN_RATIO * (1 - similarity) / size
+    within = numbers.within_ratio * (1 - segments.similarity) / size
     regularisation *= max(1.0, float(weights.sum()) / _FB_SECONDS)
     mean = weights @ embeddings / max(float(weights.sum()), 1e-9)
-    points = (embeddings - mean) * np.float32(np.sqrt(_BETWEEN_RATIO / within))
+    points = (embeddings - mean) * np.float32(np.sqrt(numbers.between_ratio / within))
     count = initial.max() + 1 if possible is None else possible.shape[1]
     responsibility = np.exp(5 * (initial[:, None] == np.arange(count)).astype(np.float32))
     if possible is not None:
@@ -356,10 +332,10 @@ def _fit_mixture(
     last = -np.inf
     for _ in range(60):
         weighted = responsibility * weights[:, None]
-        variance = 1 / (1 + _FA / regularisation * _BETWEEN_RATIO * weighted.sum(0))
-        centroid = _FA / regularisation * variance[:, None] * (weighted.T @ points)
+        variance = 1 / (1 + numbers.fa / regularisation * numbers.between_ratio * weighted.sum(0))
+        centroid = numbers.fa / regularisation * variance[:, None] * (weighted.T @ points)
         energy = size * variance + (centroid**2).sum(1)
-        likelihood = _FA * weights[:, None] * (points @ centroid.T - _BETWEEN_RATIO / 2 * energy)
+        likelihood = numbers.fa * weights[:, None] * (points @ centroid.T - numbers.between_ratio / 2 * energy)
         likelihood = likelihood + np.log(prior + 1e-30)
         if possible is not None:
             likelihood[~possible] = -np.inf
@@ -381,10 +357,8 @@ def _fit_mixture(
 
 
 def _merge(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
+    segments: EmbeddedSegments,
     labels: NDArray[np.int64],
-    similarity: float,
     low: int,
     high: int,
     threshold: float | None = None,
@@ -392,7 +366,7 @@ def _merge(
 ) -> NDArray[np.int64]:
     """Merge the two least separate speakers until all are separate and few enough."""
     names: NDArray[np.int64] = np.arange(labels.max() + 1)
-    for score, one, other in merge_stepwise(embeddings, weights, labels, similarity, threshold, parents):
+    for score, one, other in merge_stepwise(segments, labels, threshold, parents):
         if len(score) <= low or (len(score) <= high and score[one, other] >= 1):
             break
         names[names == other] = one
@@ -402,10 +376,8 @@ def _merge(
 
 
 def merge_stepwise(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
+    segments: EmbeddedSegments,
     labels: NDArray[np.int64],
-    similarity: float,
     threshold: float | None = None,
     parents: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[NDArray[np.float64], int, int]]:
@@ -417,7 +389,7 @@ def merge_stepwise(
 
     Parameters
     ----------
-    embeddings, weights, labels, similarity, threshold
+    segments, labels, threshold
         As `cluster` takes and returns them.
     parents : numpy.ndarray [shape=(speakers,)], optional
         What each is a part of; only parts of the same one are merged. By default any are.
@@ -431,18 +403,22 @@ def merge_stepwise(
     """
     count = int(labels.max()) + 1
     members = (labels == np.arange(count)[:, None]).astype(np.float32)
-    products = (members @ embeddings).astype(np.float64)
+    products = (members @ segments.embeddings).astype(np.float64)
     products = products @ products.T
     sizes = members.sum(1, dtype=np.float64)
-    seconds = (members @ weights).astype(np.float64)
+    seconds = (members @ segments.weights).astype(np.float64)
     parents = np.zeros(count, np.int64) if parents is None else parents
     while len(sizes) > 1:
         pairs = sizes * (sizes - 1)
-        within = (products.diagonal() - sizes + _PRIOR_PAIRS * similarity) / (pairs + _PRIOR_PAIRS)
+        within = (products.diagonal() - sizes + _PRIOR_PAIRS * segments.similarity) / (pairs + _PRIOR_PAIRS)
         both = (within[:, None] + within) / 2
         distance = np.maximum(1 - both, 0.05)
         separation = (both - products / np.outer(sizes, sizes)) / distance
-        limit = _compute_limits(separation, seconds) if threshold is None else max(threshold, 1e-6) / distance
+        limit = (
+            _compute_limits(separation, seconds, segments.calibration)
+            if threshold is None
+            else max(threshold, 1e-6) / distance
+        )
         score = separation / limit
         np.fill_diagonal(score, np.inf)
         score[parents[:, None] != parents] = np.inf
@@ -456,13 +432,17 @@ def merge_stepwise(
         sizes, seconds, parents = (np.delete(each, other) for each in (sizes, seconds, parents))
 
 
-def _compute_limits(separation: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _compute_limits(
+    separation: NDArray[np.float64], seconds: NDArray[np.float64], numbers: Calibration
+) -> NDArray[np.float64]:
     """Compute the separation from which two speakers are two [shape=(speakers, speakers)]."""
     median = float(np.median(separation[np.triu_indices(len(separation), 1)]))
-    share = _MEDIAN_SHARE * min(1.0, _MEDIAN_SPEAKERS / len(separation))
+    share = numbers.median_share * min(1.0, numbers.median_speakers / len(separation))
     smaller = np.maximum(np.minimum(seconds[:, None], seconds), 1e-3)
-    shrinkage: NDArray[np.float64] = np.clip((_LIMIT_SECONDS / smaller) ** _LIMIT_POWER, _LEAST_SHRINKAGE, 1)
-    return min(max(_LEAST_LIMIT, share * median), _MOST_LIMIT) * shrinkage
+    shrinkage: NDArray[np.float64] = np.clip(
+        (numbers.limit_seconds / smaller) ** numbers.limit_power, numbers.least_shrinkage, 1
+    )
+    return min(max(numbers.least_limit, share * median), numbers.most_limit) * shrinkage
 
 
 def _renumber(labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb.engines.local.clustering import EmbeddedSegments
     from diarnb.engines.local.decoding import Decision
     from diarnb.engines.local.evidence import ChannelEvidence
 
@@ -47,11 +48,11 @@ def weigh_counts(evidence: ChannelEvidence, low: int, high: int | None, threshol
     found = decision.speakers
     if not found:
         return []
-    embeddings, taken, similarity = prepare_embeddings(evidence, low)
+    embedded, taken = prepare_embeddings(evidence, low)
     seconds = (evidence.segments[taken, 1] - evidence.segments[taken, 0]) * RESOLUTION
     taken = taken[decision.path[taken] >= 0]
     speaker = _label_segments(decision, taken)
-    segments = _Labelled(embeddings[taken], evidence.weights[taken], seconds, speaker, similarity, threshold)
+    segments = _Labelled(embedded.take(taken), seconds, speaker, threshold)
     more = range(found + 1, min(max(found + _MORE, _AT_LEAST), len(taken)) + 1)
     rows = [*_merge(segments), *(_split(segments, count) for count in more)]
     return sorted(row._replace(chosen=row.k == found) for row in rows)
@@ -61,20 +62,18 @@ def weigh_counts(evidence: ChannelEvidence, low: int, high: int | None, threshol
 class _Labelled:
     """The segments with reliable embeddings, and the speaker of each."""
 
-    embeddings: NDArray[np.float32]
-    weights: NDArray[np.float32]
+    embedded: EmbeddedSegments
     seconds: NDArray[np.float64]
     speaker: NDArray[np.int64]
-    similarity: float
     threshold: float | None
 
     def merge(self, labels: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.float64], int, int]]:
         """Merge clusters step by step, as `merge_stepwise` does."""
-        return merge_stepwise(self.embeddings, self.weights, labels, self.similarity, self.threshold)
+        return merge_stepwise(self.embedded, labels, self.threshold)
 
     def row(self, labels: NDArray[np.int64], score: NDArray[np.float64], one: int, other: int) -> CountRow:
         """Return the row of a clustering and of two of its speakers, with the scores of `merge_stepwise`."""
-        there = count_supported(self.embeddings, self.weights, self.similarity, labels)
+        there = count_supported(self.embedded, labels)
         names, smallest = self.names(labels), float(np.bincount(labels, self.seconds).min())
         least = max(float(score[one, other]), 0.0)
         return CountRow(len(score), least, there, int(names[one]), int(names[other]), smallest, chosen=False)
@@ -111,7 +110,7 @@ def _merge(segments: _Labelled) -> Iterator[CountRow]:
 
 def _split(segments: _Labelled, count: int) -> CountRow:
     """Return the row of a greater count: of the clusters of one speaker, the two least separate."""
-    labels = cluster_in_blocks(segments.embeddings, segments.weights, segments.similarity, count, count)
+    labels = cluster_in_blocks(segments.embedded, count, count)
     score, _, _ = next(segments.merge(labels))
     names = segments.names(labels)
     rivals = np.where(names[:, None] == names, score, np.inf)  # the diagonal is infinite already

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diarnb.engines.local.calibration import CALIBRATIONS
 from diarnb.engines.local.clustering import (
+    EmbeddedSegments,
     cluster,
     cluster_in_blocks,
     estimate_within_similarity,
@@ -25,27 +27,21 @@ if TYPE_CHECKING:
     from diarnb.engines.local.evidence import ChannelEvidence
 
 
-# Chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on; `_POSTERIOR_SCALE` by
-# `benchmarks.calibration`.
+# Chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on.
 _RELIABLE_SECONDS = 0.4  # of single-speaker speech; an embedding of less is clustered only where there is no better one
 _LEAST_SPEAKER_SECONDS = 1.0  # of speech; a cluster with less is not a speaker
-_VITERBI_SCALE = 50.0  # log-likelihood of a cosine similarity of 1, a second of single-speaker speech, for Viterbi
-_POSTERIOR_SCALE = 15.0  # the same for posteriors: the errors of neighbouring segments are not independent
 _SWITCH_PENALTY = 2.0  # log-probability of a change of speaker without a pause, negated
 _PAUSE_SECONDS = 1.0  # time constant in which a pause takes that away
 _SHORT_SECONDS = 0.5  # the log-likelihood of a shorter segment shrinks in proportion
 _OVERLAP_THRESHOLD = 0.55  # probability of two speaking from which a second speaker is assigned
 _LEAST_OVERLAP_FRAMES = 3
-_SECONDS_PER_SIMILARITY = 4.0  # distance in time that outweighs a cosine similarity of 1, for a second speaker
 _NEIGHBOURHOOD_SECONDS = 30.0  # within which a second speaker is looked for
 _IMPOSSIBLE_PENALTY = 300.0  # log-probability of what is excluded, negated: its exponential squared is still a number
 _BLOCK_FRAMES = 100_000
 _LONG_CHAIN, _FEW_SPEAKERS = 500, 16  # segments from which, and speakers up to which, a chain is cut into lanes
-# Chosen by `benchmarks.crops`, on the TUNE half.
-_NO_SECOND = 0.01  # share of every window with a second local speaker below which there is one speaker
-_CLEAR_SECOND = 0.08  # share of a window above which there are two,
-_CLEAR_SCORE = 1.5  # if they are separate by more than this, in limits of merging,
-_SHORT_RECORDING = 30.0  # seconds of speech from which the embeddings know better
+_SHORT_RECORDING = (
+    30.0  # seconds of speech from which embeddings tell one speaker from two; `benchmarks.crops` chose it
+)
 
 
 @dataclass(frozen=True)
@@ -138,48 +134,38 @@ class Decision:
 
 
 def decode(
-    segments: NDArray[np.int32],
-    change: NDArray[np.float32],
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    regions: NDArray[np.int32],
-    speech: NDArray[np.float32],
-    overlap: NDArray[np.float32],
-    *,
-    keep_all: bool,
+    evidence: ChannelEvidence, embedded: EmbeddedSegments, labels: NDArray[np.int64], *, keep_all: bool
 ) -> Decision:
     """Decode every frame: Viterbi for the speakers, forward-backward for the posteriors.
 
     Parameters
     ----------
-    segments, change : numpy.ndarray [shape=(segments, 2)] and [shape=(segments,)]
-        From `segments.cut`.
-    embeddings, weights : numpy.ndarray [shape=(segments, 192)] and [shape=(segments,)]
-        From `embedding.embed`.
+    evidence : ChannelEvidence
+        A frame of its regions that lies outside of all segments takes the speaker of the nearest one.
+    embedded : EmbeddedSegments
+        All segments of the evidence, from `prepare_embeddings`.
     labels : numpy.ndarray [shape=(segments,)]
         The cluster of each segment, -1 where its embedding is not reliable.
-    regions : numpy.ndarray [shape=(regions, 2)]
-        Where there is speech: a frame outside of all segments takes the speaker of the nearest one.
-    speech, overlap : numpy.ndarray [shape=(frames,)]
-        Probability of anybody and of two speaking.
     keep_all : bool
         Whether every cluster remains a speaker, as when their number was given.
     """
-    cosine = embeddings @ _compute_centroids(embeddings, weights, labels).T
-    likelihood = _compute_log_likelihoods(segments, weights, cosine)
-    switch = _compute_switch_penalties(segments, change)
-    path = _find_viterbi_path(_VITERBI_SCALE * likelihood, switch)
+    segments, numbers = evidence.segments, embedded.calibration
+    speech, overlap = evidence.frames.astype(np.float32) / 255
+    cosine = embedded.embeddings @ _compute_centroids(embedded, labels).T
+    likelihood = _compute_log_likelihoods(segments, embedded.weights, cosine)
+    switch = _compute_switch_penalties(segments, evidence.change)
+    path = _find_viterbi_path(numbers.viterbi_scale * likelihood, switch)
     if keep_all:
         path = _restore_silenced(path, labels)
-    owner = _assign_frames(segments, regions, len(speech))
+    owner = _assign_frames(segments, evidence.regions, len(speech))
     if keep_all:
         for lost in np.setdiff1d(path, path[np.bincount(owner + 1, minlength=len(path) + 1)[1:] > 0]):
             for number in np.flatnonzero(path == lost):
                 owner[slice(*segments[number])] = number
     first = np.where(owner >= 0, path[owner], -1).astype(np.int16)
-    second = _assign_second_speakers(segments, path, first, overlap, cosine)
-    posterior = _compute_posterior(_POSTERIOR_SCALE * likelihood, switch)
+    nearby = numbers.seconds_per_similarity * cosine
+    second = _assign_second_speakers(segments, path, first, overlap, nearby)
+    posterior = _compute_posterior(numbers.posterior_scale * likelihood, switch)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
     return Decision(first, second, owner, path, posterior, speech, overlap)
 
@@ -195,34 +181,28 @@ def _assign_frames(segments: NDArray[np.int32], regions: NDArray[np.int32], fram
 
 
 def compute_posteriors(
-    segments: NDArray[np.int32],
-    change: NDArray[np.float32],
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    possible: NDArray[np.bool_],
+    evidence: ChannelEvidence, embedded: EmbeddedSegments, labels: NDArray[np.int64], possible: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Compute the posterior of each segment at the scale of Viterbi decoding [shape=(segments, speakers)].
 
     Parameters
     ----------
-    segments, change, embeddings, weights, labels
+    evidence, embedded, labels
         As `decode` takes them; each speaker has a segment.
     possible : numpy.ndarray [shape=(segments, speakers)]
         The labels that a segment can have, at least one.
     """
-    cosine = embeddings @ _compute_centroids(embeddings, weights, labels).T
-    likelihood = _VITERBI_SCALE * _compute_log_likelihoods(segments, weights, cosine)
+    cosine = embedded.embeddings @ _compute_centroids(embedded, labels).T
+    likelihood = _compute_log_likelihoods(evidence.segments, embedded.weights, cosine)
+    likelihood *= embedded.calibration.viterbi_scale
     best = np.where(possible, likelihood, -np.inf).max(1, keepdims=True)
     likelihood = np.where(possible, np.maximum(likelihood, best - _IMPOSSIBLE_PENALTY), best - _IMPOSSIBLE_PENALTY)
-    return _compute_posterior(likelihood, _compute_switch_penalties(segments, change))
+    return _compute_posterior(likelihood, _compute_switch_penalties(evidence.segments, evidence.change))
 
 
-def _compute_centroids(
-    embeddings: NDArray[np.float32], weights: NDArray[np.float32], labels: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    members = (labels == np.arange(labels.max() + 1)[:, None]) * np.minimum(weights, 1.5)
-    sums = members @ embeddings
+def _compute_centroids(embedded: EmbeddedSegments, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    members = (labels == np.arange(labels.max() + 1)[:, None]) * np.minimum(embedded.weights, 1.5)
+    sums = members @ embedded.embeddings
     unit: NDArray[np.float32] = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)).astype(
         np.float32
     )
@@ -239,11 +219,11 @@ def _compute_log_likelihoods(
     return result
 
 
-def _compute_switch_penalties(segments: NDArray[np.int32], change: NDArray[np.float32]) -> NDArray[np.float64]:
+def _compute_switch_penalties(segments: NDArray[np.int32], change: NDArray[np.float16]) -> NDArray[np.float64]:
     """Compute the penalty of changing speaker at each segment: less after a pause or a detected change."""
     pause = np.maximum(segments[1:, 0] - segments[:-1, 1], 0) * RESOLUTION
     penalty = _SWITCH_PENALTY * np.exp(-pause / _PAUSE_SECONDS)
-    penalty = np.where(pause == 0, penalty * (1 - change[1:]), penalty)
+    penalty = np.where(pause == 0, penalty * (1 - change[1:].astype(np.float32)), penalty)
     return np.concatenate([[0.0], np.maximum(penalty, 0.5)])
 
 
@@ -359,11 +339,11 @@ def _assign_second_speakers(
     path: NDArray[np.int64],
     first: NDArray[np.int16],
     overlap: NDArray[np.float32],
-    cosine: NDArray[np.float32],
+    similarity: NDArray[np.float32],
 ) -> NDArray[np.int16]:
     """Assign the second speaker of overlaps: close by in time, and of similar embedding."""
     second = np.full(len(first), -1, np.int16)
-    speakers = cosine.shape[1]
+    speakers = similarity.shape[1]
     if speakers < 2:
         return second
     for start, end in find_runs((overlap >= _OVERLAP_THRESHOLD) & (first >= 0)):
@@ -373,7 +353,7 @@ def _assign_second_speakers(
         near = slice(*np.searchsorted(segments[:, 0], [start - reach, end + reach]))
         away = np.maximum(np.maximum(segments[near, 0] - end, start - segments[near, 1]), 0) * RESOLUTION
         here = away == 0
-        score = _SECONDS_PER_SIMILARITY * cosine[near][here].mean(0)
+        score = similarity[near][here].mean(0)
         for speaker in range(speakers):
             evidence = away[path[near] == speaker]
             score[speaker] -= evidence.min() if len(evidence) else _NEIGHBOURHOOD_SECONDS
@@ -394,62 +374,57 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
     threshold : float or None
         As `clustering.cluster` takes it.
     """
-    speech, overlap = evidence.frames.astype(np.float32) / 255
     if not len(evidence.segments):
+        speech, overlap = evidence.frames.astype(np.float32) / 255
         nobody = np.full(len(speech), -1, np.int16)
         segment, path = nobody.astype(np.int32), np.zeros(0, np.int64)
         return Decision(nobody, nobody, segment, path, np.zeros((0, 0)), speech, overlap)
-    weights = evidence.weights
-    embeddings, taken, similarity = prepare_embeddings(evidence, low)
-    found = cluster_in_blocks(embeddings[taken], weights[taken], similarity, low, high, threshold)
+    embedded, taken = prepare_embeddings(evidence, low)
+    reliable = embedded.take(taken)
+    found = cluster_in_blocks(reliable, low, high, threshold)
     wanted = low > 1 or threshold is not None  # who was asked for is kept, however little they say
     if not wanted and high != 1 and len(evidence.second):
         one = found
-        found = _revise_count(embeddings[taken], weights[taken], similarity, found, float(evidence.second[0]) / 255)
+        found = _revise_count(reliable, found, float(evidence.second[0]) / 255)
         wanted = found.max() > one.max()
-    time = np.bincount(found, weights[taken])
+    time = np.bincount(found, reliable.weights)
     faint = np.flatnonzero(time < (0 if wanted else min(_LEAST_SPEAKER_SECONDS, time.max())))
-    labels = np.full(len(weights), -1, np.int64)
+    labels = np.full(len(embedded), -1, np.int64)
     labels[taken] = np.where(np.isin(found, faint), -1, found)
     labels[labels >= 0] = np.unique(labels[labels >= 0], return_inverse=True)[1]
-    change = evidence.change.astype(np.float32)
-    regions = evidence.regions
-    decision = decode(evidence.segments, change, embeddings, weights, labels, regions, speech, overlap, keep_all=wanted)
-    return number_by_first_appearance(decision)
+    return number_by_first_appearance(decode(evidence, embedded, labels, keep_all=wanted))
 
 
-def _revise_count(
-    embeddings: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    similarity: float,
-    labels: NDArray[np.int64],
-    second: float,
-) -> NDArray[np.int64]:
+def _revise_count(segments: EmbeddedSegments, labels: NDArray[np.int64], second: float) -> NDArray[np.int64]:
     """Return one speaker, or two, where the segmentation network tells that better than few embeddings.
 
     Parameters
     ----------
-    embeddings, weights, similarity, labels
+    segments, labels
         As `cluster` takes and returns them.
     second : float
         As `ChannelEvidence` has it, 0-1.
     """
-    if second < _NO_SECOND:
+    numbers = segments.calibration
+    if second < numbers.no_second:
         return np.zeros_like(labels)
-    if labels.max() or second <= _CLEAR_SECOND or len(labels) < 2 or weights.sum() >= _SHORT_RECORDING:
+    few = len(labels) < 2 or segments.weights.sum() >= _SHORT_RECORDING
+    if labels.max() or second <= numbers.clear_second or few:
         return labels
-    two = cluster(embeddings, weights, similarity, 2, 2)
-    score, one, other = next(merge_stepwise(embeddings, weights, two, similarity))
-    return two if score[one, other] > _CLEAR_SCORE else labels
+    two = cluster(segments, 2, 2)
+    score, one, other = next(merge_stepwise(segments, two))
+    return two if score[one, other] > numbers.clear_score else labels
 
 
-def prepare_embeddings(evidence: ChannelEvidence, low: int) -> tuple[NDArray[np.float32], NDArray[np.int64], float]:
-    """Return embeddings as unit vectors, the reliable ones' indices, and the similarity within a speaker."""
+def prepare_embeddings(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSegments, NDArray[np.int64]]:
+    """Return all segments with their embeddings as unit vectors, and the indices of those with a reliable one."""
     embeddings = evidence.embeddings.astype(np.float32)
     embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-6)
+    calibration = CALIBRATIONS[embeddings.shape[1]]
     taken = select_reliable(evidence.weights, low)
     regions = np.cumsum((evidence.change > 0).astype(np.int64))  # an even cut continues the region
-    return embeddings, taken, estimate_within_similarity(embeddings[taken], regions[taken])
+    similarity = estimate_within_similarity(embeddings[taken], regions[taken], calibration)
+    return EmbeddedSegments(embeddings, evidence.weights, similarity, calibration), taken
 
 
 def select_reliable(weights: NDArray[np.float32], low: int) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ def reconsider(evidence: ChannelEvidence, turns: pd.DataFrame, wrong: Mapping[in
     guess = np.full(len(owner), -1, np.int64)
     guess[owned] = turns["speaker"].map(names.index).to_numpy(np.int64)[owner[owned]]
     certain = owned[turns["certain"].to_numpy(bool)[owner[owned]]]
-    embeddings, reliable, similarity = prepare_embeddings(evidence, 1)
+    embedded, reliable = prepare_embeddings(evidence, 1)
     taken = np.union1d(reliable, certain)  # what is certain counts, however short
     possible = np.ones((len(owner), len(names)), bool)
     possible[certain] = guess[certain, None] == np.arange(len(names))
@@ -44,11 +44,9 @@ def reconsider(evidence: ChannelEvidence, turns: pd.DataFrame, wrong: Mapping[in
 
     labels = np.full(len(owner), -1, np.int64)
     there, first, among = _drop_absent(guess[taken], possible[taken])
-    labels[taken] = there[cluster_constrained(embeddings[taken], evidence.weights[taken], similarity, first, among)]
+    labels[taken] = there[cluster_constrained(embedded.take(taken), first, among)]
     there, labels, among = _drop_absent(labels, possible)
-    share = compute_posteriors(
-        evidence.segments, evidence.change.astype(np.float32), embeddings, evidence.weights, labels, among
-    )
+    share = compute_posteriors(evidence, embedded, labels, among)
 
     length = evidence.segments[owned, 1] - evidence.segments[owned, 0]
     sums = np.zeros((len(turns), len(there)))

@@ -1,0 +1,112 @@
+"""What clustering and decoding assume of embeddings: numbers that differ from one embedding space to another.
+
+All of them were chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on, and on conversations of
+`benchmarks.simulate`; `posterior_scale` by `benchmarks.calibration`, and the last three by `benchmarks.crops`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Numbers that fit one embedding space.
+
+    Separations of two speakers are in within-speaker cosine distances: `clustering.merge_stepwise` defines them.
+
+    Attributes
+    ----------
+    prior_similarity : float
+        Expected cosine similarity of two segments of one region.
+    change_margin : float
+        Added to the similarity within a region: some regions hide a change of speaker.
+    within_ratio : float
+        Within-speaker variance / variance within a region: speakers drift over a recording.
+    between_ratio : float
+        Between-speaker variance / within-speaker variance.
+    fa : float
+        Scale of the evidence: neighbouring segments share sound, so they are not independent.
+    fb : float
+        Regularisation of a speaker, in the same unit.
+    least_limit, most_limit : float
+        Separation below which two speakers are merged, and from which they never are.
+    median_share : float
+        The same, as a share of the median separation of the recording's speakers,
+    median_speakers : float
+        in proportion less with more speakers than these: some of many are always similar.
+    limit_seconds : float
+        Speech of the smaller speaker; with more of it a smaller separation is significant:
+    limit_power : float
+        limits shrink with this power of it,
+    least_shrinkage : float
+        down to this factor.
+    many_speakers : float
+        Speakers from which the mixture is fitted once more: from fewer, that splits some of them,
+    many_fb : float
+        with this `fb`.
+    viterbi_scale : float
+        Log-likelihood of a cosine similarity of 1, a second of single-speaker speech, for Viterbi decoding.
+    posterior_scale : float
+        The same for posteriors: the errors of neighbouring segments are not independent.
+    seconds_per_similarity : float
+        Distance in time that outweighs a cosine similarity of 1, for a second speaker.
+    no_second : float
+        Share of every window with a second local speaker below which there is one speaker.
+    clear_second, clear_score : float
+        Share of a window above which there are two, if they are separate by more than so many limits.
+    """
+
+    prior_similarity: float
+    change_margin: float
+    within_ratio: float
+    between_ratio: float
+    fa: float
+    fb: float
+    least_limit: float
+    most_limit: float
+    median_share: float
+    median_speakers: float
+    limit_seconds: float
+    limit_power: float
+    least_shrinkage: float
+    many_speakers: float
+    many_fb: float
+    viterbi_scale: float
+    posterior_scale: float
+    seconds_per_similarity: float
+    no_second: float
+    clear_second: float
+    clear_score: float
+
+
+CAMPPLUS = Calibration(
+    prior_similarity=0.5,
+    change_margin=0.02,
+    within_ratio=1.15,
+    between_ratio=0.67,
+    fa=0.5,
+    fb=5.0,
+    least_limit=0.2,
+    most_limit=0.45,
+    median_share=0.45,
+    median_speakers=5,
+    limit_seconds=30.0,
+    limit_power=0.25,
+    least_shrinkage=0.65,
+    many_speakers=7,
+    many_fb=3.0,
+    viterbi_scale=50.0,
+    posterior_scale=15.0,
+    seconds_per_similarity=4.0,
+    no_second=0.01,
+    clear_second=0.08,
+    clear_score=1.5,
+)
+"""For CAM++ alone."""
+
+BOTH = replace(CAMPPLUS)
+"""For CAM++ and ResNet34 side by side."""
+
+CALIBRATIONS = {192: CAMPPLUS, 448: BOTH}
+"""By the size of embeddings."""
