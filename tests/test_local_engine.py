@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -19,13 +20,14 @@ from diarnb.engines.local import clustering, decoding, networks
 from diarnb.engines.local.calibration import CAMPPLUS
 from diarnb.engines.local.clustering import EmbeddedSegments, _merge, cluster, cluster_in_blocks, count_supported
 from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode
-from diarnb.engines.local.embedding import SIZE, Embedder
+from diarnb.engines.local.embedding import SIZES, Embedder
 from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.segmentation import RATE, STEP, Segmenter, count_frames, seconds
 from diarnb.engines.local.segments import _CHANGE, LONGEST, cut, find_embedding_spans, find_runs, find_speech_regions
 from diarnb.examples import example
 
 CPU = ("CPUExecutionProvider",)
+SIZE = SIZES["embedding"]
 SIMILARITY = 0.55  # expected cosine similarity of two that `make_embeddings` makes around one centre
 
 
@@ -36,7 +38,7 @@ def segmentation():
 
 @pytest.fixture(scope="module")
 def embedding():
-    return networks.load("embedding", providers=CPU, threads=2)
+    return {name: networks.load(name, providers=CPU, threads=2) for name in SIZES}
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,8 @@ def segment(blocks, network):
     return np.concatenate([*scores, segmenter.tail()], axis=1), segmenter.samples
 
 
-def embed(blocks, spans, alone, network):
-    embedder = Embedder(network)
+def embed(blocks, spans, alone, loaded, helpers=None):
+    embedder = Embedder(loaded, helpers=helpers)
     parts = []
     for number, block in enumerate(blocks):
         embedder.feed(block)
@@ -190,15 +192,26 @@ def test_embeddings_do_not_depend_on_how_the_stream_is_cut(embedding, talk):
     embeddings, weights = embed([talk], spans, alone, embedding)
     same, _ = embed(in_blocks(talk, 5_003), spans, alone, embedding)
     assert np.array_equal(embeddings, same)
-    assert embeddings.shape == (len(spans), SIZE)
-    assert np.allclose(np.linalg.norm(embeddings.astype(float), axis=1), 1, atol=2e-3)
+    assert embeddings.shape == (len(spans), sum(SIZES.values()))
+    for one in np.split(embeddings.astype(float), [SIZES["embedding"]], axis=1):
+        assert np.allclose(np.linalg.norm(one, axis=1), 1, atol=2e-3)
     assert np.allclose(weights, LONGEST * STEP / RATE, atol=0.03)
+
+
+def test_networks_at_the_same_time_embed_as_one_after_the_other_and_as_each_alone(embedding, talk):
+    spans, alone = np.array([[i, i + LONGEST] for i in range(10, 1400, 200)], np.int32), np.ones(1400, bool)
+    both, weights = embed([talk], spans, alone, embedding)
+    with ThreadPoolExecutor(2) as helpers:
+        assert np.array_equal(embed([talk], spans, alone, embedding, helpers)[0], both)
+    parts = [embed([talk], spans, alone, {name: embedding[name]}) for name in SIZES]
+    assert np.array_equal(np.hstack([part for part, _ in parts]), both)
+    assert all(np.array_equal(each, weights) for _, each in parts)
 
 
 def test_embeddings_of_one_speaker_are_more_similar(embedding, talk):
     spans = np.array([[60, 119], [300, 359], [560, 619], [680, 739]], np.int32)  # two of each
     embeddings, _ = embed([talk], spans, np.ones(count_frames(len(talk)), bool), embedding)
-    cosine = embeddings.astype(float) @ embeddings.astype(float).T
+    cosine = embeddings.astype(float) @ embeddings.astype(float).T / 2
     assert min(cosine[0, 1], cosine[2, 3]) > 0.2 + cosine[:2, 2:].max()
 
 

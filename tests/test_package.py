@@ -258,7 +258,7 @@ def _garbage_with_its_own_hash(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["segmentation.onnx", "embedding.onnx"])
+@pytest.mark.parametrize("name", ["segmentation.onnx", "embedding.onnx", "resnet34.onnx"])
 @pytest.mark.parametrize(
     "harm",
     [Path.unlink, lambda path: path.write_bytes(b""), lambda path: os.truncate(path, 100_000), _flipped],

@@ -148,7 +148,7 @@ def test_the_next_call_goes_on_and_answers_as_if_nothing_had_happened(home: Path
     asked.clear()
     anew = diarnb.diarize((sound, RATE), progress=False, threads=1, refresh=True)
     assert_turns_equal(turns, anew)
-    assert rest < 0.6 * sum(asked)
+    assert rest < 0.65 * sum(asked)
 
 
 def test_what_would_be_heard_otherwise_is_not_taken(
@@ -165,13 +165,14 @@ def test_what_would_be_heard_otherwise_is_not_taken(
         elif change == "refresh":
             interrupted(sound, refresh=True)
         else:
-            monkeypatch.setattr(local, "REVISION", local.REVISION + 1)
+            default = next(iter(local.MODELS))
+            monkeypatch.setitem(local.MODELS, default, local.MODELS[default]._replace(revision=99))
             interrupted(sound)
         whole.append(sum(asked))
     assert len(set(whole)) == 1
     asked.clear()
     interrupted(sound)
-    assert sum(asked) < 0.6 * whole[0]
+    assert sum(asked) < 0.65 * whole[0]
 
 
 def test_forgetting_and_the_limit_take_what_was_heard(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

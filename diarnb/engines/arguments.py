@@ -56,14 +56,14 @@ class LocalOptions(TypedDict, total=False):
 class LocalArguments(Common, LocalOptions, total=False):
     """What the local engine may be asked of one recording."""
 
-    model: Literal["segmentation-3.0+campplus"] | str | None
+    model: Literal["segmentation-3.0+campplus+resnet34", "segmentation-3.0+campplus"] | str | None
     words: str | Transcribe | pd.DataFrame | Iterable[Options] | None
 
 
 class LocalBatch(Common, LocalOptions, total=False):
     """What the local engine may be asked of many."""
 
-    model: Literal["segmentation-3.0+campplus"] | str | None
+    model: Literal["segmentation-3.0+campplus+resnet34", "segmentation-3.0+campplus"] | str | None
     words: str | Transcribe | None
 
 
@@ -71,7 +71,7 @@ class LocalStream(Counts, LocalOptions, total=False):
     """What the local engine may be asked of a stream."""
 
     sample_rate: int
-    model: Literal["segmentation-3.0+campplus"] | str | None
+    model: Literal["segmentation-3.0+campplus+resnet34", "segmentation-3.0+campplus"] | str | None
 
 
 class CloudOptions(TypedDict, total=False):

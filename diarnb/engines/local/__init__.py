@@ -1,4 +1,4 @@
-"""The local engine: diarization on this machine, with two small networks.
+"""The local engine: diarization on this machine, with small networks.
 
 The networks extract some 3 MB of evidence an hour (`evidence`), which takes nearly all the time; from it speakers are
 clustered and every frame is decoded (`decoding`) in a moment, and as often as one likes.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,8 +38,20 @@ if TYPE_CHECKING:
     from diarnb.engines.local.decoding import Decision
     from diarnb.store.run import Evidence
 
-MODEL = "segmentation-3.0+campplus"
-REVISION = 5  # raised whenever the same networks would answer differently
+
+class Model(NamedTuple):
+    """What stands behind the name of a model."""
+
+    revision: int  # raised whenever the same networks would answer differently
+    embedding: tuple[str, ...]  # its embedding networks; that of segmentation is the same
+
+
+MODELS = {
+    "segmentation-3.0+campplus+resnet34": Model(6, ("embedding", "resnet34")),
+    "segmentation-3.0+campplus": Model(5, ("embedding",)),
+}
+"""The first one is the default; the others take less time."""
+
 _EARLIER = "An earlier diarnb analysed the recording, less exactly at edges of speech: diarize it again."
 
 
@@ -63,11 +75,11 @@ def _threshold(value: object) -> float:
 
 
 class LocalEngine(Engine):
-    """Segmentation-3.0 and CAM++ under ONNX Runtime, with Bayesian clustering and overlap."""
+    """Segmentation-3.0, CAM++ and ResNet34 under ONNX Runtime, with Bayesian clustering and overlap."""
 
     name = "local"
     offer: Offer = Offer(
-        models=(MODEL,),
+        models=tuple(MODELS),
         options={
             "providers": Option("ONNX Runtime's execution providers, best first", _providers, changes_result=False),
             "threads": Option("threads to use; by default all cores", _threads, changes_result=False),
@@ -80,10 +92,11 @@ class LocalEngine(Engine):
     live_offer: Offer = replace(offer, exclusive=False, confidence=False, turn_level_confidence=False, channels=False)
     """What `stream` takes."""
 
-    def version(self, model: str) -> str:  # noqa: ARG002 (there is one)
-        """Return the networks' hashes and the revision of the decisions made from their outputs."""
-        hashes = "-".join(facts["sha256"][:8] for _, facts in sorted(networks.provenance().items()))
-        return f"{REVISION}-{hashes}"
+    def version(self, model: str) -> str:
+        """Return the hashes of a model's networks and the revision of the decisions made from their outputs."""
+        facts, (revision, embedding) = networks.provenance(), MODELS[model]
+        names = sorted(("segmentation", *embedding))
+        return "-".join([str(revision), *(facts[name]["sha256"][:8] for name in names)])
 
     def diarize(self, recording: Recording, params: Params, options: Options, progress: Progress) -> Answer:
         """Extract the evidence of every channel that is wanted, then decide."""
@@ -100,6 +113,7 @@ class LocalEngine(Engine):
                 channel,  # type: ignore[arg-type]  # "mix" or a number
                 part,
                 number=number,
+                embedding=self._model(params).embedding,
                 **_select_compute_options(options),
             )
             evidence |= channel_evidence.pack(number)
@@ -113,9 +127,12 @@ class LocalEngine(Engine):
         """Diarize samples as they come; the answer at the end is that of `diarize`."""
         options = check_options(options, self.live_offer, self.name)
         check_offered(params, self.live_offer, self.name)
-        return self._follow(
-            blocks, sample_rate, params, options, Extractor(**_select_compute_options(options), live=True)
-        )
+        extractor = Extractor(**_select_compute_options(options), embedding=self._model(params).embedding, live=True)
+        return self._follow(blocks, sample_rate, params, options, extractor)
+
+    def _model(self, params: Params) -> Model:
+        """Return the model that is asked for."""
+        return MODELS[params.model or self.offer.default_model]
 
     def _follow(
         self,

@@ -1,13 +1,15 @@
-"""Extract speaker embeddings: CAM++, many segments from one pass over 5 s of features.
+"""Extract speaker embeddings: CAM++ and ResNet34 side by side, many segments from one pass over 5 s of features.
 
-The network's convolutions run once over a chunk, and its statistics pooling once for every segment, masked to the
+A network's convolutions run once over a chunk, and its statistics pooling once for every segment, masked to the
 frames in which just one person speaks. That costs half as much as a pass for each segment and, since every frame is
-seen in context, separates speakers better.
+seen in context, separates speakers better. The two err differently, so that both together tell speakers apart better
+than either does.
 
 References
 ----------
 Wang et al., "CAM++: A fast and efficient network for speaker verification using context-aware masking",
-Interspeech 2023.
+Interspeech 2023. Wang et al., "Wespeaker: A research and production oriented speaker embedding learning toolkit",
+ICASSP 2023.
 """
 
 from __future__ import annotations
@@ -21,10 +23,15 @@ from diarnb.engines.local.networks import Tape
 from diarnb.engines.local.segmentation import RATE, SPAN, STEP, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Executor
+
     import onnxruntime as ort
     from numpy.typing import NDArray
 
-SIZE = 192
+SIZES = {"embedding": 192, "resnet34": 256}
+"""The embedding networks, and the numbers that each makes of a segment."""
+
 _BANDS = 80
 _CHUNK, _HOP = 500, 400  # feature frames of 10 ms; the overlap lets every span of 1 s lie within one chunk
 _TAKEN = (_CHUNK + _HOP) // 2  # feature frames into a chunk; spans centred later are left to the next chunk
@@ -33,7 +40,6 @@ _FEATURE_SPAN, _FEATURE_STEP = RATE // 40, RATE // 100  # samples: 25 ms every 1
 _HIGH_PASS = 120.0  # Hz; hum and rumble lie below
 
 Embeddings = tuple["NDArray[np.float16]", "NDArray[np.float32]"]
-_NOTHING: Embeddings = (np.zeros((0, SIZE), np.float16), np.zeros(0, np.float32))
 
 
 class _Chunk(NamedTuple):
@@ -45,18 +51,30 @@ class _Chunk(NamedTuple):
 class Embedder:
     """Embeds spans of a growing recording.
 
-    A span is embedded in the first chunk in which it has context on either side. Embeddings are unit vectors, float16
-    of shape (spans, 192), and come with the seconds of single-speaker speech that were pooled, float32.
+    A span is embedded in the first chunk in which it has context on either side. Embeddings are the unit vectors of all
+    networks side by side, float16 of shape (spans, size), and come with the seconds of single-speaker speech that were
+    pooled, float32.
 
     Parameters
     ----------
-    network : onnxruntime.InferenceSession
+    networks : mapping of str to onnxruntime.InferenceSession
+        By their names in `SIZES`.
     tape : Tape, optional
-        Keeps what the network answers.
+        Keeps what the networks answer.
+    helpers : concurrent.futures.Executor, optional
+        Runs the networks at the same time.
     """
 
-    def __init__(self, network: ort.InferenceSession, tape: Tape | None = None) -> None:
-        self._network, self._tape = network, tape or Tape()
+    def __init__(
+        self,
+        networks: Mapping[str, ort.InferenceSession],
+        tape: Tape | None = None,
+        helpers: Executor | None = None,
+    ) -> None:
+        self._networks, self._tape = list(networks.values()), tape or Tape()
+        self._map = map if helpers is None else helpers.map
+        size = sum(SIZES[name] for name in networks)
+        self._nothing: Embeddings = (np.zeros((0, size), np.float16), np.zeros(0, np.float32))
         self._bank, self._read = make_filter_bank(), 0
         self._features, self._start = np.zeros((0, _BANDS), np.float32), 0  # from the beginning of the next chunk on
         self._alone, self._first = np.zeros(0, np.bool_), 0  # likewise, from this segmentation frame on
@@ -92,7 +110,7 @@ class Embedder:
         """
         self._spans = np.concatenate([self._spans, spans])
         self._alone = np.concatenate([self._alone, alone])
-        done = [_NOTHING]
+        done = [self._nothing]
         reached = round(float(seconds(settled)) * 100)
         while len(self._features) > _CHUNK + _HOP and reached >= self._start + _TAKEN:
             chunk = self._chunk(self._features[:_CHUNK], self._start, self._spans, self._alone, last=False)
@@ -130,8 +148,10 @@ class Embedder:
             self._cache = {
                 key: self._cache.get(key) or self._run([chunk]) for key, chunk in zip(keys, chunks, strict=True)
             }
-            return _concatenate([_NOTHING, *self._cache.values()])
-        return _concatenate([_NOTHING, *(self._run(chunks[i : i + _BATCH]) for i in range(0, len(chunks), _BATCH))])
+            return _concatenate([self._nothing, *self._cache.values()])
+        return _concatenate(
+            [self._nothing, *(self._run(chunks[i : i + _BATCH]) for i in range(0, len(chunks), _BATCH))]
+        )
 
     def _chunk(
         self,
@@ -154,8 +174,9 @@ class Embedder:
         masks = np.full((len(chunks), most, chunks[0].mask.shape[1]), 1e-3, np.float32)
         for row, chunk in enumerate(chunks):
             masks[row, : len(chunk.mask)] = chunk.mask
-        features = np.stack([chunk.features for chunk in chunks])
-        found = self._network.run(None, {"features": features, "weights": masks})[0]
+        inputs = {"features": np.stack([chunk.features for chunk in chunks]), "weights": masks}
+        answers = self._map(lambda network: network.run(None, inputs)[0], self._networks)
+        found = np.concatenate(list(answers), axis=-1)
         embeddings = [row[: len(chunk.mask)].astype(np.float16) for row, chunk in zip(found, chunks, strict=True)]
         return _concatenate(
             [(embedding, chunk.mask.sum(1) / 50) for embedding, chunk in zip(embeddings, chunks, strict=True)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,11 +12,13 @@ import numpy as np
 
 from diarnb.engines.local import networks
 from diarnb.engines.local.detection import SpeechDetector, find_regions
-from diarnb.engines.local.embedding import Embedder, find_feature_frame
+from diarnb.engines.local.embedding import SIZES, Embedder, find_feature_frame
 from diarnb.engines.local.segmentation import RATE, Segmenter
 from diarnb.engines.local.segments import Segmentizer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from numpy.typing import NDArray
 
     from diarnb._progress import Progress
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from diarnb.store.run import Evidence
 
 _PIECE = 6  # blocks, a minute, that are kept together
+_AHEAD = 2  # blocks that segmentation may be ahead of embedding
 _ALONE = 0.5  # probability of speech from which, and of overlap below which, a frame is pooled into embeddings
 
 _STORED = {
@@ -59,8 +63,8 @@ class ChannelEvidence:
         First frame of each segment and the one behind its last.
     change : numpy.ndarray [shape=(segments,)], float16
         Score of a change of speaker at the beginning of each, 0-1.
-    embeddings : numpy.ndarray [shape=(segments, 192)], float16
-        Embedding of each, of unit length.
+    embeddings : numpy.ndarray [shape=(segments, size)], float16
+        Embedding of each: the unit vectors of one network (192) or of both (448) side by side.
     weights : numpy.ndarray [shape=(segments,)], float32
         Seconds of single-speaker speech behind each embedding.
     """
@@ -98,10 +102,14 @@ class Extractor:
     ----------
     providers, threads
         As `networks.load` takes them.
+    embedding : tuple of str, default all of `embedding.SIZES`
+        The embedding networks.
     live : bool, default False
         Whether `evidence` is asked for time and again: then batches are small, so that nothing waits for long.
     pieces : list of dict, optional
         What `cut` returned in an earlier attempt at the same recording: the networks are not asked again.
+    helpers : concurrent.futures.Executor, optional
+        As `Embedder` takes them.
     """
 
     def __init__(
@@ -109,13 +117,17 @@ class Extractor:
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
         threads: int | None = None,
         *,
+        embedding: tuple[str, ...] = tuple(SIZES),
         live: bool = False,
         pieces: list[Evidence] | None = None,
+        helpers: Executor | None = None,
     ) -> None:
         self._tapes = [networks.Tape(name, pieces) for name in ("segmentation", "embedding")]
-        network = networks.load("segmentation", providers=providers, threads=threads)
-        self._segmenter = Segmenter(network, 1 if live else 4, self._tapes[0])
-        self._embedder = Embedder(networks.load("embedding", providers=providers, threads=threads), self._tapes[1])
+        loaded = {
+            name: networks.load(name, providers=providers, threads=threads) for name in ("segmentation", *embedding)
+        }
+        self._segmenter = Segmenter(loaded.pop("segmentation"), 1 if live else 4, self._tapes[0])
+        self._embedder = Embedder(loaded, self._tapes[1], helpers)
         self._segmentizer, self._detector = Segmentizer(), SpeechDetector()
         self._energy = np.zeros(0, np.float32)  # dB, of feature frames from the one of the next segmentation frame on
         self._frames = 0  # segmentation frames so far
@@ -192,6 +204,7 @@ def extract(
     progress: Progress,
     *,
     number: int = 0,
+    embedding: tuple[str, ...] = tuple(SIZES),
     providers: tuple[str, ...] = ("CPUExecutionProvider",),
     threads: int | None = None,
 ) -> tuple[ChannelEvidence, float]:
@@ -206,8 +219,10 @@ def extract(
         Told the stage and how much of this channel is done, 0-1.
     number : int, default 0
         The place of the channel among those that are wanted.
-    providers, threads
-        As `networks.load` takes them.
+    embedding, providers
+        As `Extractor` takes them.
+    threads : int, optional
+        To use in all; by default as many as there are cores.
 
     Returns
     -------
@@ -219,24 +234,39 @@ def extract(
     pieces = None if partial is None else partial.read(number)
     end = None if partial is None else partial.end
     total = max((end or recording.duration) * RATE, 1.0)
-    threads = threads or os.cpu_count() or 1
-    extractor = Extractor(providers, -(-threads // 2), pieces=pieces)
-    # two networks side by side, each with half of the threads, are faster than one after the other with all of them
-    with ThreadPoolExecutor(1) as worker:
-        embedding: Future[None] | None = None
+    workers, each = _share_threads(threads, 1 + len(embedding))
+    # networks side by side, each with its share of the threads, are faster than one after the other with all of them
+    with ThreadPoolExecutor(1) as worker, ThreadPoolExecutor(len(embedding)) as pool:
+        helpers = pool if workers > 2 else None
+        extractor = Extractor(providers, each, embedding=embedding, pieces=pieces, helpers=helpers)
+        waiting: deque[Future[None]] = deque()
         for count, block in enumerate(recording.blocks(channel, end=end)):
             scores = extractor.segment(block)
-            if embedding is not None:
-                embedding.result()
             place, within = divmod(count, _PIECE)
             ends_piece = pieces is not None and within == _PIECE - 1 and place >= len(pieces)
+            _wait(waiting, 0 if ends_piece else _AHEAD - 1)
             piece = extractor.cut() if ends_piece else None
-            embedding = worker.submit(extractor.embed, block, scores)
+            waiting.append(worker.submit(extractor.embed, block, scores))
             if partial is not None and piece is not None:
                 partial.add(number, place, piece, extractor.samples / RATE)
-            if threads == 1:
-                embedding.result()
+            if workers == 1:
+                _wait(waiting, 0)
             progress("listening", min(extractor.samples / total, 1.0))
-        if embedding is not None:
-            embedding.result()
-    return extractor.evidence(), extractor.samples / RATE
+        _wait(waiting, 0)
+        return extractor.evidence(), extractor.samples / RATE
+
+
+def _wait(futures: deque[Future[None]], left: int) -> None:
+    """Wait until so many are left, and raise what they raise."""
+    while len(futures) > left:
+        futures.popleft().result()
+
+
+def _share_threads(threads: int | None, count: int) -> tuple[int, int]:
+    """Return how many of `count` networks run at the same time, and the threads of each.
+
+    By default all of them do, as long as there are two cores: they share them better than two would.
+    """
+    cores = os.cpu_count() or 1
+    workers = min(threads or (count if cores > 1 else 1), count)
+    return workers, max(((threads or cores) + 1) // workers, 1) if workers > 1 else 1

@@ -1,4 +1,4 @@
-"""The two neural networks: checked against their published hash and loaded, and what they answered before."""
+"""The neural networks: checked against their published hash and loaded, and what they answered before."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Arrays = tuple[np.ndarray[Any, Any], ...]
 
 MODELS = Path(__file__).with_name("models")
+NAMES = ("segmentation", "embedding", "resnet34")
 REINSTALL = 'Put it back with: pip install --force-reinstall --no-deps "diarnb"'
 
 
@@ -32,7 +33,7 @@ def provenance() -> dict[str, Json]:
     """Where each model comes from, its licence and its sha256."""
     try:
         facts: dict[str, Json] = json.loads((MODELS / "provenance.json").read_text(encoding="utf-8"))
-        for name in ("segmentation", "embedding"):
+        for name in NAMES:
             bytes.fromhex(facts[name]["sha256"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         message = f"The list of models that diarnb ships, provenance.json, cannot be read. {REINSTALL}"
@@ -45,7 +46,7 @@ def load(name: str, *, providers: tuple[str, ...], threads: int | None) -> ort.I
 
     Parameters
     ----------
-    name : {"segmentation", "embedding"}
+    name : {"segmentation", "embedding", "resnet34"}
     providers : tuple of str
         ONNX Runtime's execution providers, in order of preference.
     threads : int or None
@@ -88,7 +89,7 @@ def _load(
         )
     options = ort.SessionOptions()
     options.log_severity_level = 3  # its warnings are about graph optimisation, of no use to a listener
-    # the two networks take turns, and threads of the one that wait busily are in the way of the other's
+    # the networks take turns, and threads of the one that wait busily are in the way of the other's
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads

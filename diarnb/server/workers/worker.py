@@ -42,7 +42,7 @@ def main() -> None:
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between the frames
     line = ServerPipe(sys.stdin.buffer, outgoing)
-    for network in ("segmentation", "embedding"):
+    for network in networks.NAMES:
         networks.load(network, providers=("CPUExecutionProvider",), threads=1)
     while True:
         kind, content = line.receive()
