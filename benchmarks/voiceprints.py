@@ -4,7 +4,8 @@ FOLDER holds recordings with a reference, as for ``benchmarks.accuracy``; the fo
 files for each person, and they are put into made-up companies of five. In each recording or company a voiceprint is
 made from the first half of what somebody says alone, and looked for in the second half, as it is or through another
 room or telephone: nobody is looked for in a recording other than his own, for these are real people's voices. Only the
-synthetic examples, where a name is one voice, are compared from file to file.
+synthetic examples, where a name is one voice, are compared from file to file. Readers are also linked, as
+``diarize_many(..., same_speakers=True)`` links speakers: in made-up recordings of three, where each is in up to four.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import read_folder
 from diarnb.audio import open_recording
 from diarnb.audio.excerpts import RATE, excerpts
-from diarnb.engines.local.voiceprints import LONGEST, MIDDLE, SLOPE, embed, remove_channel
+from diarnb.batch.linking import link_voices
+from diarnb.engines.local.voiceprints import ALIKE, LONGEST, MIDDLE, SLOPE, embed, remove_channel
 from diarnb.examples import example
 
 if TYPE_CHECKING:
@@ -45,12 +47,17 @@ HEARD = (2.0, 5.0, LONGEST)
 KINDS = ("recordings", "readers")
 DIRECTIONS = 8  # of rooms and telephones that are projected out; 6 to 12 do as well on what they are chosen on
 BINS = (0, 20, 40, 60, 80, 100)
+LIMITS = (0.36, 0.38, 0.40, 0.42, 0.44, 0.46, 0.48, 0.50, 0.52)  # cosines to link from
+CROWDS = {3: 60, 9: 20, 35: 6}  # people who are linked, and how often they are drawn
+TOGETHER, COMES = 3, 0.75  # people in a recording, and share of them who are in each of the four sets
 NOTES = """\
 - EER: error rate at the threshold where as many of the same person are refused as others are taken for him.
 - identified: the best of the voiceprints of all who speak in that recording (or company) is the right one.
 - Directions in which rooms and telephones move embeddings are found on the first set, and projected out before any two
   are compared: those that are shipped, except where a line says otherwise.
 - heard: seconds of the speaker's speech that are compared, at most; a voiceprint has half of what he says, up to 30 s.
+- linked: F1 of the pairs of speakers who are joined as one person. People are each in three of four made-up recordings,
+  on average: as in their voiceprints, as they are, through another room, over a telephone, with 2 to 30 s heard.
 - same, different: mean cosine, and in brackets where the lowest 5 % of the same and the highest 5 % of others begin."""
 
 
@@ -239,6 +246,34 @@ def listen(kind: str, people: Sequence[Person], rng: np.random.Generator) -> Com
     return Company(kind, np.array([person.place for person in people]), prints, heard)
 
 
+def score_links(groups: Sequence[int], people: NDArray[np.int64]) -> float:
+    """Return the F1 of the pairs that are of one group.
+
+    Examples
+    --------
+    >>> score_links([0, 0, 1, 1], np.array([7, 7, 7, 8]))
+    0.4
+    """
+    one, other = np.triu_indices(len(people), 1)
+    linked, same = np.array(groups)[one] == np.array(groups)[other], people[one] == people[other]
+    return float(2 * (linked & same).sum() / max(linked.sum() + same.sum(), 1))
+
+
+def link(company: Company, crowd: int, draws: int) -> NDArray[np.float64]:
+    """Return the mean F1 of links from each of `LIMITS` on, where so many people are in made-up recordings."""
+    rng, found = np.random.default_rng(crowd), []
+    for seconds in HEARD:
+        sources = [company.prints, *(voices for (_, heard), voices in company.heard.items() if heard == seconds)]
+        for _ in range(draws):
+            drawn = rng.permutation(len(company.prints))[:crowd]
+            here = [rng.permutation(drawn)[: max(2, round(COMES * crowd))] for _ in sources]
+            voices = remove_channel(np.concatenate([voices[who] for voices, who in zip(sources, here, strict=True)]))
+            places = [100 * source + at // TOGETHER for source, who in enumerate(here) for at in range(len(who))]
+            found.append([score_links(link_voices(voices, places, limit), np.concatenate(here)) for limit in LIMITS])
+    scores: NDArray[np.float64] = np.mean(found, axis=0)
+    return scores
+
+
 def find_directions(companies: Iterable[Company]) -> NDArray[np.float64]:
     """Return the orthonormal directions in which channels move embeddings most [shape=(directions, 192)]."""
     shifts = np.concatenate([each.find_shifts() for each in companies])
@@ -250,6 +285,16 @@ def _voice(sound: Samples) -> NDArray[np.float64]:
     voice = embed([sound])
     assert voice is not None
     return voice.astype(np.float64)
+
+
+def between_recordings(readers: dict[str, Company]) -> str:
+    """Return, for each cosine to link from, how well readers are linked."""
+    header, columns = ["from"], [np.array(LIMITS)]
+    for name, company in readers.items():
+        scores = [100 * link(company, crowd, draws) for crowd, draws in CROWDS.items()]
+        header += [f"{name}: {crowd} people" for crowd in CROWDS] + ["mean"]
+        columns += [*scores, np.mean(scores, axis=0)]
+    return table(header, [[f"{limit:.2f}", *(f"{x:.1f} %" for x in row)] for limit, *row in zip(*columns, strict=True)])
 
 
 def between_examples() -> str:
@@ -309,6 +354,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     middle, slope = fit(trials["chosen on"])
     print(f"\nfitted: MIDDLE = {middle:.3f}, SLOPE = {slope:.1f}; shipped: {MIDDLE}, {SLOPE}")
     print(f"\nheld out, with the shipped ones\n\n{calibration(trials['held out'], MIDDLE, SLOPE)}")
+    print(f"\nlinked, and shipped: from {ALIKE}\n\n{between_recordings({n: both[1] for n, both in companies.items()})}")
     print(f"\nsynthetic examples, from file to file\n\n{between_examples()}")
     if arguments.json:
         figures = {

@@ -17,6 +17,9 @@ from diarnb import batch, errors
 from diarnb.batch import task as _task
 from diarnb.batch.linking import link_voices
 from diarnb.batch.sources import name_sources
+from diarnb.engines.local import networks
+from diarnb.results.runs import run_of
+from diarnb.store import Store
 from diarnb.tables.activity import match_speakers
 from diarnb.testing import assert_turns_equal
 from tests import faultserver as faults
@@ -271,6 +274,21 @@ def test_two_of_one_recording_are_never_one_person() -> None:
     assert link_voices(voices[:1], [0], 0.4) == [0]
     apart = np.float32([[1, 0], [0, 1]])
     assert link_voices(apart, [0, 1], 0.4) == [0, 1]
+
+
+@pytest.mark.parametrize(("cosine", "people"), [(0.42, 4), (0.46, 2)])
+def test_voices_that_are_as_likely_of_two_people_stay_two(
+    known: dict[str, pd.DataFrame], cosine: float, people: int
+) -> None:
+    """Among many pairs of voices most are of two people: what is as likely as not for one pair joins too many."""
+    channels = np.load(networks.MODELS / "channels.npy").astype(np.float64)
+    free = np.linalg.svd(channels)[2][len(channels) :]  # directions that are compared
+    one, other = free[:2], cosine * free[:2] + (1 - cosine**2) ** 0.5 * free[2:4]
+    for name, voices in (("interview", one), ("call", other)):
+        heard = dict(zip(("SPEAKER_00", "SPEAKER_01"), voices.astype(np.float32), strict=True))
+        _task.keep_voices(run_of(known[name]), heard, Store.default())
+    paths = [diarnb.example("interview"), diarnb.example("call")]
+    assert diarnb.diarize_many(paths, same_speakers=True, progress=False)["speaker"].nunique() == people
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from diarnb import errors
 from diarnb.batch.linking import link_voices
 from diarnb.batch.sources import is_address
 from diarnb.batch.task import Outcome, Task, find_voices, keep_voices
-from diarnb.engines.local.voiceprints import MIDDLE, SIZE, remove_channel
+from diarnb.engines.local.voiceprints import ALIKE, SIZE, remove_channel
 from diarnb.errors import DiarnbWarning, InvalidParameterError, RunNotFoundError, StoreError, WorkerLostError
 from diarnb.results.runs import table_of
 from diarnb.store import Store
@@ -198,7 +198,7 @@ class Batch:
             for speaker, voice in sorted((member.voices or {}).items())
         ]
         voices = remove_channel(np.array([voice for *_, voice in heard]).reshape(-1, SIZE))
-        groups = link_voices(voices, [place for *_, place, _ in heard], MIDDLE)
+        groups = link_voices(voices, [place for *_, place, _ in heard], ALIKE)
         group = {(uri, speaker): number for (uri, speaker, *_), number in zip(heard, groups, strict=True)}
         labels: dict[object, str] = {}
         for who in turns[["uri", "speaker"]].drop_duplicates().itertuples(index=False, name=None):

@@ -41,6 +41,7 @@ SHORTEST = 2.0  # seconds of speech below which errors are too frequent
 SIZE = 192
 MIDDLE, SLOPE = 0.405, 18.1
 """Cosine similarity of even odds, and the slope of the log-odds there: fitted by ``benchmarks/voiceprints.py``."""
+ALIKE = 0.44  # mean cosine from which voices of several recordings are one person: among many pairs most are not
 
 _MAGIC = b"diarnb"
 MAKER = b"local/campplus-zh-en/1"  # raised whenever voiceprints can no longer be compared with earlier ones
