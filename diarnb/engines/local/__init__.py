@@ -1,6 +1,6 @@
 """The local engine: diarization on this machine, with small networks.
 
-The networks extract some 3 MB of evidence an hour (`evidence`), which takes nearly all the time; from it speakers are
+The networks extract some 4 MB of evidence an hour (`evidence`), which takes nearly all the time; from it speakers are
 clustered and every frame is decoded (`decoding`) in a moment, and as often as one likes.
 """
 

@@ -95,7 +95,7 @@ class ChannelEvidence:
 class Extractor:
     """Extracts the evidence from a growing recording.
 
-    What no later samples can change is computed once and kept, some 3 MB an hour; of the samples only the last half
+    What no later samples can change is computed once and kept, some 4 MB an hour; of the samples only the last half
     minute is.
 
     Parameters
