@@ -35,7 +35,8 @@ SIZES = {"embedding": 192, "resnet34": 256}
 _BANDS = 80
 _CHUNK, _HOP = 500, 400  # feature frames of 10 ms; the overlap lets every span of 1 s lie within one chunk
 _TAKEN = (_CHUNK + _HOP) // 2  # feature frames into a chunk; spans centred later are left to the next chunk
-_BATCH = 4
+_BATCH = 4  # chunks that are collected,
+_AT_ONCE = {"embedding": 4, "resnet34": 1}  # and those of one call: more would take memory and no less time
 _FEATURE_SPAN, _FEATURE_STEP = RATE // 40, RATE // 100  # samples: 25 ms every 10 ms
 _HIGH_PASS = 120.0  # Hz; hum and rumble lie below
 
@@ -71,7 +72,7 @@ class Embedder:
         tape: Tape | None = None,
         helpers: Executor | None = None,
     ) -> None:
-        self._networks, self._tape = list(networks.values()), tape or Tape()
+        self._networks, self._tape = networks, tape or Tape()
         self._map = map if helpers is None else helpers.map
         size = sum(SIZES[name] for name in networks)
         self._nothing: Embeddings = (np.zeros((0, size), np.float16), np.zeros(0, np.float32))
@@ -174,13 +175,20 @@ class Embedder:
         masks = np.full((len(chunks), most, chunks[0].mask.shape[1]), 1e-3, np.float32)
         for row, chunk in enumerate(chunks):
             masks[row, : len(chunk.mask)] = chunk.mask
-        inputs = {"features": np.stack([chunk.features for chunk in chunks]), "weights": masks}
-        answers = self._map(lambda network: network.run(None, inputs)[0], self._networks)
+        features = np.stack([chunk.features for chunk in chunks])
+        answers = self._map(lambda name: self._ask(name, features, masks), self._networks)
         found = np.concatenate(list(answers), axis=-1)
         embeddings = [row[: len(chunk.mask)].astype(np.float16) for row, chunk in zip(found, chunks, strict=True)]
         return _concatenate(
             [(embedding, chunk.mask.sum(1) / 50) for embedding, chunk in zip(embeddings, chunks, strict=True)]
         )
+
+    def _ask(self, name: str, features: NDArray[np.float32], masks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the unit vectors of one network [shape=(chunks, spans, size)]."""
+        network, count = self._networks[name], _AT_ONCE[name]
+        calls = (slice(i, i + count) for i in range(0, len(features), count))
+        found = [network.run(None, {"features": features[call], "weights": masks[call]})[0] for call in calls]
+        return np.concatenate(found)
 
 
 def _concatenate(parts: list[Embeddings]) -> Embeddings:
