@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.float32]
 
+NETWORK = "embedding"  # that voiceprints are made with
 COMPANY = 5
 AS_IT_IS = "as it is"
 LEAST = 5.0  # seconds of speech to take part
@@ -235,14 +236,16 @@ class Company:
         return np.concatenate([self.heard[how] - self.heard[AS_IT_IS, how[1]] for how in longer])
 
 
-def listen(kind: str, people: Sequence[Person], rng: np.random.Generator) -> Company:
+def listen(kind: str, people: Sequence[Person], rng: np.random.Generator, network: str) -> Company:
     """Embed people in every condition."""
     heard = {
-        (channel, seconds): np.array([_voice(through(person.speech)[: int(seconds * RATE)]) for person in people])
+        (channel, seconds): np.array(
+            [_voice(through(person.speech)[: int(seconds * RATE)], network) for person in people]
+        )
         for channel, through in channels(rng).items()
         for seconds in HEARD
     }
-    prints = np.array([_voice(person.print_) for person in people])
+    prints = np.array([_voice(person.print_, network) for person in people])
     return Company(kind, np.array([person.place for person in people]), prints, heard)
 
 
@@ -274,6 +277,15 @@ def link(company: Company, crowd: int, draws: int) -> NDArray[np.float64]:
     return scores
 
 
+def listen_to_all(sets: dict[str, tuple[list[Person], list[Person]]], network: str) -> dict[str, list[Company]]:
+    """Embed the recordings' people and the readers of every set, through the same rooms and telephones each time."""
+    rng = np.random.default_rng(1)
+    return {
+        name: [listen(kind, people, rng, network) for kind, people in zip(KINDS, both, strict=True)]
+        for name, both in sets.items()
+    }
+
+
 def find_directions(companies: Iterable[Company]) -> NDArray[np.float64]:
     """Return the orthonormal directions in which channels move embeddings most [shape=(directions, 192)]."""
     shifts = np.concatenate([each.find_shifts() for each in companies])
@@ -281,8 +293,8 @@ def find_directions(companies: Iterable[Company]) -> NDArray[np.float64]:
     return directions
 
 
-def _voice(sound: Samples) -> NDArray[np.float64]:
-    voice = embed([sound])
+def _voice(sound: Samples, network: str = NETWORK) -> NDArray[np.float64]:
+    voice = embed([sound], network=network)
     assert voice is not None
     return voice.astype(np.float64)
 
@@ -325,10 +337,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--readers", type=Path, required=True, help="a folder of audio files for each person")
     parser.add_argument("--tune", type=Path, required=True, metavar="NAMES.txt", help="recordings to fit the score on")
     parser.add_argument("--channels", type=Path, metavar="FILE", help="write the directions that are found there")
+    parser.add_argument("--beside", metavar="NETWORK", help='compare with another network that is shipped: "resnet34"')
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every cosine there as well")
     arguments = parser.parse_args(argv)
 
-    rng = np.random.default_rng(1)
     tune = set(arguments.tune.read_text(encoding="utf-8").split())
     recordings, readers = from_recordings(arguments.folder), from_readers(arguments.readers)
     half = sorted({person.place for person in readers})[::2]
@@ -336,10 +348,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "chosen on": ([p for p in recordings if p.place in tune], [p for p in readers if p.place in half]),
         "held out": ([p for p in recordings if p.place not in tune], [p for p in readers if p.place not in half]),
     }
-    companies = {
-        name: [listen(kind, people, rng) for kind, people in zip(KINDS, both, strict=True)]
-        for name, both in sets.items()
-    }
+    companies = listen_to_all(sets, NETWORK)
     found = find_directions(companies["chosen on"]).astype("<f2")
     if arguments.channels:
         np.save(arguments.channels, found)
@@ -348,6 +357,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     header = ["what", "heard", "same / different", "EER", "identified", "same (low 5 %)", "different (high 5 %)"]
     for name, each in trials.items():
         print(f"\n{name}\n\n{table(header, [t.row() for t in each])}")
+    if arguments.beside:
+        own = [t for company in companies["held out"] for t in company.compare(found.astype(np.float64))]
+        others = listen_to_all(sets, arguments.beside)
+        kept = find_directions(others["chosen on"])
+        alone = [t for company in others["held out"] for t in company.compare(kept)]
+        mean = [replace(t, cosine=(t.cosine + other.cosine) / 2) for t, other in zip(own, alone, strict=True)]
+        rows = [[*one.row()[:4], two.row()[3], both.row()[3]] for one, two, both in zip(own, alone, mean, strict=True)]
+        columns = [*header[:4], f"{arguments.beside}: EER", "mean cosine: EER"]
+        print(f"\nheld out, another network, each with directions of its own\n\n{table(columns, rows)}")
     for name, kept in (("without", np.zeros((0, found.shape[1]))), ("with those found", found.astype(np.float64))):
         rows = [t.row()[:4] for company in companies["held out"] for t in company.compare(kept)]
         print(f"\nheld out, {name} directions of channels projected out\n\n{table(header[:4], rows)}")

@@ -135,7 +135,9 @@ def check_length(name: str, duration: float) -> None:
         )
 
 
-def embed(sounds: Sequence[NDArray[np.float32]], threads: int | None = None) -> NDArray[np.float32] | None:
+def embed(
+    sounds: Sequence[NDArray[np.float32]], threads: int | None = None, *, network: str = "embedding"
+) -> NDArray[np.float32] | None:
     """Embed one speaker's excerpts of 16 kHz samples as one utterance; None where there is too little."""
     features = np.concatenate(
         [_compute_features(sound) for sound in sounds] or [_compute_features(np.zeros(0, np.float32))]
@@ -146,9 +148,9 @@ def embed(sounds: Sequence[NDArray[np.float32]], threads: int | None = None) -> 
     features = features[power > np.percentile(power, 95) - _QUIET]
     if len(features) < _FEWEST:
         return None
-    network = networks.load("embedding", providers=("CPUExecutionProvider",), threads=threads)
+    session = networks.load(network, providers=("CPUExecutionProvider",), threads=threads)
     pooled = np.ones((1, 1, -(-len(features) // 2)), np.float32)
-    found: NDArray[np.float32] = network.run(
+    found: NDArray[np.float32] = session.run(
         None, {"features": (features - features.mean(0))[None], "weights": pooled}
     )[0][0, 0]
     return found / max(float(np.linalg.norm(found)), 1e-6)
