@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ import soundfile
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+import diarnb
 from diarnb.audio import open_recording
 from diarnb.engines.linkage import cluster_by_ward, merge_neighbours
 from diarnb.engines.local import clustering, decoding, networks
 from diarnb.engines.local.calibration import CAMPPLUS
 from diarnb.engines.local.clustering import EmbeddedSegments, _merge, cluster, cluster_in_blocks, count_supported
-from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode
+from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode, keep_blocks
 from diarnb.engines.local.embedding import SIZES, Embedder
 from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.engines.local.segmentation import RATE, STEP, Segmenter, count_frames, seconds
@@ -402,6 +404,36 @@ def test_a_block_is_clustered_once_however_much_follows(monkeypatch):
     for end in (1500, 1590, 2700, 2700):
         cluster_in_blocks(embed_as(embeddings[:end], weights[:end]), 1, None)
     assert asked == [400, 400, 400, 300, 390, 400, 400, 400, 300]
+
+
+def make_long_evidence():
+    embeddings, weights, _ = make_long_talk(3, 4, 30)
+    segments = np.stack([np.arange(1800) * 60, np.arange(1800) * 60 + 59], axis=1).astype(np.int32)
+    frames = np.repeat([[250], [0]], 1800 * 60, axis=1).astype(np.uint8)
+    parts = frames, segments, np.array([40], np.uint8), segments, np.ones(1800, np.float16)
+    return ChannelEvidence(*parts, embeddings.astype(np.float16), weights)
+
+
+def test_deciding_again_merges_the_blocks_that_were_kept(monkeypatch):
+    evidence = make_long_evidence()
+    expected = [decide(evidence, *bounds, None) for bounds in ((1, None), (3, 3), (9, 9))]
+    kept = ChannelEvidence.unpack(keep_blocks(evidence).pack(0))[0]
+    monkeypatch.setattr(clustering, "_cluster_block", lambda *_: pytest.fail("a block was clustered again"))
+    for bounds, decision in zip(((1, None), (3, 3), (9, 9)), expected, strict=True):
+        again = decide(kept, *bounds, None)
+        assert np.array_equal(again.first, decision.first)
+        assert np.array_equal(again.posterior, decision.posterior)
+    changed = replace(kept, embeddings=kept.embeddings[::-1])  # what was kept is not of these
+    with pytest.raises(pytest.fail.Exception, match="again"):
+        decide(changed, 1, None, None)
+
+
+@pytest.mark.slow
+def test_blocks_are_kept_in_the_store(monkeypatch):
+    monkeypatch.setattr(clustering, "_BLOCK_SECONDS", 15.0)
+    turns = diarnb.diarize(example("meeting"), refresh=True, progress=False)
+    monkeypatch.setattr(clustering, "_cluster_block", lambda *_: pytest.fail("a block was clustered again"))
+    assert diarnb.recluster(turns, num_speakers=2)["speaker"].nunique() == 2
 
 
 # ---------------------------------------------------------------------------------------------------- decoding

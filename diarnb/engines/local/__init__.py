@@ -16,7 +16,7 @@ import pandas as pd
 from diarnb.engines.base import Answer, Engine, Offer, Option, check_offered, check_options
 from diarnb.engines.local import networks
 from diarnb.engines.local.count_evidence import CountRow, weigh_counts
-from diarnb.engines.local.decoding import decide
+from diarnb.engines.local.decoding import decide, keep_blocks
 from diarnb.engines.local.evidence import ChannelEvidence, Extractor, extract, is_complete
 from diarnb.engines.local.live import follow
 from diarnb.engines.local.propagation import reconsider
@@ -116,7 +116,7 @@ class LocalEngine(Engine):
                 embedding=self._model(params).embedding,
                 **_select_compute_options(options),
             )
-            evidence |= channel_evidence.pack(number)
+            evidence |= keep_blocks(channel_evidence).pack(number)
         evidence |= _pack_context(duration, recording.problems)
         progress("deciding", 0.98)
         return Answer(self.decide(evidence, params, options), evidence)
@@ -146,7 +146,7 @@ class LocalEngine(Engine):
         channel_evidence, labels = yield from follow(
             blocks, sample_rate, extractor, lambda channel_evidence: decide(channel_evidence, *params.bounds, threshold)
         )
-        evidence = channel_evidence.pack(0) | _pack_context(extractor.samples / RATE, [])
+        evidence = keep_blocks(channel_evidence).pack(0) | _pack_context(extractor.samples / RATE, [])
         names = {f"SPEAKER_{number:02d}": f"SPEAKER_{label:02d}" for number, label in enumerate(labels)}
         return Answer(self.decide(evidence, params, options), evidence), names
 

@@ -43,7 +43,7 @@ _KMEANS_ROUNDS = 3  # of assigning to the nearest centroid before the mixture, w
 _BLOCK_SECONDS = _FB_SECONDS  # of speech; what is left at the end makes a block from half of it on
 _JOINED_BLOCKS = 8  # are merged at a time: merging takes cubic time
 _STRAY_SHARE = 0.5  # of what somebody says, nearest to them in blocks without them, from which they are not a speaker
-_KEPT_BLOCKS = 64  # whose labels are kept in memory, 7 hours: deciding again, or two seconds later, is merging only
+_KEPT_BLOCKS = 64  # whose labels are kept in memory, 7 hours: deciding two seconds later is merging only
 _PRIOR_PAIRS = 10  # pairs of segments that the recording's similarity counts for within each speaker
 
 
@@ -61,19 +61,22 @@ class EmbeddedSegments:
         Mean cosine similarity within a speaker, from `estimate_within_similarity`.
     calibration : Calibration
         For embeddings of this size.
+    blocks : numpy.ndarray [shape=(segments,)], int64, or None
+        What `cluster_blocks` returned for these segments, if that is known.
     """
 
     embeddings: NDArray[np.float32]
     weights: NDArray[np.float32]
     similarity: float
     calibration: Calibration
+    blocks: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.weights)
 
     def take(self, which: NDArray[np.int64] | slice) -> EmbeddedSegments:
-        """Return some of the segments."""
-        return replace(self, embeddings=self.embeddings[which], weights=self.weights[which])
+        """Return some of the segments, whose blocks are others."""
+        return replace(self, embeddings=self.embeddings[which], weights=self.weights[which], blocks=None)
 
 
 def estimate_within_similarity(
@@ -148,21 +151,18 @@ def cluster_in_blocks(
 ) -> NDArray[np.int64]:
     """Label each segment of a recording of any length with a speaker; one block is clustered by `cluster`.
 
-    Parameters and result are those of `cluster`. With a threshold there are no blocks. Blocks are clustered with two
-    digits of the similarity, which changes in the third as more is heard.
+    Parameters and result are those of `cluster`. With a threshold there are no blocks.
     """
-    weights = segments.weights
-    blocks = _cut_blocks(weights)
+    blocks = cut_blocks(segments.weights)
     if len(blocks) == 1 or threshold is not None:
         return cluster(segments, low, high, threshold)
     low = min(low, len(segments))
-    labels = np.zeros(len(segments), np.int64)
+    labels = (cluster_blocks(segments) if segments.blocks is None else segments.blocks).copy()
     for first in range(0, len(blocks), _JOINED_BLOCKS):
         joined = blocks[first : first + _JOINED_BLOCKS]
         whole, count = slice(joined[0].start, joined[-1].stop), 0
         for block in joined:
-            content = segments.embeddings[block].tobytes(), weights[block].tobytes()
-            labels[block] = count + _cluster_block(*content, round(segments.similarity, 2), segments.calibration)
+            labels[block] += count
             count = int(labels[block].max()) + 1
         labels[whole] = _merge(segments.take(whole), labels[whole], 1, count)
         labels[whole] += labels[: whole.start].max(initial=-1) + 1
@@ -173,7 +173,20 @@ def cluster_in_blocks(
     return _merge(segments, labels, low, len(labels) if high is None else high)
 
 
-def _cut_blocks(weights: NDArray[np.float32]) -> list[slice]:
+def cluster_blocks(segments: EmbeddedSegments) -> NDArray[np.int64]:
+    """Label each segment with a cluster of its block, from 0 in each [shape=(segments,)].
+
+    That takes two digits of the similarity, which changes in the third as more is heard.
+    """
+    similarity, calibration = round(segments.similarity, 2), segments.calibration
+    found = [
+        _cluster_block(segments.embeddings[block].tobytes(), segments.weights[block].tobytes(), similarity, calibration)
+        for block in cut_blocks(segments.weights)
+    ]
+    return np.concatenate(found)
+
+
+def cut_blocks(weights: NDArray[np.float32]) -> list[slice]:
     """Cut segments into blocks; those that follow change no earlier one."""
     spoken = np.cumsum(weights, dtype=np.float64)
     count = max(int(spoken[-1] / _BLOCK_SECONDS + 0.5), 1)
@@ -255,7 +268,7 @@ def count_supported(segments: EmbeddedSegments, labels: NDArray[np.int64]) -> in
         As `cluster` takes and returns them.
     """
     kept: set[int] = set()
-    for block in _cut_blocks(segments.weights):
+    for block in cut_blocks(segments.weights):
         sample = block.start + _sample_evenly(block.stop - block.start)
         names, initial = np.unique(labels[sample], return_inverse=True)
         found = _fit_mixture(segments.take(sample), initial, segments.calibration.fb, prune=True)

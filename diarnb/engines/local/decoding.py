@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from diarnb.engines.local.calibration import CALIBRATIONS
 from diarnb.engines.local.clustering import (
     EmbeddedSegments,
     cluster,
+    cluster_blocks,
     cluster_in_blocks,
+    cut_blocks,
     estimate_within_similarity,
     merge_stepwise,
 )
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from diarnb.engines.local.calibration import Calibration
     from diarnb.engines.local.evidence import ChannelEvidence
 
 
@@ -380,7 +384,7 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
         segment, path = nobody.astype(np.int32), np.zeros(0, np.int64)
         return Decision(nobody, nobody, segment, path, np.zeros((0, 0)), speech, overlap)
     embedded, taken = prepare_embeddings(evidence, low)
-    reliable = embedded.take(taken)
+    reliable = _take(evidence, embedded, taken)
     found = cluster_in_blocks(reliable, low, high, threshold)
     wanted = low > 1 or threshold is not None  # who was asked for is kept, however little they say
     if not wanted and high != 1 and len(evidence.second):
@@ -425,6 +429,35 @@ def prepare_embeddings(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSeg
     regions = np.cumsum((evidence.change > 0).astype(np.int64))  # an even cut continues the region
     similarity = estimate_within_similarity(embeddings[taken], regions[taken], calibration)
     return EmbeddedSegments(embeddings, evidence.weights, similarity, calibration), taken
+
+
+def keep_blocks(evidence: ChannelEvidence) -> ChannelEvidence:
+    """Return the evidence of a long recording with the clusters of its blocks: to decide again is to merge them."""
+    if not len(evidence.segments):
+        return evidence
+    embedded, taken = prepare_embeddings(evidence, 1)
+    reliable = embedded.take(taken)
+    if len(cut_blocks(reliable.weights)) == 1:
+        return evidence
+    blocks = np.full(1 + len(embedded), -1, np.int64)
+    blocks[0] = _hash_embeddings(evidence, embedded.calibration)
+    blocks[1 + taken] = cluster_blocks(reliable)
+    return replace(evidence, blocks=blocks)
+
+
+def _take(evidence: ChannelEvidence, embedded: EmbeddedSegments, taken: NDArray[np.int64]) -> EmbeddedSegments:
+    """Return the segments taken, with their blocks where the evidence has those of just these."""
+    reliable, blocks = embedded.take(taken), evidence.blocks
+    known = len(blocks) and np.array_equal(np.flatnonzero(blocks[1:] >= 0), taken)
+    if not known or blocks[0] != _hash_embeddings(evidence, embedded.calibration):
+        return reliable
+    return replace(reliable, blocks=blocks[1 + taken])
+
+
+def _hash_embeddings(evidence: ChannelEvidence, calibration: Calibration) -> int:
+    """Hash what the clusters of blocks follow from."""
+    content = (array.tobytes() for array in (evidence.embeddings, evidence.weights, evidence.change))
+    return zlib.crc32(b"".join([repr(calibration).encode(), *content]))
 
 
 def select_reliable(weights: NDArray[np.float32], low: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -37,8 +37,10 @@ _STORED = {
     "change": "change",
     "embeddings": "voices",
     "weights": "weights",
+    "blocks": "blocks",
 }
-"""Fields of `ChannelEvidence`, and the names that stores have them by; 0.1.0 had no `regions` and `second`."""
+"""Fields of `ChannelEvidence`, and the names that stores have them by; 0.1.0 had no `regions`, `second` and
+`blocks`."""
 
 
 def is_complete(evidence: Evidence) -> bool:
@@ -67,6 +69,9 @@ class ChannelEvidence:
         Embedding of each: the unit vectors of one network (192) or of both (448) side by side.
     weights : numpy.ndarray [shape=(segments,)], float32
         Seconds of single-speaker speech behind each embedding.
+    blocks : numpy.ndarray [shape=(1 + segments,)], int64
+        From `decoding.keep_blocks`: a hash of what the rest follows from, and the cluster of each segment within its
+        block of a long recording, -1 for none; empty where that is not known.
     """
 
     frames: NDArray[np.uint8]
@@ -76,6 +81,7 @@ class ChannelEvidence:
     change: NDArray[np.float16]
     embeddings: NDArray[np.float16]
     weights: NDArray[np.float32]
+    blocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def pack(self, channel: int) -> Evidence:
         """Return the arrays under the names that they are stored by."""
@@ -89,6 +95,7 @@ class ChannelEvidence:
         for channel in channels:
             known.setdefault(f"{channel}/regions", evidence[f"{channel}/pieces"])
             known.setdefault(f"{channel}/second", np.zeros(0, np.uint8))
+            known.setdefault(f"{channel}/blocks", np.zeros(0, np.int64))
         return [cls(**{field: known[f"{channel}/{name}"] for field, name in _STORED.items()}) for channel in channels]
 
 
