@@ -269,6 +269,8 @@ def recluster(
     engine = engines.get(run.engine)
     counts = ("num_speakers", "min_speakers", "max_speakers")
     asked = {name: value for name, value in run.params.items() if name not in counts}
+    if run.model in engine.offer.models[1:]:
+        asked["model"] = run.model  # also where it was the default of an earlier version
     params = Params(**asked, num_speakers=num_speakers, min_speakers=min_speakers, max_speakers=max_speakers)
     given = {} if threshold is None else {"threshold": threshold}
     options = check_options(given, engine.offer, engine.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from loopback import answering, serving
 import diarnb
 from diarnb.engines.base import Answer, Offer, Option
 from diarnb.errors import AudioError, AudioNotFoundError, DiarnbWarning, InvalidParameterError, TurnTableError
+from diarnb.results.runs import run_of
+from diarnb.store import Store
 from diarnb.testing import assert_turns_equal
 from tests.tables import RATE, beginning_of_call, check_table, error_rate, excerpt, quietly
 
@@ -88,6 +91,19 @@ def test_listening_again_gives_the_same_turns(known: dict[str, pd.DataFrame]) ->
     again = quietly(diarnb.example("interview"), refresh=True)
     assert again.attrs["diarnb"]["run"] != known["interview"].attrs["diarnb"]["run"]
     assert_turns_equal(again, known["interview"])
+
+
+@pytest.mark.slow
+def test_a_run_of_what_was_the_default_model_is_decided_again_by_that_model() -> None:
+    earlier, sound = "segmentation-3.0+campplus", (excerpt(20), RATE)
+    kept = replace(run_of(quietly(sound, model=earlier)), params={}, id="0" * 12, key="of an earlier version")
+    Store.default().save(kept)
+    again = diarnb.recluster(diarnb.open_run(kept.id), num_speakers=3)
+    assert again.attrs["diarnb"]["model"] == earlier
+    assert_turns_equal(again, quietly(sound, model=earlier, num_speakers=3))
+    anew = quietly(sound, num_speakers=3).attrs["diarnb"]
+    assert anew["model"] == "segmentation-3.0+campplus+resnet34"
+    assert anew["run"] != again.attrs["diarnb"]["run"]
 
 
 def test_a_question_asked_before_is_answered_without_listening() -> None:

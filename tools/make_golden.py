@@ -27,6 +27,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "bounded": {"min_speakers": 2, "max_speakers": 4, "exclusive": True, "turn_level_confidence": True},
     "split": {"channels": "split", "confidence": True},
     "threshold": {"threshold": 0.6},
+    "faster": {"model": "segmentation-3.0+campplus"},
 }
 
 
