@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SPREADS = (0.002, 0.01)
 NOTES = """\
-- noise: standard deviation of what is added to each of the 192 numbers of an embedding of unit length, anew in each
+- noise: standard deviation of what is added to each number of embeddings of unit length, anew in each
   draw; .002 is 3 % of its length, .01 is 14 %.
 - moved: points of DER at collar 0 (overlap scored, pooled over all recordings) by which a draw differs from no noise.
 - below: the recordings that move the pooled rate by a tenth of a point or more in any draw, and how often how many
