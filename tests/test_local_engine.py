@@ -14,6 +14,7 @@ import soundfile
 from diarnb.audio import open_recording
 from diarnb.engines.local import networks
 from diarnb.engines.local.embedding import SIZES, Embedder
+from diarnb.engines.local.evidence import extract
 from diarnb.engines.local.segmentation import RATE, STEP, Segmenter, count_frames, seconds
 from diarnb.engines.local.segments import _CHANGE, LONGEST, cut, find_embedding_spans, find_runs, find_speech_regions
 from diarnb.examples import example
@@ -79,6 +80,34 @@ os.waitpid(child, 0)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_of_a_process_with_many_sessions_loads_its_own():
     subprocess.run([sys.executable, "-c", FORKED], timeout=60, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_no_more_networks_run_at_a_time_than_threads_were_asked_for(threads, monkeypatch):
+    running, most, given, load = [], [], [], networks.load
+
+    class Watched:
+        def __init__(self, network):
+            self.network = network
+
+        def run(self, *asked):
+            running.append(1)
+            most.append(len(running))
+            answer = self.network.run(*asked)
+            running.pop()
+            return answer
+
+    def load_watched(name, *, providers, threads):
+        given.append(threads)
+        return Watched(load(name, providers=providers, threads=threads))
+
+    monkeypatch.setattr(networks, "load", load_watched)
+    with open_recording(example("meeting")) as recording:
+        extract(recording, "mix", lambda *_: None, threads=threads)
+    assert given == [1, 1, 1]
+    assert 1 <= max(most) <= threads
+    assert threads == 1 or max(most) > 1
 
 
 # ---------------------------------------------------------------------------------------------- segmentation
