@@ -44,7 +44,6 @@ _BLOCK_SECONDS = _FB_SECONDS  # of speech; what is left at the end makes a block
 _JOINED_BLOCKS = 8  # are merged at a time: merging takes cubic time
 _STRAY_SHARE = 0.5  # of what somebody says, nearest to them in blocks without them, from which they are not a speaker
 _KEPT_BLOCKS = 64  # whose labels are kept in memory, 7 hours: deciding two seconds later is merging only
-_PRIOR_PAIRS = 10  # pairs of segments that the recording's similarity counts for within each speaker
 
 
 @dataclass(frozen=True)
@@ -333,8 +332,9 @@ def _fit_mixture(
     embeddings, weights, numbers = segments.embeddings, segments.weights, segments.calibration
     size = embeddings.shape[1]
     within = numbers.within_ratio * (1 - segments.similarity) / size
-    regularisation *= max(1.0, float(weights.sum()) / _FB_SECONDS)
-    mean = weights @ embeddings / max(float(weights.sum()), 1e-9)
+    spoken = max(float(weights.sum()), 1e-9)
+    regularisation *= max(1.0, spoken / _FB_SECONDS) + numbers.short_seconds / spoken
+    mean = weights @ embeddings / spoken
     points = (embeddings - mean) * np.float32(np.sqrt(numbers.between_ratio / within))
     count = initial.max() + 1 if possible is None else possible.shape[1]
     responsibility = np.exp(5 * (initial[:, None] == np.arange(count)).astype(np.float32))
@@ -421,9 +421,10 @@ def merge_stepwise(
     sizes = members.sum(1, dtype=np.float64)
     seconds = (members @ segments.weights).astype(np.float64)
     parents = np.zeros(count, np.int64) if parents is None else parents
+    prior = segments.calibration.prior_pairs
     while len(sizes) > 1:
         pairs = sizes * (sizes - 1)
-        within = (products.diagonal() - sizes + _PRIOR_PAIRS * segments.similarity) / (pairs + _PRIOR_PAIRS)
+        within = (products.diagonal() - sizes + prior * segments.similarity) / (pairs + prior)
         both = (within[:, None] + within) / 2
         distance = np.maximum(1 - both, 0.05)
         separation = (both - products / np.outer(sizes, sizes)) / distance
@@ -455,7 +456,8 @@ def _compute_limits(
     shrinkage: NDArray[np.float64] = np.clip(
         (numbers.limit_seconds / smaller) ** numbers.limit_power, numbers.least_shrinkage, 1
     )
-    return min(max(numbers.least_limit, share * median), numbers.most_limit) * shrinkage
+    limit = min(max(numbers.least_limit, share * median), numbers.most_limit) * shrinkage
+    return limit + numbers.doubt / np.sqrt(smaller)
 
 
 def _renumber(labels: NDArray[np.integer]) -> NDArray[np.int64]:
