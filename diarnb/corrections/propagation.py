@@ -86,7 +86,7 @@ def propose(corrections: Corrections) -> pd.DataFrame:
     --------
     >>> from diarnb.corrections import Corrections
     >>> corrections = Corrections(recluster(diarize(example("meeting"), progress=False), num_speakers=3))
-    >>> new = corrections.reassign(1, None)  # two people were taken for one, and this is the second
+    >>> new = corrections.reassign(11, None)  # two people were taken for one, and this is the second
     >>> proposal = propose(corrections)
     >>> set(proposal["label"]) == {new}
     True
