@@ -27,6 +27,9 @@ class Calibration:
         Within-speaker variance / variance within a region: speakers drift over a recording.
     between_ratio : float
         Between-speaker variance / within-speaker variance.
+    starts : tuple of int
+        Fits of the mixture, by how many more components than usual they begin with: of those that find the median
+        number of speakers, the one with the greatest bound is taken.
     fa : float
         Scale of the evidence: neighbouring segments share sound, so they are not independent.
     fb : float
@@ -69,6 +72,7 @@ class Calibration:
     change_margin: float
     within_ratio: float
     between_ratio: float
+    starts: tuple[int, ...]
     fa: float
     fb: float
     least_limit: float
@@ -96,6 +100,7 @@ CAMPPLUS = Calibration(
     change_margin=0.02,
     within_ratio=1.15,
     between_ratio=0.67,
+    starts=(0,),
     fa=0.5,
     fb=5.0,
     least_limit=0.2,
@@ -124,6 +129,7 @@ BOTH = replace(
     change_margin=0.014,
     within_ratio=0.87,
     between_ratio=0.36,
+    starts=(0, -8, -4, 4, 8),
     fa=0.39,
     fb=5.2,
     least_limit=0.16,

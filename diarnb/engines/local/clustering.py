@@ -136,10 +136,10 @@ def cluster(
     if threshold is not None:
         labels = _merge(segments, many, low, high, threshold) if low < high else many
     else:
-        labels = _find_speakers(segments, low, high, many, numbers.fb)
+        labels = _find_speakers(segments, low, high, _COMPONENTS, numbers.fb)
         if refit and labels.max() + 1 >= numbers.many_speakers:
             many = _initialise(segments, max(_MANY_COMPONENTS, low))
-            labels = _find_speakers(segments, low, high, many, numbers.many_fb)
+            labels = _find_speakers(segments, low, high, _MANY_COMPONENTS, numbers.many_fb)
     if labels.max() + 1 < low:
         return _split_to_count(segments, labels, many, low)
     return _fit_count(segments, low, labels) if low == high else labels
@@ -225,11 +225,20 @@ def _drop_strays(
 
 
 def _find_speakers(
-    segments: EmbeddedSegments, low: int, high: int, initial: NDArray[np.int64], regularisation: float
+    segments: EmbeddedSegments, low: int, high: int, components: int, regularisation: float
 ) -> NDArray[np.int64]:
-    """Fit the mixture from initial labels, and merge what is not separate, unless the count is given."""
-    labels = _fit_mixture(segments, initial, regularisation, prune=True)
-    return _merge(segments, labels, low, high) if low < high else labels
+    """Fit the mixture, and merge what is not separate, unless the count is given.
+
+    A mixture that is fitted once empties a component, or does not, by a hair; the median of several hardly moves.
+    """
+    starts = segments.calibration.starts
+    found = []
+    for more in starts if low < high else starts[:1]:
+        initial = _initialise(segments, max(components + more, low))
+        labels, bound = _fit_mixture(segments, initial, regularisation, prune=True)
+        found.append((bound, _merge(segments, labels, low, high) if low < high else labels))
+    median = sorted(labels.max() for _, labels in found)[len(found) // 2]
+    return max((each for each in found if each[1].max() == median), key=lambda each: each[0])[1]
 
 
 def cluster_constrained(
@@ -255,7 +264,7 @@ def cluster_constrained(
         centroids = ((initial[:, None] == numbers) * segments.weights[:, None]).T @ segments.embeddings
         centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-9)
         initial = np.where(possible, segments.embeddings @ centroids.T, -np.inf).argmax(1)
-    return _fit_mixture(segments, initial, segments.calibration.fb, prune=False, possible=possible)
+    return _fit_mixture(segments, initial, segments.calibration.fb, prune=False, possible=possible)[0]
 
 
 def count_supported(segments: EmbeddedSegments, labels: NDArray[np.int64]) -> int:
@@ -270,7 +279,7 @@ def count_supported(segments: EmbeddedSegments, labels: NDArray[np.int64]) -> in
     for block in cut_blocks(segments.weights):
         sample = block.start + _sample_evenly(block.stop - block.start)
         names, initial = np.unique(labels[sample], return_inverse=True)
-        found = _fit_mixture(segments.take(sample), initial, segments.calibration.fb, prune=True)
+        found, _ = _fit_mixture(segments.take(sample), initial, segments.calibration.fb, prune=True)
         kept |= {int(names[np.bincount(initial[found == k]).argmax()]) for k in range(found.max() + 1)}
     return len(kept)
 
@@ -293,7 +302,7 @@ def _extend_labels(
 def _fit_count(segments: EmbeddedSegments, count: int, initial: NDArray[np.int64]) -> NDArray[np.int64]:
     """Merge down to a given number of speakers, none of them empty, and fit the mixture once more."""
     start = _merge(segments, initial, count, count)
-    labels = _fit_mixture(segments, start, segments.calibration.fb, prune=False)
+    labels, _ = _fit_mixture(segments, start, segments.calibration.fb, prune=False)
     return labels if labels.max() + 1 == count else start
 
 
@@ -324,8 +333,8 @@ def _fit_mixture(
     *,
     prune: bool,
     possible: NDArray[np.bool_] | None = None,
-) -> NDArray[np.int64]:
-    """Fit the VB-GMM from initial labels, and return the labels of greatest responsibility.
+) -> tuple[NDArray[np.int64], float]:
+    """Fit the VB-GMM from initial labels; return the labels of greatest responsibility, and the bound of the evidence.
 
     With `prune` components may become empty; with `possible` (`cluster_constrained`) they keep their numbers.
     """
@@ -366,7 +375,7 @@ def _fit_mixture(
             break
         last = bound
     labels: NDArray[np.int64] = responsibility.argmax(1)
-    return _renumber(labels) if possible is None else labels
+    return _renumber(labels) if possible is None else labels, bound
 
 
 def _merge(
