@@ -100,7 +100,7 @@ def without_energy(evidence: ChannelEvidence, recording: Recording) -> Decision:
 def without_sizes(evidence: ChannelEvidence, recording: Recording) -> Decision:
     """Merge by one limit for all, whatever their speech and number, and fit the mixture once."""
     size = evidence.embeddings.shape[1]
-    numbers = replace(CALIBRATIONS[size], limit_power=0.0, median_speakers=1e9, many_speakers=1e9)
+    numbers = replace(CALIBRATIONS[size], limit_power=0.0, doubt=0.0, median_speakers=1e9, many_speakers=1e9)
     with patch.dict(CALIBRATIONS, {size: numbers}):
         return as_it_is(evidence, recording)
 

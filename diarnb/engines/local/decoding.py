@@ -43,9 +43,7 @@ _NEIGHBOURHOOD_SECONDS = 30.0  # within which a second speaker is looked for
 _IMPOSSIBLE_PENALTY = 300.0  # log-probability of what is excluded, negated: its exponential squared is still a number
 _BLOCK_FRAMES = 100_000
 _LONG_CHAIN, _FEW_SPEAKERS = 500, 16  # segments from which, and speakers up to which, a chain is cut into lanes
-_SHORT_RECORDING = (
-    30.0  # seconds of speech from which embeddings tell one speaker from two; `benchmarks.crops` chose it
-)
+_SHORT_RECORDING = 30.0  # seconds of speech from which embeddings tell one from two (`benchmarks.crops`)
 
 
 @dataclass(frozen=True)
