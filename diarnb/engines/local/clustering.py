@@ -17,6 +17,7 @@ Language 71, 2022. `Calibration.fa` and `fb` are its acoustic scaling and its sp
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -76,6 +77,13 @@ class EmbeddedSegments:
     def take(self, which: NDArray[np.int64] | slice) -> EmbeddedSegments:
         """Return some of the segments, whose blocks are others."""
         return replace(self, embeddings=self.embeddings[which], weights=self.weights[which], blocks=None)
+
+    def hash(self) -> str:
+        """Hash what clusters follow from."""
+        content = hashlib.blake2b(repr((self.similarity, self.calibration)).encode())
+        for array in (self.embeddings, self.weights):
+            content.update(np.ascontiguousarray(array).data)
+        return content.hexdigest()
 
 
 def estimate_within_similarity(
@@ -177,11 +185,14 @@ def cluster_blocks(segments: EmbeddedSegments) -> NDArray[np.int64]:
 
     That takes two digits of the similarity, which changes in the third as more is heard.
     """
-    similarity, calibration = round(segments.similarity, 2), segments.calibration
-    found = [
-        _cluster_block(segments.embeddings[block].tobytes(), segments.weights[block].tobytes(), similarity, calibration)
-        for block in cut_blocks(segments.weights)
-    ]
+    rounded = replace(segments, similarity=round(segments.similarity, 2))
+    found = []
+    for block in cut_blocks(segments.weights):
+        part = rounded.take(block)
+        kept = _keep_labels(part.hash())
+        if not kept:
+            kept.append(_cluster_block(part))
+        found.append(kept[0])  # two threads may have added theirs
     return np.concatenate(found)
 
 
@@ -194,14 +205,18 @@ def cut_blocks(weights: NDArray[np.float32]) -> list[slice]:
 
 
 @functools.lru_cache(_KEPT_BLOCKS)
-def _cluster_block(embeddings: bytes, weights: bytes, similarity: float, calibration: Calibration) -> NDArray[np.int64]:
-    """Cluster a block, given as the bytes of float32.
+def _keep_labels(_hash: str) -> list[NDArray[np.int64]]:
+    """Return the list, empty at first, that keeps the labels of a block."""
+    return []
 
-    The mixture is fitted once: who is missed in a block is found in another, and who is split would be everywhere.
+
+def _cluster_block(block: EmbeddedSegments) -> NDArray[np.int64]:
+    """Cluster a block.
+
+    Many voices are no reason to fit it once more: who is missed in a block is found in another, and who is split would
+    be everywhere.
     """
-    seconds = np.frombuffer(weights, np.float32)
-    points = np.frombuffer(embeddings, np.float32).reshape(len(seconds), -1)
-    return cluster(EmbeddedSegments(points, seconds, similarity, calibration), 1, None, refit=False)
+    return cluster(block, 1, None, refit=False)
 
 
 def _drop_strays(
