@@ -102,7 +102,19 @@ def test_it_is_used_by_keys_alone(opened: Lab, lab: Lab) -> None:
         label = "() => { const it = document.activeElement; return (it.labels?.[0] ?? it).textContent.trim(); }"
         names.append(notebook.page.evaluate(label))
     assert names == [
-        *("file", "upload", "address", "Example", "Engine", "automatic", "exactly", "between", "automatic", "at"),
+        *(
+            "file",
+            "upload",
+            "address",
+            "Example",
+            "Engine",
+            "Model",
+            "automatic",
+            "exactly",
+            "between",
+            "automatic",
+            "at",
+        ),
         *("exclusive", "confidence", "turn confidence", "Words", "More for local", "Copy", "Run"),
     ]
     notebook.page.keyboard.press("Enter")
