@@ -219,6 +219,6 @@ def test_second_opinions_stand_on_the_recordings_own_clock() -> None:
         assert table.attrs["diarnb"]["source"] == opinions["as it is"].attrs["diarnb"]["source"]
         assert table.attrs["diarnb"]["duration"] == pytest.approx(25)
     assert len({len(table) for table in opinions.values()} | {tuple(table["end"]) for table in opinions.values()}) > 1
-    assert agreement(opinions)["verdict"].tolist() == ["check", "check", "check", "do not use"]
+    assert agreement(opinions)["verdict"].tolist() == ["trust", "trust", "trust", "check"]
     with pytest.raises(InvalidParameterError, match="local engine"):
         second_opinions(diarnb.example("call"), engine="pyannoteai")
