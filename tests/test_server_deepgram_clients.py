@@ -60,7 +60,7 @@ def test_our_own_client_gets_the_words_and_speakers_of_the_meeting(server: InThr
 @pytest.mark.slow
 def test_our_own_client_gets_each_channel_of_the_call_by_itself(server: InThread, monkeypatch: Any) -> None:
     change(server, monkeypatch, words="tests.exact_words:call")
-    samples, rate = soundfile.read(diarnb.example("call"), stop=15 * 8000, dtype="float32")
+    samples, rate = soundfile.read(diarnb.example("call"), stop=20 * 8000, dtype="float32")
     turns = diarnb.diarize(
         (samples, rate),
         engine="deepgram",
