@@ -454,8 +454,10 @@ def _take(evidence: ChannelEvidence, embedded: EmbeddedSegments, taken: NDArray[
 
 def _hash_embeddings(evidence: ChannelEvidence, calibration: Calibration) -> int:
     """Hash what the clusters of blocks follow from."""
-    content = (array.tobytes() for array in (evidence.embeddings, evidence.weights, evidence.change))
-    return zlib.crc32(b"".join([repr(calibration).encode(), *content]))
+    found = zlib.crc32(repr(calibration).encode())
+    for array in (evidence.embeddings, evidence.weights, evidence.change):
+        found = zlib.crc32(np.ascontiguousarray(array).data, found)
+    return found
 
 
 def select_reliable(weights: NDArray[np.float32], low: int) -> NDArray[np.int64]:
