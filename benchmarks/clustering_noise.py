@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 SPREADS = (0.002, 0.01)
 NOTES = """\
-- noise: standard deviation of what is added to each number of embeddings of unit length, anew in each
-  draw; .002 is 3 % of its length, .01 is 14 %.
+- noise: standard deviation of what is added to each number of a segment's embeddings, each of unit length, anew in each
+  draw; .002 is 3 % of their length, .01 is 15 %.
 - moved: points of DER at collar 0 (overlap scored, pooled over all recordings) by which a draw differs from no noise.
 - below: the recordings that move the pooled rate by a tenth of a point or more in any draw, and how often how many
   speakers are found in them; nobody is told the count."""

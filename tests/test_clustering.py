@@ -13,7 +13,7 @@ from scipy.spatial.distance import squareform
 import diarnb
 from diarnb.engines.linkage import cluster_by_ward, merge_neighbours
 from diarnb.engines.local import clustering, decoding
-from diarnb.engines.local.calibration import CALIBRATIONS, CAMPPLUS
+from diarnb.engines.local.calibration import BOTH, CALIBRATIONS, CAMPPLUS
 from diarnb.engines.local.clustering import EmbeddedSegments, _merge, cluster, cluster_in_blocks, count_supported
 from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode, keep_blocks
 from diarnb.engines.local.embedding import SIZES
@@ -84,6 +84,21 @@ def test_asking_for_more_splits_speakers_and_joins_none(count):
     assert len(set(zip(more[31:], truth[31:], strict=True))) <= count  # nor does a label hold two speakers
 
 
+def test_one_odd_fit_of_five_does_not_decide(monkeypatch):
+    fit, seen = clustering._fit_mixture, []
+
+    def fit_oddly(segments, initial, *rest, **options):
+        seen.append(len(segments))
+        labels, bound = fit(segments, initial, *rest, **options)
+        return (labels, bound) if len(seen) > 1 else (np.zeros_like(labels), np.inf)
+
+    monkeypatch.setattr(clustering, "_fit_mixture", fit_oddly)
+    embeddings, weights, truth = make_embeddings(4)
+    labels = cluster(replace(embed_as(embeddings, weights), calibration=BOTH), 1, None)
+    assert len(set(zip(labels, truth, strict=True))) == labels.max() + 1 == 4
+    assert len(seen) == 5
+
+
 @pytest.mark.parametrize("segments", [1, 2, 3])
 def test_there_are_never_more_speakers_than_segments(segments):
     embeddings, weights, _ = make_embeddings(1, segments)
@@ -106,14 +121,17 @@ def test_much_of_one_speaker_is_still_one_speaker():
     assert cluster(embed_as(embeddings, weights), 1, None).max() == 0
 
 
-@pytest.mark.parametrize(("each", "found"), [(25, 1), (400, 2)])
-def test_a_small_separation_counts_where_there_is_much_speech(each, found):
+@pytest.mark.parametrize(
+    ("numbers", "each", "found"), [(CAMPPLUS, 25, 1), (CAMPPLUS, 400, 2), (BOTH, 5, 1), (BOTH, 100, 2)]
+)
+def test_a_small_separation_counts_where_there_is_much_speech(numbers, each, found):
     rng = np.random.default_rng(3)
     centroids = rng.standard_normal(SIZE) * np.sqrt(0.5 / SIZE) + rng.standard_normal((2, SIZE)) * np.sqrt(0.08 / SIZE)
     embeddings = np.repeat(centroids, each, axis=0) + rng.standard_normal((2 * each, SIZE)) * np.sqrt(0.45 / SIZE)
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
     initial = np.repeat([0, 1], each)
-    labels = _merge(embed_as(embeddings, np.ones(2 * each, np.float32)), initial, 1, 2 * each)
+    segments = replace(embed_as(embeddings, np.ones(2 * each, np.float32)), calibration=numbers)
+    labels = _merge(segments, initial, 1, 2 * each)
     assert labels.max() + 1 == found
 
 

