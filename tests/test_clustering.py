@@ -300,6 +300,21 @@ def test_frames_add_up_to_the_expected_number_of_speakers():
     assert decision.mean_activation(spans[:0]).shape == (0, 3)
 
 
+@pytest.mark.parametrize("frames", [1, 5, 6])
+@pytest.mark.parametrize(("calibration", "least"), [(BOTH, 6), (CAMPPLUS, 1)])
+def test_an_edge_of_a_region_is_no_turn_of_its_own(frames, calibration, least):
+    embeddings, weights, truth = make_embeddings(3, 8)
+    segments = np.stack([np.arange(24) * 40, np.arange(24) * 40 + 40], axis=1).astype(np.int32)
+    regions = np.array([[320 - frames, 640 + frames]], np.int32)  # around all that the second of three says
+    scores = np.full((2, 960), [[230], [0]], np.uint8)
+    parts = scores, regions, np.zeros(1, np.uint8), segments, np.zeros(24, np.float16), embeddings, weights
+    embedded = EmbeddedSegments(embeddings, weights, SIMILARITY, calibration)
+    decision = decode(ChannelEvidence(*parts), embedded, truth, keep_all=False)
+    expected = [0, 1, 2] if frames >= least else [1]
+    assert [k for k in range(3) if decision.active(k).any()] == expected
+    assert np.array_equal(np.flatnonzero(decision.first >= 0), np.arange(*regions[0]))
+
+
 @pytest.mark.parametrize("frames", [0, 1, 500])
 def test_where_nobody_speaks_every_score_is_nobodys(frames):
     regions, second, segments = np.zeros((0, 2), np.int32), np.zeros(1, np.uint8), np.zeros((0, 2), np.int32)

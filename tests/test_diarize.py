@@ -45,6 +45,11 @@ def test_the_examples_are_told_apart(known: dict[str, pd.DataFrame], name: str, 
     assert error_rate(truth, turns) < bound
 
 
+@pytest.mark.parametrize("name", ["meeting", "interview", "call"])
+def test_no_turn_is_too_short_to_be_heard(known: dict[str, pd.DataFrame], name: str) -> None:
+    assert known[name]["duration"].min() > 0.1
+
+
 def test_overlap_is_kept(known: dict[str, pd.DataFrame]) -> None:
     assert diarnb.overlap(known["meeting"])["duration"].sum() > 1
 

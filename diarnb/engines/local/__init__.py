@@ -47,7 +47,7 @@ class Model(NamedTuple):
 
 
 MODELS = {
-    "segmentation-3.0+campplus+resnet34": Model(6, ("embedding", "resnet34")),
+    "segmentation-3.0+campplus+resnet34": Model(7, ("embedding", "resnet34")),
     "segmentation-3.0+campplus": Model(5, ("embedding",)),
 }
 """The first one is the default; the others take less time."""

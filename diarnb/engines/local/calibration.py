@@ -62,6 +62,9 @@ class Calibration:
         The same for posteriors: the errors of neighbouring segments are not independent.
     seconds_per_similarity : float
         Distance in time that outweighs a cosine similarity of 1, for a second speaker.
+    least_frames : int
+        Least length of a segment at the beginning or end of a region of speech: a shorter one could become a turn that
+        nobody hears. 1 for CAM++ alone, so that its stored answers remain those that it would return.
     no_second : float
         Share of every window with a second local speaker below which there is one speaker.
     clear_second, clear_score : float
@@ -90,6 +93,7 @@ class Calibration:
     viterbi_scale: float
     posterior_scale: float
     seconds_per_similarity: float
+    least_frames: int
     no_second: float
     clear_second: float
     clear_score: float
@@ -118,6 +122,7 @@ CAMPPLUS = Calibration(
     viterbi_scale=50.0,
     posterior_scale=15.0,
     seconds_per_similarity=4.0,
+    least_frames=1,
     no_second=0.01,
     clear_second=0.08,
     clear_score=1.5,
@@ -144,6 +149,7 @@ BOTH = replace(
     short_seconds=2.4,
     doubt=0.25,
     prior_pairs=22.0,
+    least_frames=6,
     clear_score=0.49,
 )
 """For CAM++ and ResNet34 side by side."""

@@ -159,7 +159,7 @@ def decode(
     path = _find_viterbi_path(numbers.viterbi_scale * likelihood, switch)
     if keep_all:
         path = _restore_silenced(path, labels)
-    owner = _assign_frames(segments, evidence.regions, len(speech))
+    owner = _assign_frames(segments, evidence.regions, len(speech), numbers.least_frames)
     if keep_all:
         for lost in np.setdiff1d(path, path[np.bincount(owner + 1, minlength=len(path) + 1)[1:] > 0]):
             for number in np.flatnonzero(path == lost):
@@ -172,13 +172,22 @@ def decode(
     return Decision(first, second, owner, path, posterior, speech, overlap)
 
 
-def _assign_frames(segments: NDArray[np.int32], regions: NDArray[np.int32], frames: int) -> NDArray[np.int32]:
-    """Return the segment that each frame of speech lies in or is nearest to, -1 for silence."""
+def _assign_frames(
+    segments: NDArray[np.int32], regions: NDArray[np.int32], frames: int, least: int
+) -> NDArray[np.int32]:
+    """Return the segment that each frame of speech lies in or is nearest to, -1 for silence.
+
+    A region's edges fall anywhere between those of segments: one that has fewer than `least` frames at its beginning or
+    end leaves them to the next one within.
+    """
     between = (segments[:-1, 1] + segments[1:, 0] - 1) // 2 + 1
     nearest = np.repeat(np.arange(len(segments), dtype=np.int32), np.diff([0, *between, frames]))
     owner = np.full(frames, -1, np.int32)
     for start, end in regions:
-        owner[start:end] = nearest[start:end]
+        here, edge = nearest[start:end], min(least, end - start)  # nothing else in `nearest` is shorter than a segment
+        here[:edge] = here[edge - 1]
+        here[-edge:] = here[-edge]
+        owner[start:end] = here
     return owner
 
 
