@@ -107,7 +107,8 @@ def estimate_within_similarity(
     total, count = calibration.prior_similarity * _PRIOR_SIMILARITY_PAIRS, _PRIOR_SIMILARITY_PAIRS
     for lag in _LAGS:
         same = regions[lag:] == regions[:-lag]
-        total += float((embeddings[lag:][same] * embeddings[:-lag][same]).sum())
+        cosine = np.einsum("ij,ij->i", embeddings[lag:], embeddings[:-lag])
+        total += float(cosine[same].sum(dtype=np.float64))
         count += int(same.sum())
     return min(total / count + calibration.change_margin, 0.95)
 

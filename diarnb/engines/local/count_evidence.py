@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from diarnb.engines.local.clustering import cluster_in_blocks, count_supported, merge_stepwise
-from diarnb.engines.local.decoding import decide, prepare_embeddings
+from diarnb.engines.local.decoding import decide, embed_reliable
 from diarnb.engines.local.segmentation import RESOLUTION
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ def weigh_counts(evidence: ChannelEvidence, low: int, high: int | None, threshol
     found = decision.speakers
     if not found:
         return []
-    embedded, taken = prepare_embeddings(evidence, low)
+    reliable, taken = embed_reliable(evidence, low)
+    heard = decision.path[taken] >= 0
+    taken = taken[heard]
     seconds = (evidence.segments[taken, 1] - evidence.segments[taken, 0]) * RESOLUTION
-    taken = taken[decision.path[taken] >= 0]
     speaker = _label_segments(decision, taken)
-    segments = _Labelled(embedded.take(taken), seconds, speaker, threshold)
+    segments = _Labelled(reliable.take(np.flatnonzero(heard)), seconds, speaker, threshold)
     more = range(found + 1, min(max(found + _MORE, _AT_LEAST), len(taken)) + 1)
     rows = [*_merge(segments), *(_split(segments, count) for count in more)]
     return sorted(row._replace(chosen=row.k == found) for row in rows)

@@ -41,7 +41,7 @@ _OVERLAP_THRESHOLD = 0.55  # probability of two speaking from which a second spe
 _LEAST_OVERLAP_FRAMES = 3
 _NEIGHBOURHOOD_SECONDS = 30.0  # within which a second speaker is looked for
 _IMPOSSIBLE_PENALTY = 300.0  # log-probability of what is excluded, negated: its exponential squared is still a number
-_BLOCK_FRAMES = 100_000
+_BLOCK_FRAMES, _BLOCK_SEGMENTS = 100_000, 256  # that large arrays are made in
 _LONG_CHAIN, _FEW_SPEAKERS = 500, 16  # segments from which, and speakers up to which, a chain is cut into lanes
 _SHORT_RECORDING = 30.0  # seconds of speech from which embeddings tell one from two (`benchmarks.crops`)
 
@@ -145,14 +145,14 @@ def decode(
     evidence : ChannelEvidence
         A frame of its regions that lies outside of all segments takes the speaker of the nearest one.
     embedded : EmbeddedSegments
-        All segments of the evidence, from `prepare_embeddings`.
+        All segments of the evidence, from `embed_all`.
     labels : numpy.ndarray [shape=(segments,)]
         The cluster of each segment, -1 where its embedding is not reliable.
     keep_all : bool
         Whether every cluster remains a speaker, as when their number was given.
     """
     segments, numbers = evidence.segments, embedded.calibration
-    speech, overlap = evidence.frames.astype(np.float32) / 255
+    speech, overlap = evidence.frames / np.float32(255)
     cosine = embedded.embeddings @ _compute_centroids(embedded, labels).T
     likelihood = _compute_log_likelihoods(segments, embedded.weights, cosine)
     switch = _compute_switch_penalties(segments, evidence.change)
@@ -164,7 +164,7 @@ def decode(
         for lost in np.setdiff1d(path, path[np.bincount(owner + 1, minlength=len(path) + 1)[1:] > 0]):
             for number in np.flatnonzero(path == lost):
                 owner[slice(*segments[number])] = number
-    first = np.where(owner >= 0, path[owner], -1).astype(np.int16)
+    first = np.append(path, -1).astype(np.int16)[owner]  # the last one is for nobody, -1
     nearby = numbers.seconds_per_similarity * cosine
     second = _assign_second_speakers(segments, path, first, overlap, nearby)
     posterior = _compute_posterior(numbers.posterior_scale * likelihood, switch)
@@ -386,12 +386,11 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
         As `clustering.cluster` takes it.
     """
     if not len(evidence.segments):
-        speech, overlap = evidence.frames.astype(np.float32) / 255
+        speech, overlap = evidence.frames / np.float32(255)
         nobody = np.full(len(speech), -1, np.int16)
         segment, path = nobody.astype(np.int32), np.zeros(0, np.int64)
         return Decision(nobody, nobody, segment, path, np.zeros((0, 0)), speech, overlap)
-    embedded, taken = prepare_embeddings(evidence, low)
-    reliable = _take(evidence, embedded, taken)
+    reliable, taken = embed_reliable(evidence, low)
     found = cluster_in_blocks(reliable, low, high, threshold)
     wanted = low > 1 or threshold is not None  # who was asked for is kept, however little they say
     if not wanted and high != 1 and len(evidence.second):
@@ -400,9 +399,11 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
         wanted = found.max() > one.max()
     time = np.bincount(found, reliable.weights)
     faint = np.flatnonzero(time < (0 if wanted else min(_LEAST_SPEAKER_SECONDS, time.max())))
-    labels = np.full(len(embedded), -1, np.int64)
+    labels = np.full(len(evidence.segments), -1, np.int64)
     labels[taken] = np.where(np.isin(found, faint), -1, found)
     labels[labels >= 0] = np.unique(labels[labels >= 0], return_inverse=True)[1]
+    embedded = embed_all(evidence, reliable)
+    del reliable  # of a long recording there is room for one of the two
     return number_by_first_appearance(decode(evidence, embedded, labels, keep_all=wanted))
 
 
@@ -427,38 +428,48 @@ def _revise_count(segments: EmbeddedSegments, labels: NDArray[np.int64], second:
     return two if score[one, other] > numbers.clear_score else labels
 
 
-def prepare_embeddings(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSegments, NDArray[np.int64]]:
-    """Return all segments with their embeddings as unit vectors, and the indices of those with a reliable one."""
-    embeddings = evidence.embeddings.astype(np.float32)
-    embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-6)
+def embed_reliable(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSegments, NDArray[np.int64]]:
+    """Return the segments with a reliable embedding, with their blocks if the evidence has them, and their indices."""
+    taken, blocks = select_reliable(evidence.weights, low), evidence.blocks
+    embeddings = _normalise(evidence.embeddings, taken)
     calibration = CALIBRATIONS[embeddings.shape[1]]
-    taken = select_reliable(evidence.weights, low)
     regions = np.cumsum((evidence.change > 0).astype(np.int64))  # an even cut continues the region
-    similarity = estimate_within_similarity(embeddings[taken], regions[taken], calibration)
-    return EmbeddedSegments(embeddings, evidence.weights, similarity, calibration), taken
+    similarity = estimate_within_similarity(embeddings, regions[taken], calibration)
+    known = len(blocks) and np.array_equal(np.flatnonzero(blocks[1:] >= 0), taken)
+    known = known and blocks[0] == _hash_embeddings(evidence, calibration)
+    kept = blocks[1 + taken] if known else None
+    return EmbeddedSegments(embeddings, evidence.weights[taken], similarity, calibration, kept), taken
+
+
+def embed_all(evidence: ChannelEvidence, reliable: EmbeddedSegments) -> EmbeddedSegments:
+    """Return all segments, when those with a reliable embedding are known."""
+    if len(reliable) == len(evidence.segments):
+        return reliable
+    embeddings = _normalise(evidence.embeddings, np.arange(len(evidence.segments)))
+    return replace(reliable, embeddings=embeddings, weights=evidence.weights, blocks=None)
+
+
+def _normalise(embeddings: NDArray[np.float16], which: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the unit vectors of some embeddings, made in blocks: copies of hours cost more time than computing."""
+    unit = np.empty((len(which), embeddings.shape[1]), np.float32)
+    for start in range(0, len(which), _BLOCK_SEGMENTS):
+        rows = unit[start : start + _BLOCK_SEGMENTS]
+        rows[:] = embeddings[which[start : start + _BLOCK_SEGMENTS]]
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def keep_blocks(evidence: ChannelEvidence) -> ChannelEvidence:
     """Return the evidence of a long recording with the clusters of its blocks: to decide again is to merge them."""
     if not len(evidence.segments):
         return evidence
-    embedded, taken = prepare_embeddings(evidence, 1)
-    reliable = embedded.take(taken)
+    reliable, taken = embed_reliable(evidence, 1)
     if len(cut_blocks(reliable.weights)) == 1:
         return evidence
-    blocks = np.full(1 + len(embedded), -1, np.int64)
-    blocks[0] = _hash_embeddings(evidence, embedded.calibration)
+    blocks = np.full(1 + len(evidence.segments), -1, np.int64)
+    blocks[0] = _hash_embeddings(evidence, reliable.calibration)
     blocks[1 + taken] = cluster_blocks(reliable)
     return replace(evidence, blocks=blocks)
-
-
-def _take(evidence: ChannelEvidence, embedded: EmbeddedSegments, taken: NDArray[np.int64]) -> EmbeddedSegments:
-    """Return the segments taken, with their blocks where the evidence has those of just these."""
-    reliable, blocks = embedded.take(taken), evidence.blocks
-    known = len(blocks) and np.array_equal(np.flatnonzero(blocks[1:] >= 0), taken)
-    if not known or blocks[0] != _hash_embeddings(evidence, embedded.calibration):
-        return reliable
-    return replace(reliable, blocks=blocks[1 + taken])
 
 
 def _hash_embeddings(evidence: ChannelEvidence, calibration: Calibration) -> int:

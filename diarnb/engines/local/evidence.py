@@ -179,11 +179,10 @@ class Extractor:
         segments, strength, spans = self._segmentizer.tail(speech, change)
         embeddings, weights = self._embedder.tail(spans, _find_single_speaker(speech, overlap), quick=quick)
         detected = self._detector.tail(speech, self._align_energy(len(speech)))
-        if self._parts:
-            self._parts = [_concatenate(self._parts)]
-        speech, overlap, *others = _concatenate(
-            [*self._parts, (detected, scores[1], segments, strength, embeddings, weights)]
-        )
+        last = (detected, scores[1], segments, strength, embeddings, weights)
+        found = _concatenate([*self._parts, last])
+        self._parts = [tuple(all_[: len(all_) - len(end)] for all_, end in zip(found, last, strict=True))]  # no copies
+        speech, overlap, *others = found
         second = np.array([max(self._second, scores[3].max(initial=0))], np.uint8)
         return ChannelEvidence(np.stack([speech, overlap]), find_regions(speech), second, *others)
 

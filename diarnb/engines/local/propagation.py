@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from diarnb.engines.local.clustering import cluster_constrained
-from diarnb.engines.local.decoding import compute_posteriors, prepare_embeddings
+from diarnb.engines.local.decoding import compute_posteriors, embed_all, embed_reliable
 from diarnb.engines.local.segmentation import seconds
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def reconsider(evidence: ChannelEvidence, turns: pd.DataFrame, wrong: Mapping[in
     guess = np.full(len(owner), -1, np.int64)
     guess[owned] = turns["speaker"].map(names.index).to_numpy(np.int64)[owner[owned]]
     certain = owned[turns["certain"].to_numpy(bool)[owner[owned]]]
-    embedded, reliable = prepare_embeddings(evidence, 1)
-    taken = np.union1d(reliable, certain)  # what is certain counts, however short
+    reliable, taken = embed_reliable(evidence, 1)
+    embedded = embed_all(evidence, reliable)
+    taken = np.union1d(taken, certain)  # what is certain counts, however short
     possible = np.ones((len(owner), len(names)), bool)
     possible[certain] = guess[certain, None] == np.arange(len(names))
     for place, turn in enumerate(turns.index):
