@@ -176,17 +176,28 @@ class Store:
 
     def evidence(self, key: str) -> Evidence | None:
         """Read the arrays kept under a key, if they are there and sound."""
-        query = "SELECT sha256, arrays FROM evidence WHERE key = ?"
-        row = self._automatic(lambda db: db.execute(query, [key]).fetchone(), None)
-        if row is None:
+        found: list[tuple[str, bytes]] = []  # also where the time of use cannot be written
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("BEGIN")
+            row = db.execute("SELECT rowid, sha256 FROM evidence WHERE key = ?", [key]).fetchone()
+            if row is not None:
+                # Blobs are read and written in place; else SQLite would copy the arrays, even to change another column.
+                with db.blobopen("evidence", "arrays", row["rowid"], readonly=True) as arrays:
+                    found[:] = [(row["sha256"], arrays.read())]
+                db.execute("COMMIT")
+                with db.blobopen("evidence", "last_used", row["rowid"]) as used:
+                    used.write(format_time(datetime.now(UTC)).encode()[: len(used)])
+
+        self._automatic(work, None)
+        if not found:
             return None
-        if _sha256(row["arrays"]) != row["sha256"]:
+        ((sha256, content),) = found
+        if _sha256(content) != sha256:
             self._automatic(lambda db: db.execute("DELETE FROM evidence WHERE key = ?", [key]), None)
             _warn("the stored evidence is damaged and was dropped; it is computed again")
             return None
-        used = "UPDATE evidence SET last_used = ? WHERE key = ?"
-        self._automatic(lambda db: db.execute(used, [format_time(datetime.now(UTC)), key]), None)
-        return _unpack_arrays(row["arrays"])
+        return _unpack_arrays(content)
 
     def pieces(self, prefix: str) -> list[Evidence]:
         """Read the arrays kept under a prefix and a number of six digits, from 0 on, as far as they are sound."""
@@ -221,8 +232,10 @@ class Store:
 
         def work(db: sqlite3.Connection) -> bool:
             db.execute("BEGIN IMMEDIATE")
-            entry = [key, format_time(datetime.now(UTC)), _sha256(content), content]
-            db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, ?)", entry)
+            entry = [key, format_time(datetime.now(UTC)), _sha256(content), len(content)]
+            row = db.execute("INSERT OR REPLACE INTO evidence VALUES (?, ?, ?, zeroblob(?))", entry).lastrowid
+            with db.blobopen("evidence", "arrays", row or 0) as blob:
+                blob.write(content)
             total = db.execute("SELECT coalesce(sum(length(raw)), 0) FROM runs").fetchone()[0]
             entries = db.execute(
                 "SELECT key, length(arrays) FROM evidence ORDER BY last_used DESC, rowid DESC"
