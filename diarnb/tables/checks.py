@@ -75,14 +75,15 @@ def check_turns(table: pd.DataFrame, *, name: str = "turns") -> pd.DataFrame:
     """
     table = as_table(table, name=name)
     start, end = _read_times(table, name, ("start", "end", "speaker"))
-    text = pd.Series(table["speaker"].to_numpy(dtype=object), dtype=object)
-    nobody = text.isna().to_numpy(dtype=bool) | (text.astype(str).str.strip() == "").to_numpy(dtype=bool)
+    given = pd.Series(table["speaker"].to_numpy(dtype=object), dtype=object)
+    speaker = given.astype(str)
+    nobody = given.isna().to_numpy(dtype=bool) | (speaker.str.strip() == "").to_numpy(dtype=bool)
     if nobody.any():
         own = _name_variable(name)
         fix = f'{own} = {own}[{own}["speaker"].fillna("").astype(str).str.strip() != ""]'
         count = f"{np.count_nonzero(nobody)} of {len(table)} rows"
         raise TurnTableError(f"{name} has no speaker in {count}: {_list_rows(table, nobody)}; leave them out: `{fix}`")
-    checked = _order(table, start, end, text.astype(str))
+    checked = _order(table, start, end, speaker)
     _check_unit(checked, name)
     _check_own_overlap(checked, name)
     return checked
@@ -202,10 +203,9 @@ def _order(table: pd.DataFrame, start: Times, end: Times, speaker: pd.Series[str
             checked[column] = table[column].array
     if "uri" not in checked and (keys := _find_keys(table.index)) is not None:
         checked["uri"] = keys
-    recording = pd.factorize(checked["uri"])[0] if "uri" in checked else 0
-    by = ["start", "end"] if speaker is None else ["start", "end", "speaker"]
-    order = checked[by].assign(recording=recording).sort_values(["recording", *by], kind="stable")
-    checked = checked.loc[order.index].reset_index(drop=True)
+    names = () if speaker is None else (pd.factorize(speaker, sort=True)[0],)
+    recordings = (pd.factorize(checked["uri"])[0],) if "uri" in checked else ()
+    checked = checked.take(np.lexsort((*names, end, start, *recordings))).reset_index(drop=True)
     checked.attrs = deepcopy(table.attrs)
     return checked
 
