@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import diarnb
+from diarnb.engines.base import Offer
 from diarnb.errors import DiarnbError
 from diarnb.widgets import parts
 from diarnb.widgets.cards import cards
@@ -39,6 +40,30 @@ def test_an_upload_shows_its_name_and_clears(panel: Controls) -> None:
     assert "talk.flac" not in said(panel)
     assert panel.source is None
     assert "..." in panel.code
+
+
+def test_each_local_model_says_what_it_is_good_for(panel: Controls) -> None:
+    model = described(panel)["Model"]
+    assert [label for label, _ in model.options] == ["more accurate", "faster"]
+    assert "tells voices apart better; needs half as much time again · segmentation-3.0" in said(panel)
+    assert "model=" not in panel.code
+    model.label = "faster"
+    assert "needs two thirds of the time" in said(panel)
+    assert "tells voices apart better" not in said(panel)
+    assert 'model="segmentation-3.0+campplus")' in panel.code
+
+
+class Plain:
+    name, version, offer = "plain", "1", Offer(models=("plain", "other"))
+
+    def diarize(self, recording: Any, params: Any, options: Any, progress: Any) -> list[dict[str, Any]]:
+        return []
+
+
+def test_models_that_an_engine_says_nothing_of_are_shown_by_name() -> None:
+    panel = controls(diarnb.example("interview"), engine=Plain())
+    assert [label for label, _ in described(panel)["Model"].options] == ["plain", "other"]
+    panel.close()
 
 
 def test_files_are_found_on_the_machine_of_the_kernel(

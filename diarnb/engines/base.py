@@ -67,6 +67,7 @@ class Offer:
     many recordings one process handles at a time; more than one if most of the time is spent waiting. ``a_minute``: how
     many the service may receive per minute. ``billed``: answers cost money, so the ledger is asked before the engine.
     ``earlier_default``: the model that an earlier version asked for by default, so that its answers remain valid.
+    ``model_help``: for whoever has to choose, a label of a few words and a line of help for each model.
     """
 
     models: tuple[str, ...]
@@ -80,6 +81,7 @@ class Offer:
     any_model: bool = False
     billed: bool = False
     earlier_default: str | None = None
+    model_help: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     at_once: int = 1
     a_minute: int | None = None
     options: Mapping[str, Option] = field(default_factory=dict)

@@ -44,11 +44,17 @@ class Model(NamedTuple):
 
     revision: int  # raised whenever the same networks would answer differently
     embedding: tuple[str, ...]  # its embedding networks; that of segmentation is the same
+    label: str
+    help: str
 
 
 MODELS = {
-    "segmentation-3.0+campplus+resnet34": Model(7, ("embedding", "resnet34")),
-    "segmentation-3.0+campplus": Model(5, ("embedding",)),
+    "segmentation-3.0+campplus+resnet34": Model(
+        7, ("embedding", "resnet34"), "more accurate", "tells voices apart better; needs half as much time again"
+    ),
+    "segmentation-3.0+campplus": Model(
+        5, ("embedding",), "faster", "needs two thirds of the time; mistakes one voice for another more often"
+    ),
 }
 """The first one is the default; the others take less time."""
 
@@ -80,6 +86,7 @@ class LocalEngine(Engine):
     name = "local"
     offer: Offer = Offer(
         models=tuple(MODELS),
+        model_help={name: (model.label, model.help) for name, model in MODELS.items()},
         options={
             "providers": Option("ONNX Runtime's execution providers, best first", _providers, changes_result=False),
             "threads": Option("threads to use; by default all cores", _threads, changes_result=False),
@@ -94,9 +101,9 @@ class LocalEngine(Engine):
 
     def version(self, model: str) -> str:
         """Return the hashes of a model's networks and the revision of the decisions made from their outputs."""
-        facts, (revision, embedding) = networks.provenance(), MODELS[model]
-        names = sorted(("segmentation", *embedding))
-        return "-".join([str(revision), *(facts[name]["sha256"][:8] for name in names)])
+        facts, asked = networks.provenance(), MODELS[model]
+        names = sorted(("segmentation", *asked.embedding))
+        return "-".join([str(asked.revision), *(facts[name]["sha256"][:8] for name in names)])
 
     def diarize(self, recording: Recording, params: Params, options: Options, progress: Progress) -> Answer:
         """Extract the evidence of every channel that is wanted, then decide."""

@@ -147,7 +147,10 @@ class EngineForm:
         self.model: Any = self._model()
         self.threshold: Any = None
         self.threshold_on: Any = None
-        parts = [] if self.model is None else [self.model]
+        parts: list[ipywidgets.Widget] = []
+        if self.model is not None:
+            self._model_help = help_line()
+            parts.append(row(self.model, self._model_help))
         parts += [] if self.count is None else [self.count.box]
         if "threshold" in offer.options:
             parts.append(self._threshold(offer.options["threshold"]))
@@ -230,9 +233,11 @@ class EngineForm:
                 continuous_update=False,
                 **wide("31em"),
             )
-        return (
-            make(ipywidgets.Dropdown, options=models, description="Model", **wide("31em")) if len(models) > 1 else None
-        )
+        if len(models) == 1:
+            return None
+        options = [(self._offer.model_help.get(name, (name,))[0], name) for name in models]
+        width = "19em" if self._offer.model_help else "31em"  # labels leave more room for help than names
+        return make(ipywidgets.Dropdown, options=options, description="Model", **wide(width))
 
     def _words(self) -> ipywidgets.Dropdown:
         names = [(name, name) for name in choices.transcribers()]
@@ -267,6 +272,8 @@ class EngineForm:
         self._changed()
 
     def _show(self) -> None:
+        if self.model is not None and self.model.value in self._offer.model_help:
+            self._model_help.value = note(f"{self._offer.model_help[self.model.value][1]} · {self.model.value}")
         if self.threshold is None:
             return
         at = self.threshold_on.value == "at"
