@@ -1,4 +1,4 @@
-"""Diarize a stream: decide anew every two seconds over all evidence, and settle turns half a minute after their end.
+"""Diarize a stream: decide anew every three seconds over all evidence, and settle turns half a minute after their end.
 
 A decision replaces the last half minute of those before it; what lies further back stays as it was returned. Each
 decision numbers its speakers by itself; they are mapped to the labels that were returned for the same frames.
