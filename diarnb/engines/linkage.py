@@ -35,12 +35,14 @@ def cluster_by_ward(points: NDArray[np.float32], count: int) -> NDArray[np.int64
     >>> cluster_by_ward(np.array([[0.0], [9.0], [1.0], [9.5]]), 2).tolist()
     [0, 1, 0, 1]
     """
-    parent = np.arange(len(points))
+    groups = [[place] for place in range(len(points))]
     for _, kept, gone in _list_merges(points.tobytes(), points.shape, points.dtype.str)[: max(len(points) - count, 0)]:
-        parent[parent == parent[gone]] = parent[kept]
-    _, first, labels = np.unique(parent, return_index=True, return_inverse=True)
-    order: NDArray[np.int64] = np.argsort(np.argsort(first))
-    return order[labels]
+        merged = groups[kept]
+        merged += groups[gone]
+        for place in groups[gone]:
+            groups[place] = merged
+    order: dict[int, int] = {}
+    return np.array([order.setdefault(id(group), len(order)) for group in groups], np.int64)
 
 
 @functools.lru_cache(2)  # other counts of the same points are asked for again and again, as by `recluster`
@@ -48,8 +50,9 @@ def _list_merges(content: bytes, shape: tuple[int, int], dtype: str) -> list[tup
     """Return the merges of Ward's method, the nearest first."""
     points = np.frombuffer(content, dtype).reshape(shape).astype(np.float64)
     norms = (points**2).sum(1)
-    distance = np.maximum(norms[:, None] + norms - 2 * points @ points.T, 0)
-    return sorted(merge_neighbours(distance, ward=True), key=lambda merge: merge[0])
+    distance = norms[:, None] + norms
+    distance -= 2 * (points @ points.T)
+    return sorted(merge_neighbours(np.maximum(distance, 0, out=distance), ward=True), key=lambda merge: merge[0])
 
 
 def merge_neighbours(distance: NDArray[np.float64], *, ward: bool) -> list[tuple[float, int, int]]:

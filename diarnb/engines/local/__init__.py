@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ MODELS = {
 }
 """The first one is the default; the others take less time."""
 
+_ORDER = itemgetter("start", "end", "speaker")  # of turns
 _EARLIER = "An earlier diarnb analysed the recording, less exactly at edges of speech: diarize it again."
 
 
@@ -174,8 +176,8 @@ class LocalEngine(Engine):
             remarks += _remark_shortfall(params.bounds[0], len(names), where)
         return {
             "duration": duration,
-            "diarization": sorted(spoken, key=_sort_key),
-            "exclusiveDiarization": sorted(exclusive, key=_sort_key),
+            "diarization": sorted(spoken, key=_ORDER),
+            "exclusiveDiarization": sorted(exclusive, key=_ORDER),
             "warning": " ".join(remarks) or None,
         }
 
@@ -258,8 +260,11 @@ def _decide_channels(evidence: Evidence, params: Params, options: Options) -> li
 
 def _list_turns(decision: Decision, names: list[str], duration: float) -> tuple[list[Json], list[Json]]:
     """Return turns, and exclusive ones, as JSON: times in seconds, and each speaker's mean activation within, 0-100."""
-    masks = [*(decision.active(k) for k in range(len(names))), *(decision.first == k for k in range(len(names)))]
-    found = [find_runs(mask) for mask in masks]
+    changes = (np.diff(decision.first) != 0) | (np.diff(decision.second) != 0)
+    edges = np.concatenate([[0], np.flatnonzero(changes) + 1, [len(decision.first)]])  # between them nobody changes
+    first, second = (speaker[edges[:-1]] if len(changes) else speaker for speaker in (decision.first, decision.second))
+    masks = [*((first == k) | (second == k) for k in range(len(names))), *(first == k for k in range(len(names)))]
+    found = [edges[find_runs(mask)] for mask in masks]
     spans = np.concatenate([np.zeros((0, 2), np.int64), *found])
     speakers = np.repeat(np.tile(np.arange(len(names)), 2), [len(each) for each in found])
     starts, ends = seconds(spans.T).round(6)
@@ -275,10 +280,6 @@ def _list_turns(decision: Decision, names: list[str], duration: float) -> tuple[
     # the grid may reach a hair beyond the last sample
     kept = [[turn for turn in part if turn["start"] < turn["end"]] for part in (turns[:exclusive], turns[exclusive:])]
     return kept[0], kept[1]
-
-
-def _sort_key(turn: Json) -> tuple[float, float, str]:
-    return turn["start"], turn["end"], turn["speaker"]
 
 
 def _remark_shortfall(low: int, found: int, where: dict[str, int]) -> list[str]:

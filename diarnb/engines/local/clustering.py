@@ -465,17 +465,18 @@ def merge_stepwise(
         yield score, one, other
         products[one] += products[other]
         products[:, one] += products[:, other]
-        products = np.delete(np.delete(products, other, 0), other, 1)
         sizes[one] += sizes[other]
         seconds[one] += seconds[other]
-        sizes, seconds, parents = (np.delete(each, other) for each in (sizes, seconds, parents))
+        left = np.flatnonzero(np.arange(len(sizes)) != other)
+        products = products[left[:, None], left]
+        sizes, seconds, parents = sizes[left], seconds[left], parents[left]
 
 
 def _compute_limits(
     separation: NDArray[np.float64], seconds: NDArray[np.float64], numbers: Calibration
 ) -> NDArray[np.float64]:
     """Compute the separation from which two speakers are two [shape=(speakers, speakers)]."""
-    median = float(np.median(separation[np.triu_indices(len(separation), 1)]))
+    median = float(np.median(separation[~np.tri(len(separation), dtype=bool)]))
     share = numbers.median_share * min(1.0, numbers.median_speakers / len(separation))
     smaller = np.maximum(np.minimum(seconds[:, None], seconds), 1e-3)
     shrinkage: NDArray[np.float64] = np.clip(

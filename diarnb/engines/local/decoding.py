@@ -181,9 +181,9 @@ def _assign_frames(
     end leaves them to the next one within.
     """
     between = (segments[:-1, 1] + segments[1:, 0] - 1) // 2 + 1
-    nearest = np.repeat(np.arange(len(segments), dtype=np.int32), np.diff([0, *between, frames]))
+    nearest = np.repeat(np.arange(len(segments), dtype=np.int32), np.diff(between, prepend=0, append=frames))
     owner = np.full(frames, -1, np.int32)
-    for start, end in regions:
+    for start, end in regions.tolist():
         here, edge = nearest[start:end], min(least, end - start)  # nothing else in `nearest` is shorter than a segment
         here[:edge] = here[edge - 1]
         here[-edge:] = here[-edge]
@@ -488,9 +488,9 @@ def select_reliable(weights: NDArray[np.float32], low: int) -> NDArray[np.int64]
 
 def number_by_first_appearance(decision: Decision) -> Decision:
     """Sort speakers by when they first speak, and drop those who never do."""
-    begins = [np.flatnonzero(decision.active(k))[:1] for k in range(decision.speakers)]
-    order = [k for _, k in sorted((int(begin[0]), k) for k, begin in enumerate(begins) if len(begin))]
-    new = np.full(len(begins) + 1, -1, np.int16)  # the last one is for nobody, -1
+    active = [decision.active(k) for k in range(decision.speakers)]
+    order = [k for _, k in sorted((int(frames.argmax()), k) for k, frames in enumerate(active) if frames.any())]
+    new = np.full(len(active) + 1, -1, np.int16)  # the last one is for nobody, -1
     new[order] = np.arange(len(order))
     return replace(
         decision,
