@@ -77,7 +77,7 @@ def true_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
     if not len(known):
         return as_it_is(evidence, recording)
     labels[known] = np.unique(share[known].argmax(1), return_inverse=True)[1]
-    embedded = embed_all(evidence, embed_reliable(evidence, 1)[0])
+    embedded = embed_all(evidence, *embed_reliable(evidence, 1))
     return number_by_first_appearance(decode(evidence, embedded, labels, keep_all=False))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -230,6 +231,35 @@ def test_deciding_again_merges_the_blocks_that_were_kept(monkeypatch):
     changed = replace(kept, embeddings=kept.embeddings[::-1])  # what was kept is not of these
     with pytest.raises(pytest.fail.Exception, match="again"):
         decide(changed, 1, None, None)
+
+
+@pytest.mark.parametrize("short", [0, 300])
+def test_deciding_again_makes_unit_vectors_of_one_set_of_segments_at_a_time(short):
+    one = make_long_evidence()
+    embeddings = np.tile(one.embeddings, (1, 3))[:, :448]
+    weights = np.where(np.arange(1800) % 6 < short // 300, 0.2, one.weights).astype(np.float32)
+    kept = keep_blocks(replace(one, embeddings=embeddings, weights=weights))
+    expected = decide(kept, 3, 3, None)
+    tracemalloc.start()
+    again = decide(kept, 3, 3, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.4 * 4 * embeddings.size + 25 * one.frames.shape[1]  # one copy in float32, and what is of frames
+    assert np.array_equal(again.first, expected.first)
+
+
+def test_embeddings_that_are_not_reliable_are_put_back_in_their_places():
+    one = make_long_evidence()
+    weights = np.where(np.arange(1800) % 7 == 3, 0.2, one.weights).astype(np.float32)
+    evidence = replace(one, weights=weights)
+    reliable, taken = decoding.embed_reliable(evidence, 1)
+    assert len(taken) == np.count_nonzero(weights == 1) < 1800
+    expected = evidence.embeddings.astype(np.float32)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert np.array_equal(reliable.embeddings, expected[taken])
+    found = decoding.embed_all(evidence, reliable, taken)
+    assert np.array_equal(found.embeddings, expected)
+    assert np.array_equal(found.weights, weights)
 
 
 def test_each_embedding_space_is_decided_by_numbers_of_its_own(monkeypatch):

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 import warnings
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -153,6 +154,19 @@ def test_evidence_comes_back_with_its_types(store: Store) -> None:
     for name, array in given.items():
         np.testing.assert_array_equal(found[name], array, strict=True)
     assert store.evidence("other") is None
+
+
+def test_evidence_is_in_memory_once(store: Store) -> None:
+    given = {**arrays(4), "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "one": np.array(1.5)}
+    store.put_evidence("e", given)
+    tracemalloc.start()
+    found = store.evidence("e")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * 2**20
+    assert found is not None
+    for name, array in given.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
 
 
 def test_python_objects_are_no_evidence(store: Store) -> None:

@@ -49,9 +49,11 @@ def cluster_by_ward(points: NDArray[np.float32], count: int) -> NDArray[np.int64
 def _list_merges(content: bytes, shape: tuple[int, int], dtype: str) -> list[tuple[float, int, int]]:
     """Return the merges of Ward's method, the nearest first."""
     points = np.frombuffer(content, dtype).reshape(shape).astype(np.float64)
-    norms = (points**2).sum(1)
+    products = points @ points.T
+    products *= 2
+    norms = np.square(points, out=points).sum(1)
     distance = norms[:, None] + norms
-    distance -= 2 * (points @ points.T)
+    distance -= products
     return sorted(merge_neighbours(np.maximum(distance, 0, out=distance), ward=True), key=lambda merge: merge[0])
 
 
@@ -82,12 +84,12 @@ def merge_neighbours(distance: NDArray[np.float64], *, ward: bool) -> list[tuple
         one, other = chain.pop(), chain.pop()
         merges.append((float(distance[one, other]), one, other))
         also = sizes if ward else np.float64(0)
-        merged = (sizes[one] + also) * distance[one] + (sizes[other] + also) * distance[other]
+        merged = (sizes[one] + also) * distance[one]
+        merged += (sizes[other] + also) * distance[other]
         merged -= also * distance[one, other]
         merged /= sizes[one] + sizes[other] + also  # infinite where a point is gone
-        merged[[one, other]] = np.inf
-        distance[one], distance[:, one] = merged, merged
-        distance[other], distance[:, other] = np.inf, np.inf
+        merged[one] = merged[other] = np.inf
+        distance[one], distance[:, one], distance[:, other] = merged, merged, np.inf
         sizes[one] += sizes[other]
         sizes[other] = 0
     return merges

@@ -402,8 +402,7 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
     labels = np.full(len(evidence.segments), -1, np.int64)
     labels[taken] = np.where(np.isin(found, faint), -1, found)
     labels[labels >= 0] = np.unique(labels[labels >= 0], return_inverse=True)[1]
-    embedded = embed_all(evidence, reliable)
-    del reliable  # of a long recording there is room for one of the two
+    embedded = embed_all(evidence, reliable, taken)
     return number_by_first_appearance(decode(evidence, embedded, labels, keep_all=wanted))
 
 
@@ -431,7 +430,8 @@ def _revise_count(segments: EmbeddedSegments, labels: NDArray[np.int64], second:
 def embed_reliable(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSegments, NDArray[np.int64]]:
     """Return the segments with a reliable embedding, with their blocks if the evidence has them, and their indices."""
     taken, blocks = select_reliable(evidence.weights, low), evidence.blocks
-    embeddings = _normalise(evidence.embeddings, taken)
+    room = np.empty(evidence.embeddings.shape, np.float32)  # of hours there is no second copy, see `embed_all`
+    embeddings = _normalise(evidence.embeddings, taken, room[: len(taken)])
     calibration = CALIBRATIONS[embeddings.shape[1]]
     regions = np.cumsum((evidence.change > 0).astype(np.int64))  # an even cut continues the region
     similarity = estimate_within_similarity(embeddings, regions[taken], calibration)
@@ -441,17 +441,25 @@ def embed_reliable(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSegment
     return EmbeddedSegments(embeddings, evidence.weights[taken], similarity, calibration, kept), taken
 
 
-def embed_all(evidence: ChannelEvidence, reliable: EmbeddedSegments) -> EmbeddedSegments:
-    """Return all segments, when those with a reliable embedding are known."""
-    if len(reliable) == len(evidence.segments):
+def embed_all(evidence: ChannelEvidence, reliable: EmbeddedSegments, taken: NDArray[np.int64]) -> EmbeddedSegments:
+    """Return all segments, for what `embed_reliable` returned: its embeddings move to their places and are lost."""
+    embeddings, total = reliable.embeddings.base, len(evidence.segments)
+    if len(taken) == total or embeddings is None:
         return reliable
-    embeddings = _normalise(evidence.embeddings, np.arange(len(evidence.segments)))
+    for end in range(len(taken), 0, -_BLOCK_SEGMENTS):  # the last ones first: none moves to where another still lies
+        start = max(end - _BLOCK_SEGMENTS, 0)
+        embeddings[taken[start:end]] = embeddings[start:end].copy()
+    others = np.setdiff1d(np.arange(total), taken)
+    embeddings[others] = _normalise(
+        evidence.embeddings, others, np.empty((len(others), embeddings.shape[1]), np.float32)
+    )
     return replace(reliable, embeddings=embeddings, weights=evidence.weights, blocks=None)
 
 
-def _normalise(embeddings: NDArray[np.float16], which: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the unit vectors of some embeddings, made in blocks: copies of hours cost more time than computing."""
-    unit = np.empty((len(which), embeddings.shape[1]), np.float32)
+def _normalise(
+    embeddings: NDArray[np.float16], which: NDArray[np.int64], unit: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Fill in and return the unit vectors of some embeddings, in blocks."""
     for start in range(0, len(which), _BLOCK_SEGMENTS):
         rows = unit[start : start + _BLOCK_SEGMENTS]
         rows[:] = embeddings[which[start : start + _BLOCK_SEGMENTS]]

@@ -82,8 +82,8 @@ def find_regions(speech: NDArray[np.uint8]) -> NDArray[np.int32]:
     speech : numpy.ndarray [shape=(frames,)]
         Probability of speech (255 is 1), from `SpeechDetector`.
     """
-    odds = np.clip(speech.astype(np.float64), 1, 254)
-    return find_runs(_decode(np.log(odds / (255 - odds)) - _OFFSET)).astype(np.int32)
+    odds = np.clip(np.arange(256.0), 1, 254)  # of each score: of every frame there would be copies for hours
+    return find_runs(_decode((np.log(odds / (255 - odds)) - _OFFSET)[speech])).astype(np.int32)
 
 
 def _decode(odds: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -35,7 +35,7 @@ def reconsider(evidence: ChannelEvidence, turns: pd.DataFrame, wrong: Mapping[in
     guess[owned] = turns["speaker"].map(names.index).to_numpy(np.int64)[owner[owned]]
     certain = owned[turns["certain"].to_numpy(bool)[owner[owned]]]
     reliable, taken = embed_reliable(evidence, 1)
-    embedded = embed_all(evidence, reliable)
+    embedded = embed_all(evidence, reliable, taken)
     taken = np.union1d(taken, certain)  # what is certain counts, however short
     possible = np.ones((len(owner), len(names)), bool)
     possible[certain] = guess[certain, None] == np.arange(len(names))
