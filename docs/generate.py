@@ -121,6 +121,10 @@ def engine_table() -> str:
     ]
     page += [*lines, ""]
     for name, offer in offers.items():
+        if offer.model_help:
+            page += [f"## Models of `engine={name!r}`", "", "| model | | |", "| --- | --- | --- |"]
+            page += [f"| `{model}` | {label} | {told} |" for model, (label, told) in offer.model_help.items()]
+            page.append("")
         page += [f"## Options of `engine={name!r}`", "", "| option | |", "| --- | --- |"]
         page += [f"| `{option}` | {each.help.replace('|', chr(92) + '|')} |" for option, each in offer.options.items()]
         page.append("")

@@ -61,6 +61,12 @@ def test_a_name_says_since_when_it_is_there(site: Path) -> None:
     assert added not in (names / "diarnb.diarize.html").read_text(encoding="utf-8")
 
 
+def test_models_are_shown_with_what_they_are_good_for(site: Path) -> None:
+    page = re.sub(r"<[^>]+>", " ", (site / "engines.html").read_text(encoding="utf-8"))
+    for name, (label, told) in diarnb.engines.get("local").offer.model_help.items():
+        assert re.search(rf"{re.escape(name)}\s+{label}\s+{told}", page)
+
+
 def test_every_notebook_is_a_page_with_its_stored_outputs(site: Path) -> None:
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         page = (site / "tutorials" / f"{path.stem}.html").read_text(encoding="utf-8")
