@@ -182,6 +182,7 @@ def test_above_the_limit_the_evidence_used_longest_ago_goes_and_no_run(
     store.save(run)
     for key in ("first", "second"):
         store.put_evidence(key, arrays(1))
+    harm(store, "UPDATE evidence SET last_used = '1' || substr(last_used, 2)")  # long ago
     assert store.evidence("first") is not None  # and so used after the second
     store.put_evidence("third", arrays(1))
     assert [store.evidence(key) is not None for key in ("first", "second", "third")] == [True, False, True]

@@ -27,7 +27,7 @@ import warnings
 import zipfile
 import zlib
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from operator import itemgetter
 from pathlib import Path
@@ -51,6 +51,8 @@ T = TypeVar("T")
 
 LIMIT = 2 * 1024**3
 """Bytes that the store may hold before the evidence used longest ago is dropped; `DIARNB_STORE_LIMIT` overrides."""
+
+_RECENT = timedelta(minutes=1)  # within which another use is not noted: reading need not write
 
 _VERSION = 1
 _LAYOUT = f"""
@@ -183,14 +185,16 @@ class Store:
 
         def work(db: sqlite3.Connection) -> None:
             db.execute("BEGIN")
-            row = db.execute("SELECT rowid, sha256 FROM evidence WHERE key = ?", [key]).fetchone()
+            query = "SELECT rowid, sha256, last_used FROM evidence WHERE key = ?"
+            row = db.execute(query, [key]).fetchone()
             if row is not None:
                 # Blobs are read and written in place; else SQLite would copy the arrays, even to change another column.
                 with db.blobopen("evidence", "arrays", row["rowid"], readonly=True) as arrays:
                     found[:] = [(row["sha256"], arrays.read())]
                 db.execute("COMMIT")
-                with db.blobopen("evidence", "last_used", row["rowid"]) as used:
-                    used.write(format_time(datetime.now(UTC)).encode()[: len(used)])
+                if row["last_used"] < format_time(datetime.now(UTC) - _RECENT):
+                    with db.blobopen("evidence", "last_used", row["rowid"]) as used:
+                        used.write(format_time(datetime.now(UTC)).encode()[: len(used)])
 
         self._automatic(work, None)
         if not found:

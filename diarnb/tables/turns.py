@@ -93,7 +93,9 @@ def make_turns(
             for scores, speaker in zip(values["confidence"], values["speaker"], strict=True)
         ]
     table = check_turns(pd.DataFrame(values), name="the engine's answer")
-    table = table[table["duration"] > 0].reset_index(drop=True).astype(dtypes)[list(dtypes)]
+    if not (table["duration"] > 0).all():
+        table = table[table["duration"] > 0].reset_index(drop=True)
+    table = table.astype(dtypes)[list(dtypes)]
     own = {"rows": hash_rows(table)} if "run" in (facts or {}) else {}
     table.attrs["diarnb"] = {**(facts or {}), **own, "schema": SCHEMA}
     return table

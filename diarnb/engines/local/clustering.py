@@ -476,7 +476,8 @@ def _compute_limits(
     separation: NDArray[np.float64], seconds: NDArray[np.float64], numbers: Calibration
 ) -> NDArray[np.float64]:
     """Compute the separation from which two speakers are two [shape=(speakers, speakers)]."""
-    median = float(np.median(separation[~np.tri(len(separation), dtype=bool)]))
+    pairs = np.sort(separation[~np.tri(len(separation), dtype=bool)])
+    median = float(pairs[(len(pairs) - 1) // 2] + pairs[len(pairs) // 2]) / 2
     share = numbers.median_share * min(1.0, numbers.median_speakers / len(separation))
     smaller = np.maximum(np.minimum(seconds[:, None], seconds), 1e-3)
     shrinkage: NDArray[np.float64] = np.clip(

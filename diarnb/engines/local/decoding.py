@@ -101,7 +101,7 @@ class Decision:
         sums = np.zeros((len(edges) + 1, self.speakers))
         if len(self.posterior):  # else nobody speaks anywhere
             alone, both = (
-                np.add.reduceat(np.where(self.segment >= 0, each, 0), edges, dtype=np.float64)[:, None]
+                np.where(segment >= 0, np.add.reduceat(each, edges, dtype=np.float64), 0)[:, None]
                 for each in (self.speech, self._both(slice(None)))
             )
             np.cumsum(alone * self.posterior[segment] + both * self._also()[segment], axis=0, out=sums[1:])
