@@ -265,7 +265,7 @@ def recluster(
     >>> recluster(turns, num_speakers=2)["speaker"].nunique()
     2
     """
-    run = run_of(turns)
+    run = run_of(turns, answer=False)
     engine = engines.get(run.engine)
     counts = ("num_speakers", "min_speakers", "max_speakers")
     asked = {name: value for name, value in run.params.items() if name not in counts}
@@ -283,7 +283,7 @@ def recluster(
         raw = decider.decide(evidence, params, options)
         if question.words is not None:
             frames = decider.frames(evidence, params, options) if decider.can(Engine.frames) else None
-            raw = add_words(raw, run.raw["words"], frames)
+            raw = add_words(raw, run_of(turns).raw["words"], frames)
         now = replace(run, **question.asked, key=key, id=secrets.token_hex(6), created=datetime.now(UTC))
         known = replace(now, **read_facts(engine, raw, now))
         store.save(known)

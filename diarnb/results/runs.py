@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from diarnb.store.run import Description, Evidence, Run
 
 
-def run_of(turns: pd.DataFrame) -> Run:
-    """Find the run that a table came from.
+def run_of(turns: pd.DataFrame, *, answer: bool = True) -> Run:
+    """Find the run that a table came from; `answer` as `Store.get` takes it.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def run_of(turns: pd.DataFrame) -> Run:
             "This table does not know its run: pass one that diarize() returned, with attrs['diarnb']['run'] kept."
         )
         raise TurnTableError(message)
-    return Store.default().get(facts["run"])
+    return Store.default().get(facts["run"], answer=answer)
 
 
 def table_of(run: Run, rows: str = "diarization") -> pd.DataFrame:

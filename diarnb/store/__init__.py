@@ -140,8 +140,14 @@ class Store:
                 _warn(f"run {row['id']} of {row['source']} is damaged in the run store and was set aside")
         return None
 
-    def get(self, run_id: str) -> Run:
+    def get(self, run_id: str, *, answer: bool = True) -> Run:
         """Read a run by its id.
+
+        Parameters
+        ----------
+        run_id : str
+        answer : bool, default True
+            Whether to parse the raw answer, which takes most of the time; else `raw` is empty.
 
         Raises
         ------
@@ -154,7 +160,7 @@ class Store:
         if row is None:
             raise _no_run(run_id)
         try:
-            return _run_from(row)
+            return _run_from(row, answer=answer)
         except (ValueError, TypeError) as error:
             advice = "diarize the recording again with refresh=True"
             raise RunNotFoundError(f"run {run_id} of {row['source']} is damaged in the run store; {advice}") from error
@@ -415,15 +421,14 @@ def _private_folder(why: str) -> Path:
     return folder
 
 
-def _run_from(row: sqlite3.Row) -> Run:
+def _run_from(row: sqlite3.Row, *, answer: bool = True) -> Run:
     """Read a run; ValueError if it is damaged."""
     values = dict(row)
     raw = values.pop("raw") or b""
     if _sha256(raw) != values.pop("sha256"):
         raise ValueError("the raw answer is not what was written")
-    return unpack_run(
-        values | {name: json.loads(values[name]) for name in ("params", "options", "problems")}, zlib.decompress(raw)
-    )
+    facts = values | {name: json.loads(values[name]) for name in ("params", "options", "problems")}
+    return unpack_run(facts, zlib.decompress(raw) if answer else b"{}")
 
 
 def _mark_damaged(db: sqlite3.Connection, run_id: str) -> None:
