@@ -443,9 +443,12 @@ def embed_reliable(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSegment
 
 def embed_all(evidence: ChannelEvidence, reliable: EmbeddedSegments, taken: NDArray[np.int64]) -> EmbeddedSegments:
     """Return all segments, for what `embed_reliable` returned: its embeddings move to their places and are lost."""
-    embeddings, total = reliable.embeddings.base, len(evidence.segments)
-    if len(taken) == total or embeddings is None:
+    total = len(evidence.segments)
+    if len(taken) == total:
         return reliable
+    embeddings = reliable.embeddings.base
+    if embeddings is None:
+        raise AssertionError  # not reached: `embed_reliable` made room
     for end in range(len(taken), 0, -_BLOCK_SEGMENTS):  # the last ones first: none moves to where another still lies
         start = max(end - _BLOCK_SEGMENTS, 0)
         embeddings[taken[start:end]] = embeddings[start:end].copy()
