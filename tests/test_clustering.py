@@ -16,6 +16,7 @@ from diarnb.engines.linkage import cluster_by_ward, merge_neighbours
 from diarnb.engines.local import clustering, decoding
 from diarnb.engines.local.calibration import BOTH, CALIBRATIONS, CAMPPLUS
 from diarnb.engines.local.clustering import EmbeddedSegments, _merge, cluster, cluster_in_blocks, count_supported
+from diarnb.engines.local.count_evidence import weigh_counts
 from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode, keep_blocks
 from diarnb.engines.local.embedding import SIZES
 from diarnb.engines.local.evidence import ChannelEvidence
@@ -260,6 +261,14 @@ def test_embeddings_that_are_not_reliable_are_put_back_in_their_places():
     found = decoding.embed_all(evidence, reliable, taken)
     assert np.array_equal(found.embeddings, expected)
     assert np.array_equal(found.weights, weights)
+
+
+def test_counts_are_weighed_without_who_speaks_in_no_region():
+    one = make_long_evidence()
+    path = decide(one, 1, None, None).path
+    heard = replace(one, regions=one.segments[path != path.max()])
+    assert decide(heard, 1, None, None).speakers == path.max()
+    assert [row.k for row in weigh_counts(heard, 1, None, None) if row.chosen] == [path.max()]
 
 
 def test_each_embedding_space_is_decided_by_numbers_of_its_own(monkeypatch):
