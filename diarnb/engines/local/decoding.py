@@ -161,7 +161,8 @@ def decode(
         path = _restore_silenced(path, labels)
     owner = _assign_frames(segments, evidence.regions, len(speech), numbers.least_frames)
     if keep_all:
-        for lost in np.setdiff1d(path, path[np.bincount(owner + 1, minlength=len(path) + 1)[1:] > 0]):
+        there = owner[np.append(0, np.flatnonzero(np.diff(owner)) + 1)]
+        for lost in np.setdiff1d(path, path[there[there >= 0]]):
             for number in np.flatnonzero(path == lost):
                 owner[slice(*segments[number])] = number
     first = np.append(path, -1).astype(np.int16)[owner]  # the last one is for nobody, -1

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PIECE = 6  # blocks, a minute, that are kept together
 _AHEAD = 2  # blocks that segmentation may be ahead of embedding
+_ROWS_AHEAD = 40_000  # segments, some ten hours, that there is room for
 _ALONE = 0.5  # probability of speech from which, and of overlap below which, a frame is pooled into embeddings
 
 _STORED = {
@@ -140,6 +141,7 @@ class Extractor:
         self._frames = 0  # segmentation frames so far
         self._second = np.uint8(0)  # as `ChannelEvidence` has it
         self._parts: list[tuple[np.ndarray, ...]] = []
+        self._embeddings = _Rows(sum(SIZES[name] for name in embedding))
 
     @property
     def samples(self) -> int:
@@ -166,25 +168,31 @@ class Extractor:
         detected = self._detector.feed(speech, self._align_energy(len(speech)))
         self._frames += len(speech)
         self._energy = self._energy[find_feature_frame(self._frames) - find_feature_frame(self._frames - len(speech)) :]
-        self._parts.append((detected, scores[1], segments, strength, embeddings, weights))
+        self._parts.append((detected, scores[1], segments, strength, weights))
+        self._embeddings.append(embeddings)
 
     def cut(self) -> Evidence:
         """Return what the networks answered since the last cut."""
         return {name: array for tape in self._tapes for name, array in tape.cut().items()}
 
     def evidence(self, *, quick: bool = False) -> ChannelEvidence:
-        """Return the evidence as if the recording ended here; `quick` as `Embedder.tail` has it."""
+        """Return the evidence as if the recording ended here; `quick` as `Embedder.tail` has it.
+
+        Its last embeddings are overwritten when more is fed.
+        """
         scores = self._segmenter.tail()
         speech, overlap, change = (row.astype(np.float32) / 255 for row in scores[:3])
         segments, strength, spans = self._segmentizer.tail(speech, change)
         embeddings, weights = self._embedder.tail(spans, _find_single_speaker(speech, overlap), quick=quick)
         detected = self._detector.tail(speech, self._align_energy(len(speech)))
-        last = (detected, scores[1], segments, strength, embeddings, weights)
+        last = (detected, scores[1], segments, strength, weights)
         found = _concatenate([*self._parts, last])
         self._parts = [tuple(all_[: len(all_) - len(end)] for all_, end in zip(found, last, strict=True))]  # no copies
-        speech, overlap, *others = found
+        speech, overlap, segments, strength, weights = found
         second = np.array([max(self._second, scores[3].max(initial=0))], np.uint8)
-        return ChannelEvidence(np.stack([speech, overlap]), find_regions(speech), second, *others)
+        frames, regions = np.stack([speech, overlap]), find_regions(speech)
+        embeddings = self._embeddings.followed_by(embeddings)
+        return ChannelEvidence(frames, regions, second, segments, strength, embeddings, weights)
 
     def _align_energy(self, count: int) -> NDArray[np.float32]:
         """Return the energy of the next segmentation frames."""
@@ -193,6 +201,26 @@ class Extractor:
         wanted = find_feature_frame(self._frames + np.arange(count)) - find_feature_frame(self._frames)
         aligned: NDArray[np.float32] = self._energy[np.minimum(wanted, len(self._energy) - 1)]
         return aligned
+
+
+class _Rows:
+    """Rows of float16 that grow in place: there is room ahead, which takes memory only once it is used."""
+
+    def __init__(self, width: int) -> None:
+        self._room, self._count = np.empty((0, width), np.float16), 0
+
+    def append(self, rows: NDArray[np.float16]) -> None:
+        """Add rows."""
+        self._count = len(self.followed_by(rows))
+
+    def followed_by(self, rows: NDArray[np.float16]) -> NDArray[np.float16]:
+        """Return the rows so far and others that are not added, without a copy."""
+        known, total = self._room[: self._count], self._count + len(rows)
+        if total > len(self._room):
+            self._room = np.empty((total + _ROWS_AHEAD, self._room.shape[1]), np.float16)
+            self._room[: self._count] = known
+        self._room[self._count : total] = rows
+        return self._room[:total]
 
 
 def _find_single_speaker(speech: NDArray[np.float32], overlap: NDArray[np.float32]) -> NDArray[np.bool_]:
