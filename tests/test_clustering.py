@@ -17,7 +17,7 @@ from diarnb.engines.local import clustering, decoding
 from diarnb.engines.local.calibration import BOTH, CALIBRATIONS, CAMPPLUS
 from diarnb.engines.local.clustering import EmbeddedSegments, _merge, cluster, cluster_in_blocks, count_supported
 from diarnb.engines.local.count_evidence import weigh_counts
-from diarnb.engines.local.decoding import _compute_posterior, _find_viterbi_path, decide, decode, keep_blocks
+from diarnb.engines.local.decoding import decide, decode, keep_blocks
 from diarnb.engines.local.embedding import SIZES
 from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.examples import example
@@ -53,9 +53,9 @@ def make_embeddings(count, each=25, seed=0):
     return embeddings.astype(np.float32), np.ones(count * each, np.float32), np.repeat(np.arange(count), each)
 
 
-def embed_as(embeddings, weights):
-    """Segments whose embeddings are about as similar within a speaker as real ones of 1 s."""
-    return EmbeddedSegments(embeddings, weights, SIMILARITY, CAMPPLUS)
+def embed_as(embeddings, weights, calibration=CAMPPLUS):
+    """Segments whose embeddings are about as similar within a speaker as real ones of 1 s, one after the other."""
+    return EmbeddedSegments(embeddings, weights, np.full(len(weights), 2.0), SIMILARITY, calibration)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 20])
@@ -287,35 +287,47 @@ def test_blocks_are_kept_in_the_store(monkeypatch):
     assert diarnb.recluster(turns, num_speakers=2)["speaker"].nunique() == 2
 
 
+def hold_talk(seed, apart, unclear=0.0, people=8, turns=60):
+    """Segments of a talk in which half of the people say little, two to four segments at a time; some are unclear."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((people, 448)) * np.sqrt(apart / 448) + rng.standard_normal(448) * np.sqrt(0.4 / 448)
+    turn = np.repeat(np.arange(turns), rng.integers(2, 5, turns))
+    who = rng.choice(people, turns, p=[0.3, 0.2, 0.15, 0.1, *[0.25 / (people - 4)] * (people - 4)])[turn]
+    noise = np.where(rng.random(len(who)) < unclear, 6.0, 0.5)[:, None]
+    embeddings = centres[who] + rng.standard_normal((len(who), 448)) * np.sqrt(noise / 448)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    switch = np.where(np.diff(turn, prepend=-1), 0.5, 2.0)
+    embedded = EmbeddedSegments(embeddings.astype(np.float32), np.ones(len(who), np.float32), switch, 0.5, BOTH)
+    return embedded, len(set(who))
+
+
+def count_found(talk, **numbers):
+    return cluster(replace(talk, calibration=replace(talk.calibration, **numbers)), 1, None).max() + 1
+
+
+def test_unclear_segments_of_many_people_are_no_speakers_since_time_tells_whose_they_are():
+    talks = [hold_talk(seed, 0.25, unclear=0.25) for seed in range(4)]
+    wrong = sum(abs(count_found(talk) - people) for talk, people in talks)
+    assert wrong < sum(abs(count_found(talk, many_switch=0.0) - people) for talk, people in talks) / 3
+
+
+@pytest.mark.parametrize(("seed", "apart"), [(8, 0.13), (15, 0.13)])
+def test_time_joins_nobody_who_was_found_without_it(seed, apart):
+    talk, _ = hold_talk(seed, apart)
+    assert count_found(talk) >= count_found(talk, many_speakers=99) >= 5
+
+
+@pytest.mark.parametrize("which", [slice(0, 3), slice(2, 5), np.array([0, 2]), np.array([1, 2, 5]), np.array([4])])
+def test_a_change_costs_the_least_of_what_was_left_out(which):
+    talk, _ = hold_talk(1, 0.25)
+    some = talk.take(which)
+    places = np.arange(len(talk))[which]
+    expected = [talk.switch[before + 1 : here + 1].min() for before, here in itertools.pairwise(places)]
+    assert len(some.switch) == len(some) == len(places)
+    assert some.switch[1:].tolist() == expected
+
+
 # ---------------------------------------------------------------------------------------------------- decoding
-
-
-def brute_force(likelihood, switch):
-    """Score every path there is."""
-    segments, speakers = likelihood.shape
-    paths = np.array(list(itertools.product(range(speakers), repeat=segments)))
-    moves = (paths[:, 1:] != paths[:, :-1]) * switch[1:]
-    return paths, likelihood[np.arange(segments), paths].sum(1) - moves.sum(1)
-
-
-def test_the_best_path_and_the_posterior_are_those_of_all_paths():
-    rng = np.random.default_rng(3)
-    likelihood, switch = rng.normal(0, 2, (6, 3)), rng.uniform(0.5, 3, 6)
-    paths, scores = brute_force(likelihood, switch)
-    assert np.array_equal(_find_viterbi_path(likelihood, switch), paths[scores.argmax()])
-    weight = np.exp(scores - scores.max())
-    expected = [[weight[paths[:, i] == k].sum() / weight.sum() for k in range(3)] for i in range(6)]
-    assert np.allclose(_compute_posterior(likelihood, switch), expected)
-
-
-@pytest.mark.parametrize("speakers", [1, 2, 5])
-def test_a_long_chain_is_decoded_as_link_by_link(speakers, monkeypatch):
-    rng = np.random.default_rng(speakers)
-    likelihood, switch = rng.normal(0, 4, (1201, speakers)), rng.uniform(0.5, 2, 1201)
-    path, posterior = _find_viterbi_path(likelihood, switch), _compute_posterior(likelihood, switch)
-    monkeypatch.setattr(decoding, "_LONG_CHAIN", 10_000)
-    assert np.array_equal(path, _find_viterbi_path(likelihood, switch))
-    assert np.allclose(posterior, _compute_posterior(likelihood, switch), atol=1e-12)
 
 
 def test_frames_add_up_to_the_expected_number_of_speakers():
@@ -347,7 +359,7 @@ def test_an_edge_of_a_region_is_no_turn_of_its_own(frames, calibration, least):
     regions = np.array([[320 - frames, 640 + frames]], np.int32)  # around all that the second of three says
     scores = np.full((2, 960), [[230], [0]], np.uint8)
     parts = scores, regions, np.zeros(1, np.uint8), segments, np.zeros(24, np.float16), embeddings, weights
-    embedded = EmbeddedSegments(embeddings, weights, SIMILARITY, calibration)
+    embedded = embed_as(embeddings, weights, calibration)
     decision = decode(ChannelEvidence(*parts), embedded, truth, keep_all=False)
     expected = [0, 1, 2] if frames >= least else [1]
     assert [k for k in range(3) if decision.active(k).any()] == expected

@@ -189,12 +189,12 @@ def test_pieces_that_must_be_together_are_and_those_that_cannot_be_are_not() -> 
     guess = np.where(who == 2, 1, who)  # the third person was taken for the second
     possible[60:63] = [False, False, True]
     possible[0] = [False, True, True]  # not the first, whatever it sounds like
-    found = cluster_constrained(EmbeddedSegments(voices, weights, 0.6, CAMPPLUS), guess, possible)
+    found = cluster_constrained(EmbeddedSegments(voices, weights, np.zeros(len(who)), 0.6, CAMPPLUS), guess, possible)
     assert (found[1:] == who[1:]).all()
     assert found[0] != 0
 
 
 def test_without_constraints_clustering_is_as_it_was() -> None:
     voices, who = blobs(20, 25, 40, seed=1)
-    found = cluster(EmbeddedSegments(voices, np.ones(len(who), np.float32), 0.6, CAMPPLUS), 1, None)
+    found = cluster(EmbeddedSegments(voices, np.ones(len(who), np.float32), np.zeros(len(who)), 0.6, CAMPPLUS), 1, None)
     assert pd.crosstab(found, who).gt(0).sum().tolist() == [1, 1, 1]

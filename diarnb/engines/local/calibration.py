@@ -3,7 +3,8 @@
 All of them were chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on, and on conversations of
 `benchmarks.simulate`; `posterior_scale` by `benchmarks.calibration`, and the last three by `benchmarks.crops`. Those
 for both networks were found by random search for exact counts and little confusion on the same recordings, their crops
-and those conversations; noise on embeddings was part of it, so that no decision hangs on a last bit.
+and those conversations; noise on embeddings was part of it, so that no decision hangs on a last bit. `many_speakers`
+and `many_switch` came later, for those of them with many speakers.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ class Calibration:
     many_speakers : float
         Speakers from which the mixture is fitted once more: from fewer, that splits some of them,
     many_fb : float
-        with this `fb`.
+        with this `fb`,
+    many_switch : float
+        and as a Markov chain in which a change of speaker costs this multiple of its cost in Viterbi decoding; 0 for
+        segments that are independent of each other.
     short_seconds : float
         Speech of a recording that doubles `fb`; of less it is more, so that a few seconds are not split.
     doubt : float
@@ -87,6 +91,7 @@ class Calibration:
     least_shrinkage: float
     many_speakers: float
     many_fb: float
+    many_switch: float
     short_seconds: float
     doubt: float
     prior_pairs: float
@@ -116,6 +121,7 @@ CAMPPLUS = Calibration(
     least_shrinkage=0.65,
     many_speakers=7,
     many_fb=3.0,
+    many_switch=0.0,
     short_seconds=0.0,
     doubt=0.0,
     prior_pairs=10.0,
@@ -144,8 +150,9 @@ BOTH = replace(
     limit_seconds=10.0,
     limit_power=0.39,
     least_shrinkage=0.75,
-    many_speakers=7,
+    many_speakers=5,
     many_fb=2.9,
+    many_switch=2.0,
     short_seconds=2.4,
     doubt=0.25,
     prior_pairs=22.0,

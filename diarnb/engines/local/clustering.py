@@ -4,6 +4,8 @@ Embeddings follow a Bayesian mixture of spherical Gaussians (VB-GMM) with one wi
 the recording: from the cosine similarity of segments of the same speech region. It starts with more components than
 there can be speakers, and variational inference empties those that explain too little. That is VBx without its hidden
 Markov chain; time comes in later (`decoding`). Agglomerative merging then joins speakers that are hardly separated.
+Where that leaves many, everybody says little, and the mixture is fitted once more with the chain: what is said in
+succession tells small speakers from the noise of others, so that it can be less regularised.
 
 Whoever says little is lost among hours of others. A long recording is therefore clustered block by block, and what is
 found there is merged; whoever was found in one block, and is heard all the time in others, was part of somebody.
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diarnb.engines.chains import compute_posterior
 from diarnb.engines.linkage import cluster_by_ward
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ _FIT_SEGMENTS = 1000  # segments that the mixture is fitted to: about 400 s of s
 _WARD_SEGMENTS = 500  # and that it is initialised from, by a method of quadratic time
 _PRIOR_SIMILARITY_PAIRS = 20  # pairs of segments that the expected similarity within a region counts for
 _LAGS = range(2, 8)  # segments between those compared; direct neighbours share sound
+_LEAST_LIKELY = 60.0  # log-likelihood below the best one's: less makes no difference, and is no number any more
 _KMEANS_ROUNDS = 3  # of assigning to the nearest centroid before the mixture, which would absorb small speakers
 _BLOCK_SECONDS = _FB_SECONDS  # of speech; what is left at the end makes a block from half of it on
 _JOINED_BLOCKS = 8  # are merged at a time: merging takes cubic time
@@ -57,6 +61,8 @@ class EmbeddedSegments:
         Unit vectors.
     weights : numpy.ndarray [shape=(segments,)], float32
         Seconds of single-speaker speech behind each embedding.
+    switch : numpy.ndarray [shape=(segments,)], float64
+        Penalty of a change of speaker before each, as `chains.find_viterbi_path` takes it.
     similarity : float
         Mean cosine similarity within a speaker, from `estimate_within_similarity`.
     calibration : Calibration
@@ -67,6 +73,7 @@ class EmbeddedSegments:
 
     embeddings: NDArray[np.float32]
     weights: NDArray[np.float32]
+    switch: NDArray[np.float64]
     similarity: float
     calibration: Calibration
     blocks: NDArray[np.int64] | None = None
@@ -76,7 +83,8 @@ class EmbeddedSegments:
 
     def take(self, which: NDArray[np.int64] | slice) -> EmbeddedSegments:
         """Return some of the segments, whose blocks are others."""
-        return replace(self, embeddings=self.embeddings[which], weights=self.weights[which], blocks=None)
+        switch = join_penalties(self.switch, np.arange(len(self))[which])
+        return replace(self, embeddings=self.embeddings[which], weights=self.weights[which], switch=switch, blocks=None)
 
     def hash(self) -> str:
         """Hash what clusters follow from."""
@@ -84,6 +92,20 @@ class EmbeddedSegments:
         for array in (self.embeddings, self.weights):
             content.update(np.ascontiguousarray(array).data)
         return content.hexdigest()
+
+
+def join_penalties(switch: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the penalty of a change of speaker before each of some segments: the least since the one before.
+
+    Examples
+    --------
+    >>> join_penalties(np.array([0.0, 2.0, 0.5, 2.0, 1.0]), np.array([0, 1, 4])).tolist()
+    [0.0, 2.0, 0.5]
+    """
+    joined = switch[which[:1]]
+    if len(which) > 1:
+        joined = np.append(joined, np.minimum.reduceat(switch[: which[-1] + 1], which[:-1] + 1))
+    return joined
 
 
 def estimate_within_similarity(
@@ -148,7 +170,10 @@ def cluster(
         labels = _find_speakers(segments, low, high, _COMPONENTS, numbers.fb)
         if refit and labels.max() + 1 >= numbers.many_speakers:
             many = _initialise(segments, max(_MANY_COMPONENTS, low))
-            labels = _find_speakers(segments, low, high, _MANY_COMPONENTS, numbers.many_fb)
+            switch = numbers.many_switch * segments.switch if numbers.many_switch else None
+            again = _find_speakers(segments, low, high, _MANY_COMPONENTS, numbers.many_fb, switch)
+            if switch is None or again.max() >= labels.max():  # a chain also smooths away who is hardly separate
+                labels = again
     if labels.max() + 1 < low:
         return _split_to_count(segments, labels, many, low)
     return _fit_count(segments, low, labels) if low == high else labels
@@ -241,17 +266,22 @@ def _drop_strays(
 
 
 def _find_speakers(
-    segments: EmbeddedSegments, low: int, high: int, components: int, regularisation: float
+    segments: EmbeddedSegments,
+    low: int,
+    high: int,
+    components: int,
+    regularisation: float,
+    switch: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
     """Fit the mixture, and merge what is not separate, unless the count is given.
 
     A mixture that is fitted once empties a component, or does not, by a hair; the median of several hardly moves.
     """
-    starts = segments.calibration.starts
+    starts = segments.calibration.starts if low < high and switch is None else (0,)
     found = []
-    for more in starts if low < high else starts[:1]:
+    for more in starts:
         initial = _initialise(segments, max(components + more, low))
-        labels, bound = _fit_mixture(segments, initial, regularisation, prune=True)
+        labels, bound = _fit_mixture(segments, initial, regularisation, prune=True, switch=switch)
         found.append((bound, _merge(segments, labels, low, high) if low < high else labels))
     median = sorted(labels.max() for _, labels in found)[len(found) // 2]
     return max((each for each in found if each[1].max() == median), key=lambda each: each[0])[1]
@@ -349,10 +379,12 @@ def _fit_mixture(
     *,
     prune: bool,
     possible: NDArray[np.bool_] | None = None,
+    switch: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.int64], float]:
     """Fit the VB-GMM from initial labels; return the labels of greatest responsibility, and the bound of the evidence.
 
-    With `prune` components may become empty; with `possible` (`cluster_constrained`) they keep their numbers.
+    With `prune` components may become empty; with `possible` (`cluster_constrained`) they keep their numbers. With
+    `switch` the speakers of successive segments are a Markov chain (`chains`), as they are in VBx.
     """
     embeddings, weights, numbers = segments.embeddings, segments.weights, segments.calibration
     size = embeddings.shape[1]
@@ -381,6 +413,8 @@ def _fit_mixture(
         responsibility = np.exp(likelihood - top)
         total = responsibility.sum(1, keepdims=True)
         responsibility /= total
+        if switch is not None:
+            responsibility = compute_posterior(np.maximum(likelihood - top, -_LEAST_LIKELY), switch)
         divergence = regularisation / 2 * (size * np.log(variance) - energy + size).sum()
         bound = float((top + np.log(total)).sum() + divergence)
         if prune:

@@ -2,7 +2,7 @@
 
 Two things decide (`clustering`): variational inference empties speakers that explain too little, and the closest of
 those that remain are merged while their separation is below a limit. Where that leaves many, it is done once more with
-less regularisation; in a long recording it is done block by block.
+less regularisation, along a Markov chain in time; in a long recording it is done block by block.
 Both are shown here for every count: downwards by merging the speakers that were found, the closest first, and upwards
 by asking for more of them.
 """

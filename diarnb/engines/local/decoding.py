@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diarnb.engines.chains import compute_posterior, find_viterbi_path
 from diarnb.engines.local.calibration import CALIBRATIONS
 from diarnb.engines.local.clustering import (
     EmbeddedSegments,
@@ -17,14 +17,13 @@ from diarnb.engines.local.clustering import (
     cluster_in_blocks,
     cut_blocks,
     estimate_within_similarity,
+    join_penalties,
     merge_stepwise,
 )
 from diarnb.engines.local.segmentation import RESOLUTION
 from diarnb.engines.local.segments import find_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from diarnb.engines.local.calibration import Calibration
@@ -42,7 +41,6 @@ _LEAST_OVERLAP_FRAMES = 3
 _NEIGHBOURHOOD_SECONDS = 30.0  # within which a second speaker is looked for
 _IMPOSSIBLE_PENALTY = 300.0  # log-probability of what is excluded, negated: its exponential squared is still a number
 _BLOCK_FRAMES, _BLOCK_SEGMENTS = 100_000, 256  # that large arrays are made in
-_LONG_CHAIN, _FEW_SPEAKERS = 500, 16  # segments from which, and speakers up to which, a chain is cut into lanes
 _SHORT_RECORDING = 30.0  # seconds of speech from which embeddings tell one from two (`benchmarks.crops`)
 
 
@@ -155,8 +153,7 @@ def decode(
     speech, overlap = evidence.frames / np.float32(255)
     cosine = embedded.embeddings @ _compute_centroids(embedded, labels).T
     likelihood = _compute_log_likelihoods(segments, embedded.weights, cosine)
-    switch = _compute_switch_penalties(segments, evidence.change)
-    path = _find_viterbi_path(numbers.viterbi_scale * likelihood, switch)
+    path = find_viterbi_path(numbers.viterbi_scale * likelihood, embedded.switch)
     if keep_all:
         path = _restore_silenced(path, labels)
     owner = _assign_frames(segments, evidence.regions, len(speech), numbers.least_frames)
@@ -168,7 +165,7 @@ def decode(
     first = np.append(path, -1).astype(np.int16)[owner]  # the last one is for nobody, -1
     nearby = numbers.seconds_per_similarity * cosine
     second = _assign_second_speakers(segments, path, first, overlap, nearby)
-    posterior = _compute_posterior(numbers.posterior_scale * likelihood, switch)
+    posterior = compute_posterior(numbers.posterior_scale * likelihood, embedded.switch)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
     return Decision(first, second, owner, path, posterior, speech, overlap)
 
@@ -209,7 +206,7 @@ def compute_posteriors(
     likelihood *= embedded.calibration.viterbi_scale
     best = np.where(possible, likelihood, -np.inf).max(1, keepdims=True)
     likelihood = np.where(possible, np.maximum(likelihood, best - _IMPOSSIBLE_PENALTY), best - _IMPOSSIBLE_PENALTY)
-    return _compute_posterior(likelihood, _compute_switch_penalties(evidence.segments, evidence.change))
+    return compute_posterior(likelihood, embedded.switch)
 
 
 def _compute_centroids(embedded: EmbeddedSegments, labels: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -237,102 +234,6 @@ def _compute_switch_penalties(segments: NDArray[np.int32], change: NDArray[np.fl
     penalty = _SWITCH_PENALTY * np.exp(-pause / _PAUSE_SECONDS)
     penalty = np.where(pause == 0, penalty * (1 - change[1:].astype(np.float32)), penalty)
     return np.concatenate([[0.0], np.maximum(penalty, 0.5)])
-
-
-def _find_viterbi_path(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Find the best path by Viterbi, with one penalty for changing to any other speaker."""
-    score = _follow_chains(
-        likelihood[:, None],
-        switch[:, None],
-        step=lambda score, here, penalty: np.maximum(score, score.max(-1, keepdims=True) - penalty) + here,
-        join=lambda start, lane: (start.swapaxes(-1, -2) + lane).max(-2, keepdims=True),
-        ends=(0.0, np.inf),
-        states=(0.0, -np.inf),
-    )[:, 0]
-    best = score[:-1].argmax(1)
-    changes = score[:-1] < (score[np.arange(len(best)), best] - switch[1:])[:, None]
-    since = np.maximum.accumulate(np.where(changes, np.arange(1, len(score))[:, None], 0))
-    path, end, speaker = np.empty(len(score), np.int64), len(score), int(score[-1].argmax())
-    while end:
-        begin = int(since[end - 2, speaker]) if end > 1 else 0
-        path[begin:end] = speaker
-        end, speaker = begin, int(best[begin - 1]) if begin else speaker
-    return path
-
-
-def _compute_posterior(likelihood: NDArray[np.float64], switch: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute posteriors by forward-backward over the same chain."""
-    emission = np.exp(likelihood - likelihood.max(1, keepdims=True))
-    leave = np.exp(-switch)
-    leave[:1] = 1.0
-
-    def step(share: NDArray[np.float64], here: NDArray[np.float64], leave: NDArray[np.float64]) -> NDArray[np.float64]:
-        # staying has weight 1 and every other speaker has weight `leave`
-        total = share.sum(-1, keepdims=True)
-        weight: NDArray[np.float64] = ((1 - leave) * share + leave * total) / total.max(-2, keepdims=True) * here
-        return weight
-
-    # The chain looks the same from its end, so both passes go together.
-    both = _follow_chains(
-        np.stack([emission, emission[::-1]], 1),
-        np.stack([leave, np.append(1.0, leave[:0:-1])], 1),
-        step=step,
-        join=np.matmul,
-        ends=(1.0, 0.0),
-        states=(1.0, 0.0),
-    )
-    joint = both[:, 0] * both[::-1, 1] / emission
-    posterior: NDArray[np.float64] = joint / joint.sum(1, keepdims=True)
-    return posterior
-
-
-def _follow_chains(
-    emission: NDArray[np.float64],
-    change: NDArray[np.float64],
-    *,
-    step: Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
-    join: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]],
-    ends: tuple[float, float],
-    states: tuple[float, float],
-) -> NDArray[np.float64]:
-    """Follow Markov chains, and return the state after each link [shape=(links, chains, speakers)].
-
-    Long chains are cut into lanes that are followed side by side: first from every speaker at once, then, when it is
-    known what each lane begins with, from that. It is the same up to rounding, in far fewer steps.
-
-    Parameters
-    ----------
-    emission, change : numpy.ndarray [shape=(links, chains, speakers)] and [shape=(links, chains)]
-    step : callable
-        Takes states [shape=(..., rows, speakers)], an emission and a change, and returns the next states.
-    join : callable
-        Takes the state a lane begins with and what the lane makes of every speaker, and returns the state it ends with.
-    ends : float, float
-        Emission and change of a link that leaves every state as it is.
-    states : float, float
-        The state of a speaker who is possible, and of one who is not.
-    """
-    links, chains, speakers = emission.shape
-    lanes = math.isqrt(links) if links >= _LONG_CHAIN and speakers <= _FEW_SPEAKERS else 1
-    steps = -(-links // lanes)
-
-    def cut(values: NDArray[np.float64], end: float) -> NDArray[np.float64]:
-        padded = np.full((lanes * steps, chains, values.size // links // chains), end)
-        padded[:links] = values.reshape(padded[:links].shape)
-        return np.ascontiguousarray(padded.reshape(lanes, steps, chains, 1, -1).swapaxes(0, 1))
-
-    cut_emission, cut_change = (cut(values, end) for values, end in zip((emission, change), ends, strict=True))
-    starts = [np.full((chains, 1, speakers), states[0])]
-    if lanes > 1:
-        across = np.tile(np.where(np.eye(speakers, dtype=bool), *states), (lanes, chains, 1, 1))
-        for here, leave in zip(cut_emission, cut_change, strict=True):
-            across = step(across, here, leave)
-        for lane in across[:-1]:
-            starts.append(join(starts[-1], lane))
-    state, found = np.stack(starts), np.empty_like(cut_emission)
-    for number, (here, leave) in enumerate(zip(cut_emission, cut_change, strict=True)):
-        state = found[number] = step(state, here, leave)
-    return found.swapaxes(0, 1).reshape(-1, chains, speakers)[:links]
 
 
 def _restore_silenced(path: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -439,7 +340,8 @@ def embed_reliable(evidence: ChannelEvidence, low: int) -> tuple[EmbeddedSegment
     known = len(blocks) and np.array_equal(np.flatnonzero(blocks[1:] >= 0), taken)
     known = known and blocks[0] == _hash_embeddings(evidence, calibration)
     kept = blocks[1 + taken] if known else None
-    return EmbeddedSegments(embeddings, evidence.weights[taken], similarity, calibration, kept), taken
+    switch = join_penalties(_compute_switch_penalties(evidence.segments, evidence.change), taken)
+    return EmbeddedSegments(embeddings, evidence.weights[taken], switch, similarity, calibration, kept), taken
 
 
 def embed_all(evidence: ChannelEvidence, reliable: EmbeddedSegments, taken: NDArray[np.int64]) -> EmbeddedSegments:
@@ -457,7 +359,8 @@ def embed_all(evidence: ChannelEvidence, reliable: EmbeddedSegments, taken: NDAr
     embeddings[others] = _normalise(
         evidence.embeddings, others, np.empty((len(others), embeddings.shape[1]), np.float32)
     )
-    return replace(reliable, embeddings=embeddings, weights=evidence.weights, blocks=None)
+    switch = _compute_switch_penalties(evidence.segments, evidence.change)
+    return replace(reliable, embeddings=embeddings, weights=evidence.weights, switch=switch, blocks=None)
 
 
 def _normalise(
