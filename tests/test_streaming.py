@@ -16,8 +16,9 @@ import soundfile
 import diarnb
 from diarnb.audio.chunks import Chunks
 from diarnb.engines.base import Offer
-from diarnb.engines.local import LocalEngine
+from diarnb.engines.local import LocalEngine, evidence
 from diarnb.engines.local.decoding import Decision
+from diarnb.engines.local.evidence import Extractor
 from diarnb.engines.local.live import LiveTurns
 from diarnb.engines.local.segments import Segmentizer, cut, find_embedding_spans, find_speech_regions
 from diarnb.errors import AudioLimitError, DiarnbWarning, InvalidParameterError
@@ -52,6 +53,23 @@ def told(talk):
         except StopIteration as end:
             return steps, end.value
         steps.append((heard / RATE, turns))
+
+
+@pytest.mark.slow
+def test_evidence_is_the_same_however_often_it_is_asked_for_and_however_little_room_it_has(talk, monkeypatch):
+    samples = talk[: 25 * RATE].astype(np.float32) / 2**15
+    whole = Extractor(threads=1, embedding=("embedding",))
+    whole.feed(samples)
+    expected = whole.evidence()
+    monkeypatch.setattr(evidence, "_ROWS_AHEAD", 2)
+    growing = Extractor(threads=1, embedding=("embedding",))
+    for block in in_chunks(samples, 5 * RATE):
+        growing.feed(block)
+        growing.evidence()
+    found = growing.evidence()
+    assert len(found.embeddings) > 10
+    for name, array in vars(expected).items():
+        assert np.array_equal(getattr(found, name), array), name
 
 
 def in_chunks(samples, size):
