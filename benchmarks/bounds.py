@@ -21,6 +21,7 @@ from diarnb.engines.local import _list_turns
 from diarnb.engines.local.calibration import CALIBRATIONS
 from diarnb.engines.local.decoding import (
     Decision,
+    compute_cosines,
     decide,
     decode,
     embed_all,
@@ -78,7 +79,8 @@ def true_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
         return as_it_is(evidence, recording)
     labels[known] = np.unique(share[known].argmax(1), return_inverse=True)[1]
     embedded = embed_all(evidence, *embed_reliable(evidence, 1))
-    return number_by_first_appearance(decode(evidence, embedded, labels, keep_all=False))
+    cosine = compute_cosines(embedded, labels)
+    return number_by_first_appearance(decode(evidence, cosine, labels, embedded.calibration, keep_all=False))
 
 
 def true_speakers(evidence: ChannelEvidence, recording: Recording) -> Decision:

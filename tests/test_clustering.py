@@ -17,7 +17,7 @@ from diarnb.engines.local import clustering, decoding
 from diarnb.engines.local.calibration import BOTH, CALIBRATIONS, CAMPPLUS
 from diarnb.engines.local.clustering import EmbeddedSegments, _merge, cluster, cluster_in_blocks, count_supported
 from diarnb.engines.local.count_evidence import weigh_counts
-from diarnb.engines.local.decoding import decide, decode, keep_blocks
+from diarnb.engines.local.decoding import compute_cosines, decide, decode, keep_blocks
 from diarnb.engines.local.embedding import SIZES
 from diarnb.engines.local.evidence import ChannelEvidence
 from diarnb.examples import example
@@ -337,7 +337,8 @@ def test_frames_add_up_to_the_expected_number_of_speakers():
     frames[1, 380:460] = 204
     speech, overlap = frames / 255
     parts = frames, segments, np.zeros(1, np.uint8), segments, np.zeros(24, np.float16), embeddings, weights
-    decision = decode(ChannelEvidence(*parts), embed_as(embeddings, weights), truth, keep_all=False)
+    cosine = compute_cosines(embed_as(embeddings, weights), truth)
+    decision = decode(ChannelEvidence(*parts), cosine, truth, CAMPPLUS, keep_all=False)
     assert np.array_equal(decision.first, np.repeat(truth, 40))
     assert set(np.flatnonzero(decision.second >= 0)) == set(range(380, 460))
     assert not (decision.first == decision.second).any()
@@ -359,8 +360,8 @@ def test_an_edge_of_a_region_is_no_turn_of_its_own(frames, calibration, least):
     regions = np.array([[320 - frames, 640 + frames]], np.int32)  # around all that the second of three says
     scores = np.full((2, 960), [[230], [0]], np.uint8)
     parts = scores, regions, np.zeros(1, np.uint8), segments, np.zeros(24, np.float16), embeddings, weights
-    embedded = embed_as(embeddings, weights, calibration)
-    decision = decode(ChannelEvidence(*parts), embedded, truth, keep_all=False)
+    cosine = compute_cosines(embed_as(embeddings, weights, calibration), truth)
+    decision = decode(ChannelEvidence(*parts), cosine, truth, calibration, keep_all=False)
     expected = [0, 1, 2] if frames >= least else [1]
     assert [k for k in range(3) if decision.active(k).any()] == expected
     assert np.array_equal(np.flatnonzero(decision.first >= 0), np.arange(*regions[0]))

@@ -134,7 +134,12 @@ class Decision:
 
 
 def decode(
-    evidence: ChannelEvidence, embedded: EmbeddedSegments, labels: NDArray[np.int64], *, keep_all: bool
+    evidence: ChannelEvidence,
+    cosine: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    numbers: Calibration,
+    *,
+    keep_all: bool,
 ) -> Decision:
     """Decode every frame: Viterbi for the speakers, forward-backward for the posteriors.
 
@@ -142,18 +147,19 @@ def decode(
     ----------
     evidence : ChannelEvidence
         A frame of its regions that lies outside of all segments takes the speaker of the nearest one.
-    embedded : EmbeddedSegments
-        All segments of the evidence, from `embed_all`.
+    cosine : numpy.ndarray [shape=(segments, speakers)]
+        From `compute_cosines`, for all segments of the evidence and the same labels.
     labels : numpy.ndarray [shape=(segments,)]
         The cluster of each segment, -1 where its embedding is not reliable.
+    numbers : Calibration
     keep_all : bool
         Whether every cluster remains a speaker, as when their number was given.
     """
-    segments, numbers = evidence.segments, embedded.calibration
+    segments = evidence.segments
     speech, overlap = evidence.frames / np.float32(255)
-    cosine = embedded.embeddings @ _compute_centroids(embedded, labels).T
-    likelihood = _compute_log_likelihoods(segments, embedded.weights, cosine)
-    path = find_viterbi_path(numbers.viterbi_scale * likelihood, embedded.switch)
+    likelihood = _compute_log_likelihoods(segments, evidence.weights, cosine)
+    switch = _compute_switch_penalties(segments, evidence.change)
+    path = find_viterbi_path(numbers.viterbi_scale * likelihood, switch)
     if keep_all:
         path = _restore_silenced(path, labels)
     owner = _assign_frames(segments, evidence.regions, len(speech), numbers.least_frames)
@@ -165,7 +171,7 @@ def decode(
     first = np.append(path, -1).astype(np.int16)[owner]  # the last one is for nobody, -1
     nearby = numbers.seconds_per_similarity * cosine
     second = _assign_second_speakers(segments, path, first, overlap, nearby)
-    posterior = compute_posterior(numbers.posterior_scale * likelihood, embedded.switch)
+    posterior = compute_posterior(numbers.posterior_scale * likelihood, switch)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
     return Decision(first, second, owner, path, posterior, speech, overlap)
 
@@ -197,25 +203,24 @@ def compute_posteriors(
     Parameters
     ----------
     evidence, embedded, labels
-        As `decode` takes them; each speaker has a segment.
+        All segments of the evidence, from `embed_all`, and their labels as `decode` takes them; each speaker has one.
     possible : numpy.ndarray [shape=(segments, speakers)]
         The labels that a segment can have, at least one.
     """
-    cosine = embedded.embeddings @ _compute_centroids(embedded, labels).T
-    likelihood = _compute_log_likelihoods(evidence.segments, embedded.weights, cosine)
+    likelihood = _compute_log_likelihoods(evidence.segments, embedded.weights, compute_cosines(embedded, labels))
     likelihood *= embedded.calibration.viterbi_scale
     best = np.where(possible, likelihood, -np.inf).max(1, keepdims=True)
     likelihood = np.where(possible, np.maximum(likelihood, best - _IMPOSSIBLE_PENALTY), best - _IMPOSSIBLE_PENALTY)
     return compute_posterior(likelihood, embedded.switch)
 
 
-def _compute_centroids(embedded: EmbeddedSegments, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+def compute_cosines(embedded: EmbeddedSegments, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Compute the cosine similarity of each segment to the centroid of each speaker [shape=(segments, speakers)]."""
     members = (labels == np.arange(labels.max() + 1)[:, None]) * np.minimum(embedded.weights, 1.5)
     sums = members @ embedded.embeddings
-    unit: NDArray[np.float32] = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)).astype(
-        np.float32
-    )
-    return unit
+    centroids = (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    cosine: NDArray[np.float32] = embedded.embeddings @ centroids.T
+    return cosine
 
 
 def _compute_log_likelihoods(
@@ -304,8 +309,9 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
     labels = np.full(len(evidence.segments), -1, np.int64)
     labels[taken] = np.where(np.isin(found, faint), -1, found)
     labels[labels >= 0] = np.unique(labels[labels >= 0], return_inverse=True)[1]
-    embedded = embed_all(evidence, reliable, taken)
-    return number_by_first_appearance(decode(evidence, embedded, labels, keep_all=wanted))
+    cosine, numbers = compute_cosines(embed_all(evidence, reliable, taken), labels), reliable.calibration
+    del reliable  # the largest array, and frames are as large
+    return number_by_first_appearance(decode(evidence, cosine, labels, numbers, keep_all=wanted))
 
 
 def _revise_count(segments: EmbeddedSegments, labels: NDArray[np.int64], second: float) -> NDArray[np.int64]:
