@@ -19,6 +19,7 @@ from benchmarks.accuracy import CONVENTIONS, NOTES, Recording, Score, pool, read
 from diarnb.audio import open_recording
 from diarnb.engines.local import _list_turns
 from diarnb.engines.local.calibration import CALIBRATIONS
+from diarnb.engines.local.clustering import _merge
 from diarnb.engines.local.decoding import (
     Decision,
     compute_cosines,
@@ -43,8 +44,11 @@ EXPLAINED = """\
 - as it is: nothing is given.
 - without energy: regions of speech are those of the segmentation network alone.
 - without sizes: speakers are merged by one limit, however much they say and however many there are.
+- without chain: where there are many speakers, the mixture is fitted again to segments without order.
 - without second: the count is never revised by what the segmentation network hears of a second speaker.
 - true count: the number of speakers in the scored region is given.
+- merged clusters: true clusters are merged as found ones are. The next row shows what this criterion costs, the first
+  one what is lost before it.
 - true clusters: centroids are of the true speaker of every segment; decoding is as always. This is what a perfect
   clustering would give.
 - true speakers: every segment is given to whoever speaks most in it, and its overlap to the second. What is left is
@@ -70,7 +74,7 @@ def true_count(evidence: ChannelEvidence, recording: Recording) -> Decision:
     return decide(evidence, len(spoken), len(spoken), None)
 
 
-def true_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
+def true_clusters(evidence: ChannelEvidence, recording: Recording, *, merge: bool = False) -> Decision:
     speaking = truth(recording, evidence.frames.shape[1])
     share = np.array([speaking[start:end].sum(0) for start, end in evidence.segments])
     labels = np.full(len(share), -1)
@@ -79,8 +83,14 @@ def true_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
         return as_it_is(evidence, recording)
     labels[known] = np.unique(share[known].argmax(1), return_inverse=True)[1]
     embedded = embed_all(evidence, *embed_reliable(evidence, 1))
+    if merge:
+        labels[known] = _merge(embedded.take(known), labels[known], 1, len(known))
     cosine = compute_cosines(embedded, labels)
     return number_by_first_appearance(decode(evidence, cosine, labels, embedded.calibration, keep_all=False))
+
+
+def merged_clusters(evidence: ChannelEvidence, recording: Recording) -> Decision:
+    return true_clusters(evidence, recording, merge=True)
 
 
 def true_speakers(evidence: ChannelEvidence, recording: Recording) -> Decision:
@@ -102,9 +112,17 @@ def without_energy(evidence: ChannelEvidence, recording: Recording) -> Decision:
 
 def without_sizes(evidence: ChannelEvidence, recording: Recording) -> Decision:
     """Merge by one limit for all, whatever their speech and number, and fit the mixture once."""
+    changed = {"limit_power": 0.0, "doubt": 0.0, "median_speakers": 1e9, "many_speakers": 1e9}
+    return _decide_with(changed, evidence, recording)
+
+
+def without_chain(evidence: ChannelEvidence, recording: Recording) -> Decision:
+    return _decide_with({"many_switch": 0.0}, evidence, recording)
+
+
+def _decide_with(changed: dict[str, float], evidence: ChannelEvidence, recording: Recording) -> Decision:
     size = evidence.embeddings.shape[1]
-    numbers = replace(CALIBRATIONS[size], limit_power=0.0, doubt=0.0, median_speakers=1e9, many_speakers=1e9)
-    with patch.dict(CALIBRATIONS, {size: numbers}):
+    with patch.dict(CALIBRATIONS, {size: replace(CALIBRATIONS[size], **changed)}):
         return as_it_is(evidence, recording)
 
 
@@ -116,8 +134,10 @@ BOUNDS: dict[str, Callable[[ChannelEvidence, Recording], Decision]] = {
     "as it is": as_it_is,
     "without energy": without_energy,
     "without sizes": without_sizes,
+    "without chain": without_chain,
     "without second": without_second,
     "true count": true_count,
+    "merged clusters": merged_clusters,
     "true clusters": true_clusters,
     "true speakers": true_speakers,
 }
