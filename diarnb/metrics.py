@@ -175,7 +175,7 @@ def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd
     on 58 simulated conversations, from easy to hopeless. On 58 others, with an earlier revision of the engine, the rank
     correlation with the true error rate (collar 0.25) was 0.72. The median and the worst error rate were 4 and 16 %
     with "trust", and 9 and 41 % with "check"; below that, the median was 31 %. On 26 real recordings the correlation
-    was 0.57, and the rates were 2 and 5 %, 9 and 33 %, and 17 % (``python -m benchmarks.metrics_agreement``). So listen
+    was 0.52, and the rates were 1 and 5 %, 5 and 45 %, and 12 % (``python -m benchmarks.metrics_agreement``). So listen
     to a few turns of each speaker before you trust a result.
 
     Examples
