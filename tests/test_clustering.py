@@ -95,9 +95,9 @@ def test_one_odd_fit_of_five_does_not_decide(monkeypatch):
         return (labels, bound) if len(seen) > 1 else (np.zeros_like(labels), np.inf)
 
     monkeypatch.setattr(clustering, "_fit_mixture", fit_oddly)
-    embeddings, weights, truth = make_embeddings(4)
+    embeddings, weights, truth = make_embeddings(3)
     labels = cluster(replace(embed_as(embeddings, weights), calibration=BOTH), 1, None)
-    assert len(set(zip(labels, truth, strict=True))) == labels.max() + 1 == 4
+    assert len(set(zip(labels, truth, strict=True))) == labels.max() + 1 == 3
     assert len(seen) == 5
 
 
@@ -309,6 +309,21 @@ def test_unclear_segments_of_many_people_are_no_speakers_since_time_tells_whose_
     talks = [hold_talk(seed, 0.25, unclear=0.25) for seed in range(4)]
     wrong = sum(abs(count_found(talk) - people) for talk, people in talks)
     assert wrong < sum(abs(count_found(talk, many_switch=0.0) - people) for talk, people in talks) / 3
+
+
+@pytest.mark.parametrize("minutes", [2, 40])
+def test_who_says_much_is_not_heard_again_as_a_chain(minutes, monkeypatch):
+    fit, chained = clustering._fit_mixture, []
+
+    def watch(*arguments, **options):
+        chained.append(options.get("switch") is not None)
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(clustering, "_fit_mixture", watch)
+    talk, _ = hold_talk(1, 0.25)
+    long = replace(talk, weights=talk.weights * np.float32(60 * minutes / talk.weights.sum()))
+    cluster(long, 1, None)
+    assert any(chained) == (minutes == 2)
 
 
 @pytest.mark.parametrize(("seed", "apart"), [(8, 0.13), (15, 0.13)])

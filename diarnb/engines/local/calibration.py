@@ -3,13 +3,15 @@
 All of them were chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on, and on conversations of
 `benchmarks.simulate`; `posterior_scale` by `benchmarks.calibration`, and the last three by `benchmarks.crops`. Those
 for both networks were found by random search for exact counts and little confusion on the same recordings, their crops
-and those conversations; noise on embeddings was part of it, so that no decision hangs on a last bit. `many_speakers`
-and `many_switch` came later, for those of them with many speakers.
+and those conversations; noise on embeddings was part of it, so that no decision hangs on a last bit. `many_speakers`,
+`many_seconds` and `many_switch` came later, for those of them with many speakers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Calibration:
         down to this factor.
     many_speakers : float
         Speakers from which the mixture is fitted once more: from fewer, that splits some of them,
+    many_seconds : float
+        if they say less than so much each on average,
     many_fb : float
         with this `fb`,
     many_switch : float
@@ -90,6 +94,7 @@ class Calibration:
     limit_power: float
     least_shrinkage: float
     many_speakers: float
+    many_seconds: float
     many_fb: float
     many_switch: float
     short_seconds: float
@@ -120,6 +125,7 @@ CAMPPLUS = Calibration(
     limit_power=0.25,
     least_shrinkage=0.65,
     many_speakers=7,
+    many_seconds=np.inf,
     many_fb=3.0,
     many_switch=0.0,
     short_seconds=0.0,
@@ -150,7 +156,8 @@ BOTH = replace(
     limit_seconds=10.0,
     limit_power=0.39,
     least_shrinkage=0.75,
-    many_speakers=5,
+    many_speakers=4,
+    many_seconds=80.0,
     many_fb=2.9,
     many_switch=2.0,
     short_seconds=2.4,

@@ -4,8 +4,8 @@ Embeddings follow a Bayesian mixture of spherical Gaussians (VB-GMM) with one wi
 the recording: from the cosine similarity of segments of the same speech region. It starts with more components than
 there can be speakers, and variational inference empties those that explain too little. That is VBx without its hidden
 Markov chain; time comes in later (`decoding`). Agglomerative merging then joins speakers that are hardly separated.
-Where that leaves many, everybody says little, and the mixture is fitted once more with the chain: what is said in
-succession tells small speakers from the noise of others, so that it can be less regularised.
+Where that leaves many who say little, the mixture is fitted once more, with the chain: what is said in succession tells
+small speakers from the noise of others, so that it can be less regularised.
 
 Whoever says little is lost among hours of others. A long recording is therefore clustered block by block, and what is
 found there is merged; whoever was found in one block, and is heard all the time in others, was part of somebody.
@@ -168,7 +168,9 @@ def cluster(
         labels = _merge(segments, many, low, high, threshold) if low < high else many
     else:
         labels = _find_speakers(segments, low, high, _COMPONENTS, numbers.fb)
-        if refit and labels.max() + 1 >= numbers.many_speakers:
+        count = int(labels.max()) + 1
+        each = float(segments.weights.sum()) / count
+        if refit and count >= numbers.many_speakers and each < numbers.many_seconds:
             many = _initialise(segments, max(_MANY_COMPONENTS, low))
             switch = numbers.many_switch * segments.switch if numbers.many_switch else None
             again = _find_speakers(segments, low, high, _MANY_COMPONENTS, numbers.many_fb, switch)
