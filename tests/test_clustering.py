@@ -311,8 +311,10 @@ def test_unclear_segments_of_many_people_are_no_speakers_since_time_tells_whose_
     assert wrong < sum(abs(count_found(talk, many_switch=0.0) - people) for talk, people in talks) / 3
 
 
-@pytest.mark.parametrize("minutes", [2, 40])
-def test_who_says_much_is_not_heard_again_as_a_chain(minutes, monkeypatch):
+@pytest.mark.parametrize(
+    ("minutes", "low", "high", "again"), [(2, 1, None, True), (40, 1, None, False), (2, 3, 3, False), (2, 6, 6, True)]
+)
+def test_many_who_say_little_are_fitted_again_as_a_chain(minutes, low, high, again, monkeypatch):
     fit, chained = clustering._fit_mixture, []
 
     def watch(*arguments, **options):
@@ -322,8 +324,8 @@ def test_who_says_much_is_not_heard_again_as_a_chain(minutes, monkeypatch):
     monkeypatch.setattr(clustering, "_fit_mixture", watch)
     talk, _ = hold_talk(1, 0.25)
     long = replace(talk, weights=talk.weights * np.float32(60 * minutes / talk.weights.sum()))
-    cluster(long, 1, None)
-    assert any(chained) == (minutes == 2)
+    cluster(long, low, high)
+    assert any(chained) == again
 
 
 @pytest.mark.parametrize(("seed", "apart"), [(8, 0.13), (15, 0.13)])

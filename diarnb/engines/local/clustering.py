@@ -168,13 +168,13 @@ def cluster(
         labels = _merge(segments, many, low, high, threshold) if low < high else many
     else:
         labels = _find_speakers(segments, low, high, _COMPONENTS, numbers.fb)
-        count = int(labels.max()) + 1
+        chain = numbers.many_switch * segments.switch if numbers.many_switch else None
+        count = int(labels.max()) + 1 if low < high or chain is None else low
         each = float(segments.weights.sum()) / count
         if refit and count >= numbers.many_speakers and each < numbers.many_seconds:
             many = _initialise(segments, max(_MANY_COMPONENTS, low))
-            switch = numbers.many_switch * segments.switch if numbers.many_switch else None
-            again = _find_speakers(segments, low, high, _MANY_COMPONENTS, numbers.many_fb, switch)
-            if switch is None or again.max() >= labels.max():  # a chain also smooths away who is hardly separate
+            again = _find_speakers(segments, low, high, _MANY_COMPONENTS, numbers.many_fb, chain)
+            if chain is None or again.max() >= labels.max():  # a chain also smooths away who is hardly separate
                 labels = again
     if labels.max() + 1 < low:
         return _split_to_count(segments, labels, many, low)
