@@ -7,9 +7,11 @@ import pytest
 import soundfile as sf
 
 from benchmarks.accuracy import Recording
-from benchmarks.crops import LONGEST, SHORTEST, Clip, count_speakers, crop, glue, summarise
+from benchmarks.crops import LONGEST, SHORTEST, Clip, count_given_truth, count_speakers, crop, glue, summarise
 from benchmarks.detection import count_wrong, fit
 from diarnb.engines.local.detection import compute_features
+from diarnb.engines.local.evidence import ChannelEvidence
+from diarnb.engines.local.segmentation import seconds
 
 RATE = 16_000
 
@@ -53,10 +55,25 @@ def test_glued_utterances_are_all_of_one_person(tmp_path):
 
 
 def test_counts_are_summed_up_by_length_and_by_truth():
-    clips = [Clip("a", "crops", np.zeros(seconds * RATE), speakers) for seconds, speakers in ((6, 1), (15, 2), (30, 2))]
-    rows = summarise([*zip(clips, (1, 1, 4), strict=True)])
-    assert rows[0] == ["all", "3", "33 %", "67 %", "+0.33"]
+    clips = [Clip("a", np.zeros(seconds * RATE), [], speakers) for seconds, speakers in ((6, 1), (15, 2), (30, 2))]
+    rows = summarise([*zip(clips, ((1, 1), (1, 2), (4, 3)), strict=True)])
+    assert rows[0] == ["all", "3", "33 %", "67 %", "+0.33", "67 %"]
     assert [row[0] for row in rows[1:]] == ["5-10 s", "10-20 s", "20-40 s", "1 speakers", "2 speakers"]
+
+
+def test_given_the_truth_only_detection_and_segments_are_left():
+    reference = [(0.0, 4.0, "A"), (4.0, 5.5, "B"), (5.5, 6.2, "C")]
+    clip = Clip("a", np.zeros(7 * RATE), reference, 2)
+    edges = np.searchsorted(seconds(np.arange(500)), [[0, 2], [2, 4], [4, 5], [5, 5.5], [5.5, 6.2]]).astype(np.int32)
+    none = np.zeros(0, np.uint8)
+
+    def count(spoken):
+        parts = edges, np.zeros(5, np.float16), np.zeros((5, 448), np.float16), np.array(spoken, np.float32)
+        return count_given_truth(clip, ChannelEvidence(np.zeros((2, 500), np.uint8), edges, none, *parts))
+
+    assert count([2, 2, 1, 0.5, 0.7]) == 2
+    assert count([2, 2, 0.9, 0, 0.7]) == 1  # too little of the second is heard alone
+    assert count([2, 2, 1, 0.5, 1.2]) == 3  # segments reach further than the third person
 
 
 def test_the_fit_finds_speech_that_energy_tells():
