@@ -47,7 +47,8 @@ def install(python: Path, *arguments: object) -> subprocess.CompletedProcess[str
     """Install into an environment by the first tool that reaches an index."""
     alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for tool in (
-        ("uv", "pip", "install", "--quiet", "--python", python),
+        # uv would take what it built of this folder before, as long as pyproject.toml is the same
+        ("uv", "pip", "install", "--quiet", "--refresh-package", "diarnb", "--python", python),
         ("pip", "--python", python, "--disable-pip-version-check", "install", "--quiet"),
     ):
         command = [sys.executable, "-m", *tool]
