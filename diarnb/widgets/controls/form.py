@@ -233,7 +233,7 @@ class EngineForm:
                 continuous_update=False,
                 **wide("31em"),
             )
-        if len(models) == 1:
+        if len(models) < 2:
             return None
         options = [(self._offer.model_help.get(name, (name,))[0], name) for name in models]
         width = "19em" if self._offer.model_help else "31em"  # labels leave more room for help than names
