@@ -61,6 +61,20 @@ def embed(blocks, spans, alone, loaded, helpers=None):
 
 # -------------------------------------------------------------------------------------------------- networks
 
+
+@pytest.mark.parametrize("end", [9, 22, 25])
+def test_the_end_of_a_recording_is_no_batch_of_another_size(segmentation, talk, end):
+    sizes = []
+
+    class Watched:
+        def run(self, wanted, asked):
+            sizes.append(len(asked["samples"]))
+            return segmentation.run(wanted, asked)
+
+    segment([talk[: end * RATE]], Watched())
+    assert set(sizes) <= {1, 4}  # the runtime keeps the memory that it once needed for each size
+
+
 FORKED = """
 import os
 from diarnb.engines.local import networks

@@ -166,8 +166,8 @@ def test_whoever_has_the_floor_nowhere_still_counts() -> None:
     posterior = np.array([[0.9, 0.0, 0.1], [0.8, 0.0, 0.2], [0.1, 0.9, 0.0]])
     owner = np.repeat(np.arange(3, dtype=np.int32), 10)
     first, second = np.repeat([0, 0, 1], 10).astype(np.int16), np.full(30, 2, np.int16)
-    sure = np.ones(30, np.float32)
-    decision = Decision(first, second, owner, np.array([0, 0, 1]), posterior, sure, sure)
+    sure = np.full((2, 30), 255, np.uint8)
+    decision = Decision(first, second, owner, np.array([0, 0, 1]), posterior, sure)
     assert counting._label_segments(decision, np.arange(3)).tolist() == [0, 2, 1]
 
 

@@ -197,11 +197,9 @@ def test_pieces_of_a_recording_that_grows_are_those_of_the_whole():
 def decision(*speakers):
     """Somebody every second of 60 frames; "." is nobody."""
     first = np.repeat([int(each) if each != "." else -1 for each in "".join(speakers)], 60).astype(np.int16)
-    nobody, nothing = np.full(len(first), -1, np.int16), np.zeros(len(first), np.float32)
-    count = int(first.max()) + 1
-    return Decision(
-        first, nobody, nobody.astype(np.int32), np.zeros(1, np.int64), np.zeros((1, count)), nothing, nothing
-    )
+    nobody, nothing = np.full(len(first), -1, np.int16), np.zeros((2, len(first)), np.uint8)
+    posterior = np.zeros((1, int(first.max()) + 1))
+    return Decision(first, nobody, nobody.astype(np.int32), np.zeros(1, np.int64), posterior, nothing)
 
 
 def test_labels_stay_though_a_decision_numbers_speakers_anew():

@@ -58,8 +58,8 @@ class Decision:
         The speaker of each segment, -1 where they speak in no frame.
     posterior : numpy.ndarray [shape=(segments, speakers)], float64
         Probability that a segment is a speaker's.
-    speech, overlap : numpy.ndarray [shape=(frames,)], float32
-        Probability of anybody and of two speaking.
+    frames : numpy.ndarray [shape=(2, frames)], uint8
+        Probability (255 is 1) of anybody and of two speaking.
     """
 
     first: NDArray[np.int16]
@@ -67,8 +67,7 @@ class Decision:
     segment: NDArray[np.int32]
     path: NDArray[np.int64]
     posterior: NDArray[np.float64]
-    speech: NDArray[np.float32]
-    overlap: NDArray[np.float32]
+    frames: NDArray[np.uint8]
 
     @property
     def speakers(self) -> int:
@@ -86,41 +85,46 @@ class Decision:
         posterior, also = self.posterior.astype(np.float32), self._also().astype(np.float32)
         for start in range(0, len(found), _BLOCK_FRAMES):  # in blocks: hours of frames times dozens of speakers add up
             frames = start + np.flatnonzero(self.segment[start : start + _BLOCK_FRAMES] >= 0)
-            alone, both = self.speech[frames, None], self._both(frames)[:, None]
-            found[frames] = alone * posterior[self.segment[frames]] + both * also[self.segment[frames]]
+            speech, both = self._speech(frames)[:, None], self._both(frames)[:, None]
+            found[frames] = speech * posterior[self.segment[frames]] + both * also[self.segment[frames]]
         return np.minimum(found, 1, out=found)
 
     def mean_activation(self, spans: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compute the mean of `activation` within each span of frames [shape=(spans, speakers)]."""
-        # Between two edges of segments or spans nothing but `speech` and `overlap` changes.
+        # Between two edges of segments or spans nothing but `frames` changes.
         edges = np.unique(np.concatenate([[0], np.flatnonzero(np.diff(self.segment)) + 1, spans.ravel()]))
         edges = edges[edges < len(self.segment)]
         segment = self.segment[edges]
         sums = np.zeros((len(edges) + 1, self.speakers))
         if len(self.posterior):  # else nobody speaks anywhere
-            alone, both = (
-                np.where(segment >= 0, np.add.reduceat(each, edges, dtype=np.float64), 0)[:, None]
-                for each in (self.speech, self._both(slice(None)))
+            speech, both = (
+                np.where(segment >= 0, np.add.reduceat(each, edges, dtype=np.int64) / 255, 0)[:, None]
+                for each in (self.frames[0], self.frames.min(0) * np.uint8(self.speakers > 1))
             )
-            np.cumsum(alone * self.posterior[segment] + both * self._also()[segment], axis=0, out=sums[1:])
+            np.cumsum(speech * self.posterior[segment] + both * self._also()[segment], axis=0, out=sums[1:])
         start, end = np.searchsorted(edges, spans).T
         mean: NDArray[np.float64] = (sums[end] - sums[start]) / (spans[:, 1] - spans[:, 0])[:, None]
         return np.minimum(mean, 1)
 
     def certainty(self) -> NDArray[np.float32]:
         """Compute the probability that a frame is decided rightly [shape=(frames,)]."""
-        found = 1 - self.speech
+        found = 1 - self._speech(slice(None))
         frames = np.flatnonzero(self.segment >= 0)
         segment, one, other = self.segment[frames], self.first[frames], self.second[frames]
         both, odds = self._both(frames), self._odds()
-        alone = (self.speech[frames] - both) * self.posterior[segment, one]
+        alone = (self._speech(frames) - both) * self.posterior[segment, one]
         pair = self.posterior[segment, one] * odds[segment, other] + self.posterior[segment, other] * odds[segment, one]
         found[frames] = np.where(other < 0, alone, both * pair)
         return np.clip(found, 0, 1, out=found)
 
-    def _both(self, frames: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+    def _speech(self, frames: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+        """Return the probability that anybody speaks."""
+        return np.divide(self.frames[0, frames], 255, dtype=np.float32)
+
+    def _both(self, frames: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the probability that two of the speakers speak; 0 where there is just one."""
-        return np.minimum(self.overlap[frames], self.speech[frames]) * np.float32(self.speakers > 1)
+        both: NDArray[np.float32] = np.divide(self.frames[:, frames].min(0), 255, dtype=np.float32)
+        return both if self.speakers > 1 else np.zeros_like(both)
 
     def _odds(self) -> NDArray[np.float64]:
         odds: NDArray[np.float64] = self.posterior / np.maximum(1 - self.posterior, 1e-6)
@@ -156,13 +160,12 @@ def decode(
         Whether every cluster remains a speaker, as when their number was given.
     """
     segments = evidence.segments
-    speech, overlap = evidence.frames / np.float32(255)
     likelihood = _compute_log_likelihoods(segments, evidence.weights, cosine)
     switch = _compute_switch_penalties(segments, evidence.change)
     path = find_viterbi_path(numbers.viterbi_scale * likelihood, switch)
     if keep_all:
         path = _restore_silenced(path, labels)
-    owner = _assign_frames(segments, evidence.regions, len(speech), numbers.least_frames)
+    owner = _assign_frames(segments, evidence.regions, evidence.frames.shape[1], numbers.least_frames)
     if keep_all:
         there = owner[np.append(0, np.flatnonzero(np.diff(owner)) + 1)]
         for lost in np.setdiff1d(path, path[there[there >= 0]]):
@@ -170,10 +173,10 @@ def decode(
                 owner[slice(*segments[number])] = number
     first = np.append(path, -1).astype(np.int16)[owner]  # the last one is for nobody, -1
     nearby = numbers.seconds_per_similarity * cosine
-    second = _assign_second_speakers(segments, path, first, overlap, nearby)
+    second = _assign_second_speakers(segments, path, first, evidence.frames[1], nearby)
     posterior = compute_posterior(numbers.posterior_scale * likelihood, switch)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
-    return Decision(first, second, owner, path, posterior, speech, overlap)
+    return Decision(first, second, owner, path, posterior, evidence.frames)
 
 
 def _assign_frames(
@@ -256,7 +259,7 @@ def _assign_second_speakers(
     segments: NDArray[np.int32],
     path: NDArray[np.int64],
     first: NDArray[np.int16],
-    overlap: NDArray[np.float32],
+    overlap: NDArray[np.uint8],
     similarity: NDArray[np.float32],
 ) -> NDArray[np.int16]:
     """Assign the second speaker of overlaps: close by in time, and of similar embedding."""
@@ -264,7 +267,7 @@ def _assign_second_speakers(
     speakers = similarity.shape[1]
     if speakers < 2:
         return second
-    for start, end in find_runs((overlap >= _OVERLAP_THRESHOLD) & (first >= 0)):
+    for start, end in find_runs((overlap >= 255 * _OVERLAP_THRESHOLD) & (first >= 0)):
         if end - start < _LEAST_OVERLAP_FRAMES:
             continue
         reach = round(_NEIGHBOURHOOD_SECONDS / RESOLUTION)
@@ -293,10 +296,9 @@ def decide(evidence: ChannelEvidence, low: int, high: int | None, threshold: flo
         As `clustering.cluster` takes it.
     """
     if not len(evidence.segments):
-        speech, overlap = evidence.frames / np.float32(255)
-        nobody = np.full(len(speech), -1, np.int16)
+        nobody = np.full(evidence.frames.shape[1], -1, np.int16)
         segment, path = nobody.astype(np.int32), np.zeros(0, np.int64)
-        return Decision(nobody, nobody, segment, path, np.zeros((0, 0)), speech, overlap)
+        return Decision(nobody, nobody, segment, path, np.zeros((0, 0)), evidence.frames)
     reliable, taken = embed_reliable(evidence, low)
     found = cluster_in_blocks(reliable, low, high, threshold)
     wanted = low > 1 or threshold is not None  # who was asked for is kept, however little they say

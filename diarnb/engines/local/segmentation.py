@@ -97,9 +97,12 @@ class Segmenter:
         if not self.samples:
             return np.zeros((4, 0), np.uint8)
         last = np.pad(self._buffer, (0, _WINDOW - len(self._buffer)))
-        scores, sums = self._run([*self._windows, last], self._sums)
+        done, sums = [], self._sums
+        for window in [*self._windows, last]:  # one by one: a batch of another size would take memory of its own
+            scores, sums = self._run([window], sums)
+            done.append(scores)
         missing = count_frames(self.samples) - self._returned
-        return np.concatenate([scores, _quantise(sums[:-_HOP])], axis=1)[:, :missing]
+        return np.concatenate([*done, _quantise(sums[:-_HOP])], axis=1)[:, :missing]
 
     def _run(
         self, windows: list[NDArray[np.float32]], sums: NDArray[np.float32]
