@@ -51,10 +51,10 @@ class Model(NamedTuple):
 
 MODELS = {
     "segmentation-3.0+campplus+resnet34": Model(
-        7, ("embedding", "resnet34"), "more accurate", "tells voices apart better; needs half as much time again"
+        8, ("embedding", "resnet34"), "more accurate", "tells voices apart better; needs half as much time again"
     ),
     "segmentation-3.0+campplus": Model(
-        5, ("embedding",), "faster", "needs two thirds of the time; mistakes one voice for another more often"
+        6, ("embedding",), "faster", "needs two thirds of the time; mistakes one voice for another more often"
     ),
 }
 """The first one is the default; the others take less time."""

@@ -1,7 +1,7 @@
 """What clustering and decoding assume of embeddings: numbers that differ from one embedding space to another.
 
 All of them were chosen on the TUNE half of the recordings that `benchmarks.accuracy` is run on, and on conversations of
-`benchmarks.simulate`; `posterior_scale` by `benchmarks.calibration`, and the last three by `benchmarks.crops`. Those
+`benchmarks.simulate`; `temperature` by `benchmarks.calibration`, and the last three by `benchmarks.crops`. Those
 for both networks were found by random search for exact counts and little confusion on the same recordings, their crops
 and those conversations; noise on embeddings was part of it, so that no decision hangs on a last bit. `many_speakers`,
 `many_seconds` and `many_switch` came later, for those of them with many speakers.
@@ -66,13 +66,11 @@ class Calibration:
         Pairs of segments that the recording's similarity counts for within each speaker.
     viterbi_scale : float
         Log-likelihood of a cosine similarity of 1, a second of single-speaker speech, for Viterbi decoding.
-    posterior_scale : float
-        The same for posteriors: the errors of neighbouring segments are not independent.
+    temperature : float
+        What posteriors divide log-likelihoods and penalties of the same chain by: the errors of neighbouring segments
+        are not independent.
     seconds_per_similarity : float
         Distance in time that outweighs a cosine similarity of 1, for a second speaker.
-    least_frames : int
-        Least length of a segment at the beginning or end of a region of speech: a shorter one could become a turn that
-        nobody hears. 1 for CAM++ alone, so that its stored answers remain those that it would return.
     no_second : float
         Share of every window with a second local speaker below which there is one speaker.
     clear_second, clear_score : float
@@ -101,9 +99,8 @@ class Calibration:
     doubt: float
     prior_pairs: float
     viterbi_scale: float
-    posterior_scale: float
+    temperature: float
     seconds_per_similarity: float
-    least_frames: int
     no_second: float
     clear_second: float
     clear_score: float
@@ -132,9 +129,8 @@ CAMPPLUS = Calibration(
     doubt=0.0,
     prior_pairs=10.0,
     viterbi_scale=50.0,
-    posterior_scale=15.0,
+    temperature=5.0,
     seconds_per_similarity=4.0,
-    least_frames=1,
     no_second=0.01,
     clear_second=0.08,
     clear_score=1.5,
@@ -163,7 +159,6 @@ BOTH = replace(
     short_seconds=2.4,
     doubt=0.25,
     prior_pairs=22.0,
-    least_frames=6,
     clear_score=0.49,
 )
 """For CAM++ and ResNet34 side by side."""

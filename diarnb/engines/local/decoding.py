@@ -38,6 +38,7 @@ _PAUSE_SECONDS = 1.0  # time constant in which a pause takes that away
 _SHORT_SECONDS = 0.5  # the log-likelihood of a shorter segment shrinks in proportion
 _OVERLAP_THRESHOLD = 0.55  # probability of two speaking from which a second speaker is assigned
 _LEAST_OVERLAP_FRAMES = 3
+_LEAST_FRAMES = 6  # of a segment at the edge of a region of speech; fewer could become a turn that nobody hears
 _NEIGHBOURHOOD_SECONDS = 30.0  # within which a second speaker is looked for
 _IMPOSSIBLE_PENALTY = 300.0  # log-probability of what is excluded, negated: its exponential squared is still a number
 _BLOCK_FRAMES, _BLOCK_SEGMENTS = 100_000, 256  # that large arrays are made in
@@ -160,12 +161,12 @@ def decode(
         Whether every cluster remains a speaker, as when their number was given.
     """
     segments = evidence.segments
-    likelihood = _compute_log_likelihoods(segments, evidence.weights, cosine)
+    likelihood = numbers.viterbi_scale * _compute_log_likelihoods(segments, evidence.weights, cosine)
     switch = _compute_switch_penalties(segments, evidence.change)
-    path = find_viterbi_path(numbers.viterbi_scale * likelihood, switch)
+    path = find_viterbi_path(likelihood, switch)
     if keep_all:
         path = _restore_silenced(path, labels)
-    owner = _assign_frames(segments, evidence.regions, evidence.frames.shape[1], numbers.least_frames)
+    owner = _assign_frames(segments, evidence.regions, evidence.frames.shape[1])
     if keep_all:
         there = owner[np.append(0, np.flatnonzero(np.diff(owner)) + 1)]
         for lost in np.setdiff1d(path, path[there[there >= 0]]):
@@ -174,24 +175,22 @@ def decode(
     first = np.append(path, -1).astype(np.int16)[owner]  # the last one is for nobody, -1
     nearby = numbers.seconds_per_similarity * cosine
     second = _assign_second_speakers(segments, path, first, evidence.frames[1], nearby)
-    posterior = compute_posterior(numbers.posterior_scale * likelihood, switch)
+    posterior = compute_posterior(likelihood / numbers.temperature, switch / numbers.temperature)
     posterior = 0.999 * posterior + 0.001 / posterior.shape[1]  # nobody is impossible, and two may speak
     return Decision(first, second, owner, path, posterior, evidence.frames)
 
 
-def _assign_frames(
-    segments: NDArray[np.int32], regions: NDArray[np.int32], frames: int, least: int
-) -> NDArray[np.int32]:
+def _assign_frames(segments: NDArray[np.int32], regions: NDArray[np.int32], frames: int) -> NDArray[np.int32]:
     """Return the segment that each frame of speech lies in or is nearest to, -1 for silence.
 
-    A region's edges fall anywhere between those of segments: one that has fewer than `least` frames at its beginning or
-    end leaves them to the next one within.
+    A region's edges fall anywhere between those of segments: one that has fewer than `_LEAST_FRAMES` there leaves them
+    to the next one within.
     """
     between = (segments[:-1, 1] + segments[1:, 0] - 1) // 2 + 1
     nearest = np.repeat(np.arange(len(segments), dtype=np.int32), np.diff(between, prepend=0, append=frames))
     owner = np.full(frames, -1, np.int32)
     for start, end in regions.tolist():
-        here, edge = nearest[start:end], min(least, end - start)  # nothing else in `nearest` is shorter than a segment
+        here, edge = nearest[start:end], min(_LEAST_FRAMES, end - start)  # nothing else here is shorter than a segment
         here[:edge] = here[edge - 1]
         here[-edge:] = here[-edge]
         owner[start:end] = here
