@@ -38,12 +38,12 @@ WAYS = {
 }
 NOTES = """\
 - A click says of one turn who speaks in it. `diarize` found the turns, the count not given. Reference speakers are
-  mapped to labels once, before the first click; whoever has none gets a new voice with the first turn that is given to
-  him. A turn is wrong if whoever says most in it says over twice as much as the one it is given to; it is then given to
-  the former, unless another turn over most of it is his. Nobody moves a boundary, cuts, adds or deletes a turn.
+  mapped to labels once, before the first click; whoever has none gets a new label with the first turn that is given to
+  them. A turn is wrong if whoever says most in it says over twice as much as the one it is given to; it is then given
+  to the former, unless another turn over most of it is theirs. Nobody moves a boundary, cuts, adds or deletes a turn.
 - editing alone: the person knows all mistakes, and corrects the longest wrong turn first. and propagation: the same,
   and after every click all that `propose` says is accepted.
-- queue: the person knows nothing, and takes the turns as `choosing.queue` orders them; a right turn takes a click too.
+- queue: the person knows nothing, and takes the turns in the order of `corrections.queue`; a right turn takes a click.
 - DER: pooled, pyannote.metrics, collar 0, overlap scored. Where nothing is wrong any more, nothing changes. to gain:
   how much is gained, of what there is to gain down to the DER with every wrong turn put right.
 - seconds: of one `propose`, the median; changed: turns that propagation changed, for each recording."""

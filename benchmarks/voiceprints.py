@@ -3,8 +3,8 @@
 FOLDER holds recordings with a reference, as for ``benchmarks.accuracy``; the folder of readers has a folder of audio
 files for each person, and they are put into made-up companies of five. In each recording or company a voiceprint is
 made from the first half of what somebody says alone, and looked for in the second half, as it is or through another
-room or telephone: nobody is looked for in a recording other than his own, for these are real people's voices. Only the
-synthetic examples, where a name is one voice, are compared from file to file. Readers are also linked, as
+room or telephone: nobody is looked for in a recording other than their own, for these are real people's voices. Only
+the synthetic examples, where a name is one voice, are compared from file to file. Readers are also linked, as
 ``diarize_many(..., same_speakers=True)`` links speakers: in made-up recordings of three, where each is in up to four.
 """
 
@@ -52,11 +52,11 @@ LIMITS = (0.36, 0.38, 0.40, 0.42, 0.44, 0.46, 0.48, 0.50, 0.52)  # cosines to li
 CROWDS = {3: 60, 9: 20, 35: 6}  # people who are linked, and how often they are drawn
 TOGETHER, COMES = 3, 0.75  # people in a recording, and share of them who are in each of the four sets
 NOTES = """\
-- EER: error rate at the threshold where as many of the same person are refused as others are taken for him.
+- EER: error rate at the threshold where as many of the same person are refused as others are taken for them.
 - identified: the best of the voiceprints of all who speak in that recording (or company) is the right one.
 - Directions in which rooms and telephones move embeddings are found on the first set, and projected out before any two
   are compared: those that are shipped, except where a line says otherwise.
-- heard: seconds of the speaker's speech that are compared, at most; a voiceprint has half of what he says, up to 30 s.
+- heard: seconds of the speaker's speech that are compared, at most; a voiceprint has half of what they say, up to 30 s.
 - linked: F1 of the pairs of speakers who are joined as one person. People are each in three of four made-up recordings,
   on average: as in their voiceprints, as they are, through another room, over a telephone, with 2 to 30 s heard.
 - same, different: mean cosine, and in brackets where the lowest 5 % of the same and the highest 5 % of others begin."""
@@ -83,7 +83,7 @@ class Trials:
 
     @property
     def same(self) -> NDArray[np.float64]:
-        """Cosines of a speaker with his own voiceprint."""
+        """Cosines of a speaker with their own voiceprint."""
         return self.cosine.diagonal()
 
     @property

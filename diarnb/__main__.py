@@ -145,6 +145,11 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
 
     told = {name: text.replace("%", "%%") for name, text in Params.help().items()}
     parser.add_argument("--engine", default="local", help="The engine. Default: local, on this machine.")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="One of the engine's models. The local engine's faster one is segmentation-3.0+campplus.",
+    )
     for name in ("num_speakers", "min_speakers", "max_speakers"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=told[name])
     for name in ("exclusive", "confidence", "turn_level_confidence"):
@@ -268,7 +273,7 @@ def _diarize_many(asked: argparse.Namespace) -> pd.DataFrame:
 def _questions(asked: argparse.Namespace) -> Json:
     counts = ("num_speakers", "min_speakers", "max_speakers")
     flags = ("exclusive", "confidence", "turn_level_confidence")
-    told = {name: getattr(asked, name) for name in ("engine", *counts, *flags, "channels", "words")}
+    told = {name: getattr(asked, name) for name in ("engine", "model", *counts, *flags, "channels", "words")}
     return {**told, "progress": not asked.no_progress}
 
 

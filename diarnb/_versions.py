@@ -1,4 +1,4 @@
-"""`show_versions`: what a bug report needs, and nothing that tells who somebody is or what he has recorded."""
+"""`show_versions`: what a bug report needs, and nothing that tells who somebody is or what they have recorded."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ import soundfile
 
 import diarnb
 from diarnb.__main__ import _table, main
+from diarnb.engines.local import MODELS
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -73,6 +74,12 @@ def test_json_is_what_a_file_would_hold(tmp_path: Path, capsys: pytest.CaptureFi
     told = json.loads(printed)
     assert told["turns"][0].keys() >= {"start", "end", "speaker"}
     assert told["diarnb"]["engine"] == "local"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_model_can_be_asked_for(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--example", "call", "--json", "--model", model]) == 0
+    assert json.loads(capsys.readouterr().out)["diarnb"]["model"] == model
 
 
 @pytest.fixture
@@ -220,6 +227,7 @@ def test_a_folder_is_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--example", "meeting", "--num-speakers", "2", "--max-speakers", "3"], 2, "max_speakers"),
         (["--example", "meeting", "--channels", "left"], 2, "channels"),
         (["--example", "meeting", "--engine", "oracle"], 2, "oracle"),
+        (["--example", "meeting", "--model", "whisper"], 2, r"'whisper'; it has .*campplus"),
     ],
 )
 def test_what_goes_wrong_is_told_in_one_line(

@@ -27,7 +27,7 @@ def __dir__() -> list[str]:
 
 
 _FALL = 0.1  # the weight of the n-th best table is n to the power of minus this, as DOVER-Lap has it
-_LEAST, _MOST, _ESTIMATED = 0.7, 0.98, 0.9  # how reliable a table counts: at least, at most, at most by an estimate
+_LEAST, _MOST, _ESTIMATED = 0.7, 0.98, 0.78  # how reliable a table counts: at least, at most, at most by an estimate
 _TIE = 1e-6  # of the vote, for what the first table says
 _COLUMNS = {"start": float, "end": float, "duration": float, "speaker": str, "agreement": float}
 
@@ -82,7 +82,7 @@ def fuse(
 
     Log odds are the best weights for voters who err independently (Nitzan and Paroush, 1982). Two such voters agree
     about as often as the product of their shares of correct answers, so three agreements tell how often a table without
-    confidence is right; this counts as 70-90 %, a confidence as 70-98 %.
+    confidence is right; this counts as 70-78 %, a confidence as 70-98 %.
 
     At least three tables are needed to outvote one that is wrong, and they should err in different ways: two from the
     same engine outvote a third where both are wrong. Confidence makes a sure table hold out against two unsure ones. If
