@@ -173,10 +173,10 @@ def agreement(tables: Iterable[pd.DataFrame] | Mapping[str, pd.DataFrame]) -> pd
     Low agreement is a sign of trouble; high agreement is not a proof. Tables of one engine share its mistakes: if it
     takes two people for one, it does so each time, and all tables agree. The limits were chosen for `second_opinions`
     on 58 simulated conversations, from easy to hopeless. On 58 others, the rank correlation with the true error rate
-    (collar 0.25) was 0.70. The median and the worst error rate were 4 and 17 % with "trust", and 8.5 and 38 % with
-    "check"; below that, the median was 33 %. On 26 real recordings the correlation
-    was 0.52, and the rates were 1 and 5 %, 5 and 45 %, and 12 % (``python -m benchmarks.metrics_agreement``). So listen
-    to a few turns of each speaker before you trust a result.
+    (collar 0.25) was 0.68. The median and the worst error rate were 4 and 13 % with "trust", and 7 and 38 % with
+    "check"; below that, the median was 31 %. On 26 real recordings the correlation was 0.53, and the rates were 1 and
+    5 %, 5 and 45 %, and 12 % (``python -m benchmarks.metrics_agreement``). So listen to a few turns of each speaker
+    before you trust a result.
 
     Examples
     --------
