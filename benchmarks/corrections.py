@@ -21,7 +21,7 @@ from benchmarks._machine import heading, table, versions
 from benchmarks.accuracy import Errors, Recording, annotation, read_folder
 from diarnb.corrections import Corrections
 from diarnb.corrections.propagation import accept, propose, sureness
-from diarnb.corrections.queue import queue
+from diarnb.corrections.queue import estimate_left, queue
 from diarnb.tables.activity import match_one_to_one
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ NOTES = """\
 - queue: the person knows nothing, and takes the turns in the order of `corrections.queue`; a right turn takes a click.
 - DER: pooled, pyannote.metrics, collar 0, overlap scored. Where nothing is wrong any more, nothing changes. to gain:
   how much is gained, of what there is to gain down to the DER with every wrong turn put right.
+- somebody else's: the share of the speech in turns that is in wrong ones before the first click, and what `review`
+  estimates it to be.
 - seconds: of one `propose`, the median; changed: turns that propagation changed, for each recording."""
 
 
@@ -138,6 +140,17 @@ def put_right(recording: Recording) -> Errors:
     return errors(recording, person.corrections)
 
 
+def estimate(recordings: Sequence[Recording]) -> tuple[float, float]:
+    """Return the share of speech that is estimated to be somebody else's, and that is, in percent."""
+    sums = np.zeros(3)
+    for each in recordings:
+        person = Person(each)
+        turns = person.corrections.turns
+        estimated = estimate_left(turns, sureness(person.corrections), {}).wrong
+        sums += estimated, turns.loc[list(person.wrong()), "duration"].sum(), turns["duration"].sum()
+    return 100 * sums[0] / sums[2], 100 * sums[1] / sums[2]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corrections", description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -148,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     only = set(arguments.only.read_text(encoding="utf-8").split()) if arguments.only else None
     recordings = read_folder(arguments.folder, only)
     least = sum((put_right(each) for each in recordings), Errors(0, 0, 0, 0)).der
+    estimated, wrong = estimate(recordings)
     print(heading({"diarnb": versions("diarnb", "numpy", "onnxruntime", "pyannote.metrics")}), NOTES, sep="\n")
     curves: dict[str, dict[int, float]] = {}
     remarks = []
@@ -167,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for click in first
     ]
     print(f"\n{len(recordings)} recordings; DER with every turn put right: {least:.2f} %\n\n{table(header, rows)}")
-    print("", *remarks, sep="\n")
+    print("", f"somebody else's: {wrong:.1f} %, estimated {estimated:.1f} %", *remarks, sep="\n")
 
 
 def _cells(der: float, most: float, least: float) -> tuple[str, str]:

@@ -19,6 +19,7 @@ CLIP = 6.0
 _SHORTEST = 0.8  # seconds; less tells nothing of a voice
 _DECIDING = 2.0  # seconds that a verdict takes beside the listening
 _UNKNOWN = 80.0  # how sure to be of a turn of which nobody says
+_POWER = 2  # of what confidence is short of 1; the rest is edges and pauses, which no verdict mends
 _TRUST = 10.0  # seconds of expected errors to be heard before verdicts outweigh what the engine says
 
 
@@ -106,8 +107,10 @@ def clips(turns: pd.DataFrame, sure: pd.Series[float], count: int = 3) -> pd.Dat
 def queue(turns: pd.DataFrame, sure: pd.Series[float]) -> pd.DataFrame:
     """Order turns by doubt per second of listening.
 
-    The doubt in a turn is the speech that is probably somebody else's: its seconds, times how unlikely its speaker is.
-    Listening takes as long as the turn, at most `CLIP` seconds, and 2 s to decide.
+    The doubt in a turn is the speech that is probably somebody else's: its seconds, times the square of what confidence
+    is short of 1. Confidence is the share of the time that is right, and most of the rest lies at edges; the square is
+    about how often a whole turn is somebody else's (``python -m benchmarks.corrections`` compares). Listening takes as
+    long as the turn, at most `CLIP` seconds, and 2 s to decide.
 
     Parameters
     ----------
@@ -124,13 +127,13 @@ def queue(turns: pd.DataFrame, sure: pd.Series[float]) -> pd.DataFrame:
     Examples
     --------
     >>> turns = pd.DataFrame({"start": [0.0, 4.0], "end": [4.0, 24.0], "speaker": ["A", "B"]})
-    >>> queue(turns, pd.Series([70.0, 90.0]))
+    >>> queue(turns, pd.Series([70.0, 80.0]))
        doubt  listening  worth
-    1    2.0        8.0   0.25
-    0    1.2        6.0   0.20
+    1   0.80        8.0   0.10
+    0   0.36        6.0   0.06
     """
     duration = turns["end"] - turns["start"]
-    doubt = (duration * (1 - sure.reindex(turns.index).fillna(_UNKNOWN) / 100)).round(9)
+    doubt = (duration * (1 - sure.reindex(turns.index).fillna(_UNKNOWN) / 100) ** _POWER).round(9)
     listening = duration.clip(upper=CLIP) + _DECIDING
     table = pd.DataFrame({"doubt": doubt, "listening": listening, "worth": doubt / listening})
     return table.sort_values("worth", ascending=False, kind="stable")
@@ -158,9 +161,9 @@ def estimate_left(turns: pd.DataFrame, sure: pd.Series[float], verdicts: dict[in
     --------
     >>> turns = pd.DataFrame({"start": [0.0, 4.0], "end": [4.0, 24.0], "speaker": ["A", "B"]})
     >>> estimate_left(turns, pd.Series([70.0, 90.0]), {})
-    Left(turns=2, wrong=3.2, share=0.13333333333333333)
+    Left(turns=2, wrong=0.56, share=0.023333333333333334)
     >>> round(estimate_left(turns, pd.Series([70.0, 90.0]), {0: True}).wrong, 2)  # righter than the engine thought
-    1.79
+    0.19
     """
     duration = turns["end"] - turns["start"]
     doubt = queue(turns, sure)["doubt"].reindex(turns.index)
