@@ -29,7 +29,9 @@ NOTES = """\
   reference for each recording as for the diarization error rate. What lies outside the scored region is left out.
 - right: the share of the turns' time in which the named speaker speaks in the reference, the mean over turns; edges and
   pauses that the reference has and diarnb has not count as wrong.
-- expected calibration error: |confidence - right| of each row, weighted by its turns; 0 is perfect, 100 the worst."""
+- expected calibration error: |confidence - right| of each row, weighted by its turns; 0 is perfect, 100 the worst.
+- cross-entropy: of what is right given confidence, clipped at 1 and 99 %; the mean over turns, in nats. It has no rows,
+  so that settings are chosen by it."""
 
 
 def judged(recording: Recording) -> list[tuple[float, float]]:
@@ -69,6 +71,19 @@ def bins(judged: Iterable[tuple[float, float]]) -> tuple[NDArray[np.float64], fl
     return rows, float(error)
 
 
+def cross_entropy(judged: Iterable[tuple[float, float]]) -> float:
+    """Return the mean cross-entropy of pairs of confidence and share that is right, both in percent.
+
+    Examples
+    --------
+    >>> round(cross_entropy([(50.0, 100.0), (50.0, 0.0)]), 3)
+    0.693
+    """
+    confidence, right = np.array(list(judged), dtype=float).reshape(-1, 2).T / 100
+    confidence = np.clip(confidence, 0.01, 0.99)
+    return float(-np.mean(right * np.log(confidence) + (1 - right) * np.log(1 - confidence)))
+
+
 def plot(rows: NDArray[np.float64], path: Path) -> None:
     """Draw how often turns are right against what their confidence says."""
     import matplotlib.pyplot as plt
@@ -95,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     only = set(arguments.only.read_text(encoding="utf-8").split()) if arguments.only else None
     left_out = arguments.leave_out.read_text(encoding="utf-8").split() if arguments.leave_out else ()
-    rows, error = bins(pair for each in read_folder(arguments.folder, only, left_out) for pair in judged(each))
+    pairs = [pair for each in read_folder(arguments.folder, only, left_out) for pair in judged(each)]
+    rows, error = bins(pairs)
     print(heading({"diarnb": versions("diarnb", "numpy", "onnxruntime", "pyannote.metrics")}), NOTES, sep="\n")
     shown = [
         [f"{number * WIDTH}-{(number + 1) * WIDTH}", f"{turns:.0f}", f"{confidence:.0f}", f"{right:.0f}"]
@@ -104,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     print(f"\n{table(['confidence', 'turns', 'mean', 'right, %'], shown)}")
     print(f"\nExpected calibration error: {error:.1f} of 100, over {rows[:, 0].sum():.0f} turns.")
+    print(f"Cross-entropy: {cross_entropy(pairs):.3f}.")
     if arguments.plot:
         plot(rows, arguments.plot)
 
