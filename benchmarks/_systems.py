@@ -41,6 +41,8 @@ class Answer:
     """Wall time of deciding the last recording anew with another speaker count; None where that is not offered."""
     first_answer: float
     """Wall time from the start of the process to its answer."""
+    processor: float
+    """Processor time of the process, on all cores, in seconds."""
     peak: float
     """Largest resident memory of the process, MiB."""
 
@@ -86,6 +88,7 @@ class System:
             turns=[[(float(start), float(end), str(who)) for start, end, who in turns] for turns in said["turns"]],
             recluster=said["recluster"],
             first_answer=first_answer,
+            processor=usage.ru_utime + usage.ru_stime,
             peak=usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
         )
 

