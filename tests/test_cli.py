@@ -277,7 +277,7 @@ def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
 def test_help_teaches_and_is_there_at_once() -> None:
     shown = run("--help")
     assert shown.returncode == 0
-    for wanted in ("--example meeting -o timeline.png", "--num-speakers", "exit codes:", "130"):
+    for wanted in ("--example meeting -o timeline.png", "--num-speakers", [*MODELS][-1], "exit codes:", "130"):
         assert wanted in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 120
 

@@ -6,6 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import diarnb
+from diarnb.corrections import Corrections
+from diarnb.corrections.propagation import sureness
 from diarnb.corrections.queue import CLIP, clean, clips, estimate_left, queue
 from diarnb.tables.turns import overlap
 
@@ -95,6 +98,15 @@ def test_the_estimate_learns_from_verdicts_and_ends_at_nothing() -> None:
     assert estimate_left(turns, sure, always_wrong, wrong=100).share == pytest.approx((55 + 100) / 200)
     done = estimate_left(turns, sure, dict.fromkeys(range(20), True))
     assert (done.turns, done.wrong) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["meeting", "interview", "call"])
+def test_what_is_only_uncertain_at_its_edges_is_not_somebody_elses(known: dict[str, pd.DataFrame], name: str) -> None:
+    corrections = Corrections(known[name])
+    estimated = estimate_left(corrections.turns, sureness(corrections), {}).share
+    scores = diarnb.score(diarnb.read(diarnb.example(name).with_suffix(".rttm")), known[name])
+    confusion = scores.loc[scores["overlap"] == "scored", "confusion"].iloc[0]  # percent
+    assert 100 * estimated == pytest.approx(confusion, abs=1)
 
 
 @pytest.mark.slow

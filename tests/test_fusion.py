@@ -131,6 +131,12 @@ def test_a_table_without_confidence_counts_by_how_far_it_agrees_with_those_that_
     assert diarnb.score(TRUTH, odd)["der"].iloc[0] < 3
 
 
+def test_a_table_without_confidence_never_counts_for_surer_than_those_mostly_are() -> None:
+    told = diarnb.fuse([TRUTH.assign(confidence=78.0), TRUTH, TRUTH]).attrs["diarnb"]["weights"]
+    assert told == pytest.approx([1 / 3] * 3, abs=1e-4)  # they agree throughout, and it is an estimate all the same
+    assert diarnb.fuse([TRUTH.assign(confidence=93.0), TRUTH, TRUTH]).attrs["diarnb"]["weights"][0] > 0.5
+
+
 def test_weights_decide_where_they_are_given() -> None:
     a = pd.DataFrame({"start": [0.0, 5.0], "end": [5.0, 9.0], "speaker": ["Maya", "Otto"]})
     b = a.assign(speaker="Maya")

@@ -1,6 +1,6 @@
 """What to listen to: the clips by which a voice is known, the turns worth a second look, and how much is left to do.
 
-Nothing here shows or plays anything. `sure` is a series with the index of the turns: how likely it is, 0-100, that a
+Nothing here shows or plays anything. `sure` is a series with the index of the turns: the confidence, 0-100, that a
 turn's speaker is right; NaN where nobody says.
 """
 
@@ -19,7 +19,6 @@ CLIP = 6.0
 _SHORTEST = 0.8  # seconds; less tells nothing of a voice
 _DECIDING = 2.0  # seconds that a verdict takes beside the listening
 _UNKNOWN = 80.0  # how sure to be of a turn of which nobody says
-_POWER = 2  # of what confidence is short of 1; the rest is edges and pauses, which no verdict mends
 _TRUST = 10.0  # seconds of expected errors to be heard before verdicts outweigh what the engine says
 
 
@@ -133,7 +132,7 @@ def queue(turns: pd.DataFrame, sure: pd.Series[float]) -> pd.DataFrame:
     0   0.36        6.0   0.06
     """
     duration = turns["end"] - turns["start"]
-    doubt = (duration * (1 - sure.reindex(turns.index).fillna(_UNKNOWN) / 100) ** _POWER).round(9)
+    doubt = (duration * (1 - sure.reindex(turns.index).fillna(_UNKNOWN) / 100) ** 2).round(9)
     listening = duration.clip(upper=CLIP) + _DECIDING
     table = pd.DataFrame({"doubt": doubt, "listening": listening, "worth": doubt / listening})
     return table.sort_values("worth", ascending=False, kind="stable")

@@ -100,7 +100,7 @@ class Decision:
         if len(self.posterior):  # else nobody speaks anywhere
             speech, both = (
                 np.where(segment >= 0, np.add.reduceat(each, edges, dtype=np.int64) / 255, 0)[:, None]
-                for each in (self.frames[0], self.frames.min(0) * np.uint8(self.speakers > 1))
+                for each in (self.frames[0], self.frames.min(0))  # with one speaker `_also` is 0
             )
             np.cumsum(speech * self.posterior[segment] + both * self._also()[segment], axis=0, out=sums[1:])
         start, end = np.searchsorted(edges, spans).T
