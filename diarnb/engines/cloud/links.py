@@ -12,7 +12,6 @@ from urllib.parse import urljoin
 from diarnb._text import printable, public_url, shorten
 from diarnb.engines.cloud import loop as _loop
 from diarnb.engines.cloud.addresses import check_reachable
-from diarnb.engines.cloud.service import peek
 from diarnb.errors import ApiError, AudioNotFoundError, AudioPermissionError, NotAudioError
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ def look_at(url: str, origin: str, service: str, progress: Callable[[str, float]
 
 
 async def _follow_redirects(url: str, origin: str, service: str) -> Reply:
+    from diarnb.engines.cloud.service import peek  # httpx: .04 s that a recording on this machine need not pay
+
     for _ in range(_HOPS):
         reply = await peek(url)
         target = reply.headers.get("location")
