@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from diarnb.engines.local.networks import count_cores
 from diarnb.errors import InvalidParameterError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Settings:
     keys: tuple[str, ...] = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int = field(default_factory=count_cores)
     engine: str = "local"
     words: str | None = None
     public_url: str | None = None

@@ -91,7 +91,7 @@ class LocalEngine(Engine):
         model_help={name: (model.label, model.help) for name, model in MODELS.items()},
         options={
             "providers": Option("ONNX Runtime's execution providers, best first", _providers, changes_result=False),
-            "threads": Option("threads to use; by default all cores", _threads, changes_result=False),
+            "threads": Option("threads to use; by default one for each core", _threads, changes_result=False),
             "threshold": Option(
                 "cosine distance (0-2) below which speakers are merged; higher merges more", _threshold
             ),

@@ -36,7 +36,7 @@ _BANDS = 80
 _CHUNK, _HOP = 500, 400  # feature frames of 10 ms; the overlap lets every span of 1 s lie within one chunk
 _TAKEN = (_CHUNK + _HOP) // 2  # feature frames into a chunk; spans centred later are left to the next chunk
 _BATCH = 4  # chunks that are collected,
-_AT_ONCE = {"embedding": 4, "resnet34": 1}  # and those of one call: more would take memory and no less time
+_AT_ONCE = {"embedding": 2, "resnet34": 1}  # and those of one call: more would take memory and no less time
 _FEATURE_SPAN, _FEATURE_STEP = RATE // 40, RATE // 100  # samples: 25 ms every 10 ms
 _HIGH_PASS = 120.0  # Hz; hum and rumble lie below
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -256,7 +255,7 @@ def extract(
     embedding, providers
         As `Extractor` takes them.
     threads : int, optional
-        To use in all; by default as many as there are cores.
+        To use in all; by default as many as there are cores for this process.
 
     Returns
     -------
@@ -301,6 +300,6 @@ def _share_threads(threads: int | None, count: int) -> tuple[int, int]:
 
     By default all of them do, as long as there are two cores: they share them better than two would.
     """
-    cores = os.cpu_count() or 1
+    cores = networks.count_cores()
     workers = min(threads or (count if cores > 1 else 1), count)
     return workers, max(((threads or cores) + 1) // workers, 1) if workers > 1 else 1

@@ -1,12 +1,14 @@
-"""The neural networks: checked against their published hash and loaded, and what they answered before."""
+"""The neural networks: checked against their published hash, loaded with their threads, and what they answered."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import math
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 MODELS = Path(__file__).with_name("models")
 NAMES = ("segmentation", "embedding", "resnet34")
 REINSTALL = 'Put it back with: pip install --force-reinstall --no-deps "diarnb"'
+
+_GROUP = Path("/sys/fs/cgroup")
+_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))  # of control groups, version 2 and 1
 
 
 @functools.cache
@@ -50,7 +55,7 @@ def load(name: str, *, providers: tuple[str, ...], threads: int | None) -> ort.I
     providers : tuple of str
         ONNX Runtime's execution providers, in order of preference.
     threads : int or None
-        Threads within one operation; None lets ONNX Runtime take the cores.
+        Threads within one operation; None for all cores of this process.
 
     Raises
     ------
@@ -58,7 +63,8 @@ def load(name: str, *, providers: tuple[str, ...], threads: int | None) -> ort.I
         The file is missing or is not the one that was published, or a provider is not available here.
     """
     # the process is part of the key: a forked child must not use the threads of its parent
-    return _load(MODELS / f"{name}.onnx", provenance()[name]["sha256"], providers, threads, os.getpid())
+    known = provenance()[name]["sha256"]
+    return _load(MODELS / f"{name}.onnx", known, providers, threads or count_cores(), os.getpid())
 
 
 @functools.cache  # nothing is evicted: to end its parent's session, a forked child would wait for threads it lacks
@@ -66,7 +72,7 @@ def _load(
     path: Path,
     sha256: str,
     providers: tuple[str, ...],
-    threads: int | None,
+    threads: int,
     _process: int,
 ) -> ort.InferenceSession:
     import onnxruntime as ort  # 0.1 s that `import diarnb` need not pay
@@ -91,13 +97,41 @@ def _load(
     options.log_severity_level = 3  # its warnings are about graph optimisation, of no use to a listener
     # the networks take turns, and threads of the one that wait busily are in the way of the other's
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads  # by itself, it takes all that the machine has, and binds them to its cores
     try:
         return ort.InferenceSession(content, options, providers=list(providers))
     except Exception as error:  # of the runtime's own kinds, which share no base
         message = f"ONNX Runtime {ort.__version__} cannot load {path.name}. {REINSTALL} --upgrade onnxruntime"
         raise ConfigurationError(message) from error
+
+
+def count_cores(group: Path = _GROUP) -> int:
+    """Return how many cores this process may use: by its affinity and by the quota of its control group.
+
+    Binder and Docker give a share of a large machine. Threads for all of its cores would only take turns on that share.
+
+    Parameters
+    ----------
+    group : Path, default /sys/fs/cgroup
+        Where the system tells of the control group.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> count_cores() >= 1
+    True
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for names in _QUOTAS:
+        with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+            quota, period = " ".join((group / name).read_text(encoding="ascii") for name in names).split()
+            if int(quota) > 0:
+                cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(cores, 1)
 
 
 class Tape:
