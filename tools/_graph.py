@@ -1,4 +1,4 @@
-"""Build onto an ONNX graph: constants and operations by name."""
+"""Change an ONNX graph: add constants and operations by name, and make names short in the end."""
 
 from __future__ import annotations
 
@@ -28,3 +28,17 @@ class Graph:
         weight = next(each for each in self.graph.initializer if each.name == name)
         self.graph.initializer.remove(weight)
         return numpy_helper.to_array(weight)
+
+
+def shorten_names(model: onnx.ModelProto) -> None:
+    """Give constants and results short names, and operations none: a third of the time to load CAM++ went to names."""
+    graph = model.graph
+    names = {each.name: each.name for each in (*graph.input, *graph.output)} | {"": ""}
+    for constant in graph.initializer:
+        constant.name = names.setdefault(constant.name, f"t{len(names)}")
+    for node in graph.node:
+        node.name = ""
+        node.input[:] = [names.setdefault(name, f"t{len(names)}") for name in node.input]
+        node.output[:] = [names.setdefault(name, f"t{len(names)}") for name in node.output]
+    del graph.value_info[:]
+    onnx.checker.check_model(model)

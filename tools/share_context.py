@@ -25,7 +25,7 @@ import onnx
 from onnx import NodeProto, TensorProto
 
 from diarnb.engines.local.networks import MODELS
-from tools._graph import Graph
+from tools._graph import Graph, shorten_names
 from tools.quantise_models import embed, record, tidy
 
 LAYERS, FRAMES = 52, 100
@@ -58,6 +58,7 @@ def share_context(model: onnx.ModelProto) -> None:
     assert layers == LAYERS, f"{layers} layers"
     drop_unused(model)
     tidy(model)
+    shorten_names(model)
 
 
 def add_matrices(graph: Graph, x: str) -> None:
