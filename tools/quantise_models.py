@@ -30,7 +30,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from diarnb.engines.local.embedding import make_filter_bank
 from diarnb.engines.local.networks import MODELS
 from diarnb.engines.local.segmentation import RATE
-from tools._graph import shorten_names
+from tools._graph import condense
 
 FRAMES = 500  # of 10 ms, as `diarnb.engines.local.embedding` runs the network
 CHUNKS = 60
@@ -102,7 +102,7 @@ def quantise(plain: Path, quantised: Path, chunks: Chunks) -> None:
         )
     model = onnx.load(str(quantised))
     tidy(model)
-    shorten_names(model)
+    condense(model)
     onnx.save(model, str(quantised))
 
 

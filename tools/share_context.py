@@ -25,7 +25,7 @@ import onnx
 from onnx import NodeProto, TensorProto
 
 from diarnb.engines.local.networks import MODELS
-from tools._graph import Graph, shorten_names
+from tools._graph import Graph, condense
 from tools.quantise_models import embed, record, tidy
 
 LAYERS, FRAMES = 52, 100
@@ -58,7 +58,7 @@ def share_context(model: onnx.ModelProto) -> None:
     assert layers == LAYERS, f"{layers} layers"
     drop_unused(model)
     tidy(model)
-    shorten_names(model)
+    condense(model)
 
 
 def add_matrices(graph: Graph, x: str) -> None:
