@@ -102,9 +102,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there as well")
 
 
-def chosen(peers: Sequence[str], peer_python: str, engine: str = "local") -> list[System]:
-    """Return the systems to measure, diarnb first."""
-    own = System("diarnb", sys.executable, "benchmarks.run_diarnb", ("--engine", engine), paid=engine != "local")
+def chosen(peers: Sequence[str], peer_python: str, engine: str = "local", model: str | None = None) -> list[System]:
+    """Return the systems to measure, diarnb first, with an engine and one of its models."""
+    options = ("--engine", engine, *(["--model", model] if model else []))
+    own = System("diarnb", sys.executable, "benchmarks.run_diarnb", options, paid=engine != "local")
     return [own, *(System(peer, peer_python, f"benchmarks.peer_{peer.replace('-', '_')}") for peer in peers)]
 
 

@@ -18,12 +18,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recordings", nargs="+", type=Path)
     parser.add_argument("--engine", default="local")
+    parser.add_argument("--model", help="of the engine; by default its own")
     parser.add_argument("--cold", action="store_true", help="nothing to leave out: diarnb loads its models when asked")
     parser.add_argument("--recluster", action="store_true")
     parser.add_argument("--threads", type=int, help="of the local engine; by default all cores")
     arguments = parser.parse_args()
 
-    options = {} if arguments.threads is None else {"threads": arguments.threads}
+    options = {name: value for name in ("model", "threads") if (value := getattr(arguments, name)) is not None}
     seconds, answers, recluster = [], [], None
     with contextlib.redirect_stdout(sys.stderr):
         for path in arguments.recordings:

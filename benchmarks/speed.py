@@ -181,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("file", type=Path, nargs="?", help="a recording; repeated or cut to the length")
     parser.add_argument("--minutes", type=float, default=60, help="length to diarize (default: 60)")
     parser.add_argument("--rounds", type=int, default=3, help="fresh processes a system and measure (default: 3)")
+    parser.add_argument("--model", help="of the local engine (default: its own)")
     parser.add_argument("--install", action="store_true", help="measure the size of a fresh installation")
     add_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -189,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     written: dict[str, object] = {}
     if arguments.file is not None:
-        systems = chosen(arguments.peer, arguments.peer_python)
+        systems = chosen(arguments.peer, arguments.peer_python, model=arguments.model)
         measured: dict[str, Samples] = {system.name: {} for system in systems}
         shown: dict[str, dict[str, str]] = {}
         with tempfile.TemporaryDirectory() as scratch:
